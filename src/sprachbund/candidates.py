@@ -1,0 +1,91 @@
+"""From a choice of sources to a checkpoint: merge them, and say on the spot how it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sprachbund import __version__, files, merging
+from sprachbund.cards import MergeDetails, MergedSource, read_details, write_details
+from sprachbund.checkpoints import Checkpoint, Zoo, body_counterparts, check_base, zoo_name
+from sprachbund.choosing import Choice
+from sprachbund.errors import StoreError
+from sprachbund.heads import head_agreement
+from sprachbund.store import now
+
+__all__ = ["digests_of", "distance_from_base", "merge_candidate"]
+
+
+def merge_candidate(
+    choice: Choice,
+    zoo: Zoo,
+    mode: str,
+    out: Path,
+    *,
+    base: Checkpoint | None = None,
+    overwrite: bool = False,
+) -> MergeDetails:
+    """Merge the sources of a choice into the checkpoint ``out``; a model of the same content there is left as it is.
+
+    Raises:
+        CheckpointError: a source is missing, or sources and base do not fit together.
+        StoreError: there is something else at ``out`` and ``overwrite`` is off.
+    """
+    sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
+    candidate = choice.mix.candidate(choice.recipe, digests_of(choice.mix.sources, sources))
+    distances = [None if base is None else distance_from_base(source, base) for source in sources]
+    if out.exists():
+        details = read_details(out)
+        if details and details.candidate == candidate and [s.distance_from_base for s in details.sources] == distances:
+            return details
+        if not overwrite:
+            raise StoreError(f"{out} holds another model: choose another --output-dir, or replace it with --overwrite.")
+    agreement = head_agreement(sources)
+    details = MergeDetails(
+        mode=mode,
+        recipe=choice.recipe,
+        uses=choice.uses,
+        zoo=zoo_name(sources[0], choice.mix.sources[0]),
+        sources=tuple(
+            MergedSource(
+                locale=locale,
+                model=source.name,
+                digest=source.digest,
+                weight=weight,
+                score=score,
+                distance_from_base=distance,
+            )
+            for locale, source, weight, score, distance in zip(
+                choice.mix.sources, sources, choice.mix.weights, choice.scores, distances, strict=True
+            )
+        ),
+        effective_sources=choice.effective_sources,
+        head_agreement=agreement.cosine if agreement else None,
+        warnings=(agreement.warning,) if agreement and agreement.warning else (),
+        candidate=candidate,
+        created=now(),
+        version=__version__,
+    )
+    with files.atomic_folder(out) as folder:
+        merging.merge(sources, choice.mix.weights, folder, method=choice.recipe.method)
+        return write_details(folder, details)
+
+
+def digests_of(locales: Sequence[str], sources: Sequence[Checkpoint]) -> Mapping[str, str]:
+    """Return the digest of each locale's source."""
+    return {locale: source.digest for locale, source in zip(locales, sources, strict=True)}
+
+
+def distance_from_base(source: Checkpoint, base: Checkpoint) -> float:
+    """Return ‖θ − θ₀‖ / ‖θ₀‖ over the body (the head has no counterpart in a pre-trained base)."""
+    check_base(base, source)
+    moved = norm = 0.0
+    for name, there in body_counterparts(base, source).items():
+        if there is None or not source.tensors[name].is_float:
+            continue
+        before = base.file.read(there).astype(np.float64)
+        moved += float(np.square(source.file.read(name).astype(np.float64) - before).sum())
+        norm += float(np.square(before).sum())
+    return (moved / norm) ** 0.5

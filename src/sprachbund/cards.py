@@ -1,0 +1,168 @@
+"""What stands beside a merged model: details for programs, details for people, a model card.
+
+``merge_details.json`` is also how an evaluation learns what a folder is: it names the candidate by content (digests of the
+sources, weights, method) and the digest of the tensors it was written for, so that it cannot speak for any others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sprachbund import digests, files, locales
+from sprachbund.checkpoints import CONFIG, WEIGHTS
+from sprachbund.errors import CheckpointError
+from sprachbund.recipe import Recipe
+
+__all__ = ["DETAILS", "MergeDetails", "MergedSource", "read_details", "write_details"]
+
+DETAILS, DETAILS_TEXT, CARD = "merge_details.json", "merge_details.txt", "README.md"
+
+
+class MergedSource(BaseModel):
+    """One source of a merge."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    locale: str
+    model: str
+    digest: str
+    weight: float
+    score: float | None
+    """Similarity to the target; None where nobody asked for one."""
+    distance_from_base: float | None
+    """‖θ − θ₀‖ / ‖θ₀‖ over the body; None where no base was given."""
+
+
+class MergeDetails(BaseModel):
+    """How a merged model came about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = 1
+    mode: str
+    recipe: Recipe
+    uses: tuple[str, ...]
+    zoo: str
+    sources: tuple[MergedSource, ...]
+    effective_sources: float
+    head_agreement: float | None
+    warnings: tuple[str, ...]
+    candidate: dict[str, Any]
+    """The content of the model, see :mod:`sprachbund.recipe`."""
+    weights_digest: str = ""
+    """SHA-256 of model.safetensors, filled in on writing."""
+    created: str
+    version: str
+    """Of sprachbund."""
+
+
+def read_details(folder: Path) -> MergeDetails | None:
+    """Return how the model in a folder was merged; None if it was not, or if the details belong to other tensors."""
+    path = folder / DETAILS
+    if not path.is_file():
+        return None
+    try:
+        details = MergeDetails.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path} does not describe a merge of sprachbund: merge again, or remove the file to evaluate the model as it is."
+        ) from error
+    weights = folder / WEIGHTS
+    return details if weights.is_file() and digests.of_file(weights) == details.weights_digest else None
+
+
+def write_details(folder: Path, details: MergeDetails, *, licence: str | None = None) -> MergeDetails:
+    """Write the three files beside the tensors in ``folder``; return the details as written."""
+    complete = details.model_copy(update={"weights_digest": digests.of_file(folder / WEIGHTS)})
+    files.write_json(folder / DETAILS, complete.model_dump())
+    files.write_text(folder / DETAILS_TEXT, details_text(complete))
+    files.write_text(folder / CARD, model_card(complete, _intents(folder)))
+    return complete
+
+
+def _intents(folder: Path) -> Sequence[str]:
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return list((config.get("id2label") or {}).values())
+
+
+def details_text(details: MergeDetails) -> str:
+    """Return the details for people."""
+    recipe = details.recipe
+    lines = [
+        f"Merged model for {_language(recipe.target)}",
+        "",
+        f"mode               {details.mode}",
+        f"method             {recipe.method}",
+        f"selection          {recipe.selection}",
+        f"similarity         {recipe.similarity or '-'}",
+        f"weighting          {_weighting(recipe)}",
+        f"head policy        {recipe.head_policy}",
+        f"has seen           {', '.join(details.uses)} (of the target)",
+        f"effective sources  {details.effective_sources:.2f} of {len(details.sources)}",
+        f"head agreement     {_or_dash(details.head_agreement)} (smallest cosine between two heads)",
+        f"sources from       {details.zoo}",
+        "",
+        f"{'source':<8}{'weight':>9}{'similarity':>12}{'from base':>11}  model",
+    ]
+    lines += [
+        f"{s.locale:<8}{s.weight:>9.4f}{_or_dash(s.score):>12}{_or_dash(s.distance_from_base):>11}  {s.model}"
+        for s in details.sources
+    ]
+    lines += ["", *(f"Warning: {warning}" for warning in details.warnings)]
+    lines += [f"Made by sprachbund {details.version}, {details.created}"]
+    return "\n".join(lines) + "\n"
+
+
+def model_card(details: MergeDetails, intents: Sequence[str]) -> str:
+    """Return the model card: front matter for the hub, then what the model is."""
+    from huggingface_hub import ModelCardData  # heavy, and only needed where a model is written
+
+    recipe = details.recipe
+    front = ModelCardData(
+        language=sorted({_iso639_1(recipe.target), *(_iso639_1(s.locale) for s in details.sources)}),
+        base_model=[s.model for s in details.sources if "/" in s.model and not Path(s.model.split(":")[0]).exists()]
+        or None,
+        pipeline_tag="text-classification",
+        library_name="transformers",
+        tags=["merge", "sprachbund"],
+    ).to_yaml()
+    rows = "\n".join(f"| {s.locale} | {s.weight:.4f} | {_or_dash(s.score)} | `{s.model}` |" for s in details.sources)
+    warnings = "".join(f"\n> **Warning.** {warning}\n" for warning in details.warnings)
+    return f"""---
+{front}
+---
+
+# Merged model for {_language(recipe.target)}
+
+A classifier of {len(intents)} intents, merged from {len(details.sources)} fine-tuned checkpoints by
+[sprachbund](https://pypi.org/project/sprachbund/): method `{recipe.method}`, selection `{recipe.selection}`,
+weighting {_weighting(recipe)}, head policy `{recipe.head_policy}`. Of the target it has seen: {", ".join(details.uses)}.
+{warnings}
+| source | weight | similarity | model |
+|---|---|---|---|
+{rows}
+
+The weights amount to {details.effective_sources:.2f} equally weighted sources. `merge_details.json` holds the full recipe
+and the digests of all sources. This card reports no score: evaluate the model on your own data before you rely on it.
+"""
+
+
+def _weighting(recipe: Recipe) -> str:
+    return recipe.weighting if recipe.sharpness is None else f"{recipe.weighting} (sharpness {recipe.sharpness:g})"
+
+
+def _language(target: str) -> str:
+    return f"{locales.locale(target).language} ({target})"
+
+
+def _iso639_1(locale: str) -> str:
+    return locale.split("-")[0]
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

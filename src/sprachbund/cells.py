@@ -1,0 +1,139 @@
+"""One cell: a checkpoint on one split of one locale, to a record.
+
+Two roads lead here, the experiment and the evaluation of a single folder. Both describe the model by content, so that both
+write the same record for the same model.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sprachbund import __version__, digests, inference, store
+from sprachbund.cards import MergeDetails, read_details
+from sprachbund.checkpoints import Checkpoint, zoo_name
+from sprachbund.data import DataSet, Partition
+from sprachbund.evaluation import label_names, performance, predictions
+from sprachbund.recipe import TARGET_TRAIN, single, union_of_uses
+from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
+
+__all__ = ["PRECISION", "Subject", "describe", "evaluate"]
+
+PRECISION = "fp32"
+EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint and what is known of how it was made."""
+
+    checkpoint: Checkpoint
+    locale: str
+    """The locale it is evaluated in: the target of a merge, the language of a single source."""
+    details: MergeDetails | None
+
+    @property
+    def candidate(self) -> dict[str, Any]:
+        """The model by content."""
+        return self.details.candidate if self.details else single(self.checkpoint.digest)
+
+    def identity(self, data_digest: str, split: str) -> str:
+        """Return the identity of its cell."""
+        return store.cell_identity(self.candidate, data_digest=data_digest, split=split, precision=PRECISION)
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What the model has seen of the locale; a single checkpoint counts as that locale's own."""
+        return self.details.uses if self.details else union_of_uses([TARGET_TRAIN])
+
+
+def describe(checkpoint: Checkpoint, locale: str) -> Subject:
+    """Return the checkpoint with its merge details, if they belong to its tensors."""
+    return Subject(checkpoint, locale, read_details(checkpoint.folder))
+
+
+def evaluate(subject: Subject, data: DataSet, split: str, variant: str, folder: Path, *, started: float) -> Record:
+    """Evaluate a model, write record and predictions into ``folder``, return the record.
+
+    ``started`` is the monotonic time at which work on the cell began.
+
+    Raises:
+        IncompatibleError: the model was made for other labels.
+    """
+    checkpoint = subject.checkpoint
+    partition = data.partition(subject.locale, split)
+    names = label_names(checkpoint.labels, data, checkpoint.name).names
+    model, tokenizer = inference.load_classifier(checkpoint.folder), inference.load_tokenizer(checkpoint.folder)
+    rows = predictions(inference.logits(model, inference.tokenise(tokenizer, partition.texts)), names, partition)
+    record = Record(
+        identity=subject.identity(partition.digest, split),
+        evaluation_info=EvaluationInfo(
+            variant=variant,
+            locale=subject.locale,
+            split=split,
+            uses=subject.uses,
+            timestamp=store.now(),
+            seconds=round(time.monotonic() - started, 3),
+            precision=PRECISION,
+            versions=_versions(),
+        ),
+        model_info=_model_info(subject),
+        dataset_info=_dataset_info(data, partition),
+        performance=performance(rows, partition),
+        examples=_examples(rows, partition),
+    )
+    return store.write_record(folder, record, rows)
+
+
+def _model_info(subject: Subject) -> ModelInfo:
+    checkpoint, details = subject.checkpoint, subject.details
+    if details:
+        sources = tuple(SourceInfo(locale=s.locale, weight=s.weight, digest=s.digest) for s in details.sources)
+    else:
+        sources = (SourceInfo(locale=subject.locale, weight=1.0, digest=checkpoint.digest),)
+    return ModelInfo(
+        model=checkpoint.name,
+        zoo=details.zoo if details else zoo_name(checkpoint, subject.locale),
+        digest=digests.of_value(subject.candidate),
+        sources=sources,
+        recipe=details.recipe.model_dump() if details else None,
+        effective_sources=details.effective_sources if details else 1.0,
+        head_agreement=details.head_agreement if details else None,
+        architecture=checkpoint.architecture,
+        parameters=checkpoint.parameters,
+    )
+
+
+def _dataset_info(data: DataSet, partition: Partition) -> DatasetInfo:
+    return DatasetInfo(
+        name=data.name,
+        revision=data.revision,
+        digest=partition.digest,
+        licence=data.licence,
+        notice=data.notice,
+        demonstration=data.demonstration,
+        examples=len(partition),
+        intents=len(data.intents),
+    )
+
+
+def _examples(rows: Sequence[Prediction], partition: Partition) -> tuple[Example, ...]:
+    """Return the first rows as they come: neither the best nor the worst."""
+    return tuple(
+        Example(**row.model_dump(), text=text, correct=row.gold == row.predicted)
+        for row, text in zip(rows[:EXAMPLES], partition.texts, strict=False)
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "transformers", "numpy")
+    return {
+        "sprachbund": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }

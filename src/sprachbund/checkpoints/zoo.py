@@ -1,0 +1,95 @@
+"""Where sources come from: a template with ``{locale}``, so that one line names 52 checkpoints.
+
+    haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9    the published ones (repository:subfolder)
+    my-models/xlmr-{locale}                                                   local folders
+
+Only local folders can be read so far; :func:`locate` is the place where the hub will be asked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sprachbund.checkpoints.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from sprachbund.errors import CheckpointError, UserError
+
+__all__ = ["PUBLISHED", "ZOO_CARD", "Zoo", "locate", "sub_checkpoints", "zoo_name"]
+
+PUBLISHED = "haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"
+"""The sources of the original experiment."""
+ZOO_CARD = "zoo.json"
+"""Stands at the root of a zoo that has a name of its own."""
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A family of sources, one per locale."""
+
+    template: str
+
+    def __post_init__(self) -> None:
+        if "{locale}" not in self.template:
+            raise UserError(
+                f"--models {self.template!r} has no {{locale}} in it: write it where the locale stands in the names."
+            )
+
+    def checkpoint(self, locale: str) -> Checkpoint:
+        """Return the source of a locale."""
+        return locate(*split_subfolder(self.template.replace("{locale}", locale)))
+
+    def missing(self, locales: Iterable[str]) -> dict[str, str]:
+        """Return the locales without a source, each with the reason."""
+        reasons = {}
+        for locale in locales:
+            try:
+                self.checkpoint(locale)
+            except CheckpointError as error:
+                reasons[locale] = str(error)
+        return reasons
+
+
+def split_subfolder(spec: str) -> tuple[str, str]:
+    """Split ``repository:subfolder``; a folder that exists under the whole name wins."""
+    if Path(spec).is_dir() or ":" not in spec:
+        return spec, ""
+    model, _, subfolder = spec.rpartition(":")
+    return model, subfolder
+
+
+def locate(model: str, subfolder: str = "") -> Checkpoint:
+    """Return the checkpoint that a name stands for: a local folder, or (not yet) a hub repository.
+
+    Raises:
+        CheckpointError: there is none; says what was looked for.
+    """
+    root = Path(model).expanduser()
+    name = f"{model}:{subfolder}" if subfolder else model
+    if not root.exists() and _HUB_ID.fullmatch(model):
+        raise CheckpointError(
+            f"{name} is not a folder on this machine, and checkpoints cannot be fetched from the hub yet."
+        )
+    if not root.is_dir():
+        raise CheckpointError(f"{name}: there is no folder {root}.")
+    if subfolder and not (root / subfolder).is_dir():
+        there = ", ".join(path.name for path in sub_checkpoints(root)) or "none"
+        raise CheckpointError(f"{root} has no subfolder {subfolder}; checkpoints in it: {there}.")
+    return open_checkpoint(root / subfolder, name)
+
+
+def sub_checkpoints(root: Path) -> list[Path]:
+    """Return the folders directly under ``root`` that hold a checkpoint, sorted by name."""
+    return sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
+
+
+def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
+    """Return the name of the zoo that a source belongs to: what its root says, else its path with ``{locale}`` in it."""
+    for parent in list(checkpoint.folder.resolve().parents)[:2]:
+        card = parent / ZOO_CARD
+        if card.is_file():
+            return str(json.loads(card.read_text(encoding="utf-8"))["name"])
+    return str(checkpoint.folder.resolve()).replace(locale, "{locale}")

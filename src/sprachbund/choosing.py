@@ -1,0 +1,63 @@
+"""Who is merged for a target, and with which weights: from a variant to a mix. No checkpoint is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sprachbund import similarity, weighting
+from sprachbund.config import ChoiceConfig
+from sprachbund.errors import MixError
+from sprachbund.recipe import GIVEN, MANUAL, OWN, Mix, Recipe, Variant
+from sprachbund.selection import select
+
+__all__ = ["Choice", "choose", "choose_by_hand"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe with the sources and weights that it comes to."""
+
+    recipe: Recipe
+    mix: Mix
+    scores: tuple[float | None, ...]
+    """Similarity of each source to the target, None where nothing was ranked."""
+    uses: tuple[str, ...]
+
+    @property
+    def effective_sources(self) -> float:
+        """1 / Σ weight²."""
+        return weighting.effective_number(self.mix.weights)
+
+
+def choose(variant: Variant, target: str, config: ChoiceConfig, pool: Sequence[str] | None = None) -> Choice:
+    """Choose and weigh the sources of a variant for a target; without a pool, every locale has a source."""
+    if variant.selection == OWN:
+        recipe = Recipe(target=target, selection=OWN, weighting=variant.weighting)
+        mix = Mix((target,), (1.0,))
+        return Choice(recipe, mix, (None,), mix.uses(target))
+
+    matrix = similarity.load(config.similarity)
+    name = config.selection if variant.selection == GIVEN else variant.selection
+    selection = select(name, matrix, target, pool=pool, k=config.num_languages, include_target=config.include_target)
+    # What the original ranks by are Sinkhorn entries, which it took as weights in proportion.
+    weigh_by = "proportional" if (name, variant.weighting) == ("original", "similarity") else variant.weighting
+    options = {"sharpness": config.sharpness} if "sharpness" in weighting.options_of(weigh_by) else {}
+    weights = weighting.weigh(weigh_by, selection.scores, **options)
+    recipe = Recipe(
+        target=target, selection=name, weighting=weigh_by, similarity=matrix.name, sharpness=options.get("sharpness")
+    )
+    mix = Mix(selection.sources, tuple(map(float, weights)))
+    return Choice(recipe, mix, selection.scores, mix.uses(target, matrix.uses))
+
+
+def choose_by_hand(target: str, sources: Sequence[str], weights: Sequence[float]) -> Choice:
+    """Take the sources that somebody named, with their weights or, without any, equally."""
+    if not sources:
+        raise MixError("--mode manual needs --sources: name the locales to merge.")
+    if weights and len(weights) != len(sources):
+        raise MixError(f"--weights has {len(weights)} numbers for {len(sources)} --sources: give one each.")
+    normalised = weighting.weigh(MANUAL, weights or [1.0] * len(sources))
+    recipe = Recipe(target=target, selection=MANUAL, weighting=MANUAL if weights else "uniform")
+    mix = Mix(tuple(sources), tuple(map(float, normalised)))
+    return Choice(recipe, mix, (None,) * len(sources), mix.uses(target))

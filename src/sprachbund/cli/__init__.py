@@ -1,0 +1,35 @@
+"""The command line; importing this package registers every command."""
+
+from sprachbund.cli import (
+    aggregate,
+    demo,
+    evaluate,
+    experiment,
+    list_methods,
+    merge,
+    plot,
+    show_data,
+    similarity,
+    train,
+    transfer,
+)
+from sprachbund.cli.app import app, main, run
+from sprachbund.cli.scripts import script
+
+__all__ = [
+    "aggregate",
+    "app",
+    "demo",
+    "evaluate",
+    "experiment",
+    "list_methods",
+    "main",
+    "merge",
+    "plot",
+    "run",
+    "script",
+    "show_data",
+    "similarity",
+    "train",
+    "transfer",
+]

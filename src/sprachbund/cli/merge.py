@@ -1,0 +1,50 @@
+"""``sprachbund merge``: one merged model for one target (``run_merging_pipeline.py``)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from sprachbund import locales
+from sprachbund.cli.app import app
+from sprachbund.cli.console import Reporter, console, say
+from sprachbund.config import MergeConfig
+from sprachbund.errors import UserError
+
+__all__ = ["merge"]
+
+
+@app.command
+def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
+    """Merge sources into one model for a target language: OUTPUT_DIR/merged_models/{mode}_merge_{target}/."""
+    from sprachbund.candidates import merge_candidate
+    from sprachbund.cards import DETAILS_TEXT
+    from sprachbund.checkpoints import locate, split_subfolder
+    from sprachbund.experiment import MERGED_MODELS
+    from sprachbund.inputs import open_inputs
+
+    target = locales.find(config.target_lang).name
+    choice = _choice(config, target)
+    with Reporter() as report:
+        inputs = open_inputs(config, choice.mix.sources, report)
+    base = locate(*split_subfolder(config.base)) if config.base else inputs.base
+    out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
+    details = merge_candidate(choice, inputs.zoo, config.mode, out, base=base, overwrite=config.overwrite)
+    for warning in details.warnings:
+        say(f"warning: {warning}")
+    console.print((out / DETAILS_TEXT).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    console.print(f"Merged model: {out}", soft_wrap=True)
+    return 0
+
+
+def _choice(config: MergeConfig, target: str):  # type: ignore[no-untyped-def]
+    from sprachbund.choosing import choose, choose_by_hand
+    from sprachbund.recipe import VARIANTS
+
+    named = locales.check(locales.find(source).name for source in config.sources)
+    if config.mode == "manual":
+        return choose_by_hand(target, named, config.weights)
+    if config.weights:
+        raise UserError("--weights goes with --mode manual: in the other modes the weighting is what the mode says.")
+    return choose(VARIANTS[config.mode], target, config, pool=named or None)

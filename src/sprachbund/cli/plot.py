@@ -1,0 +1,23 @@
+"""``sprachbund plot``: the picture of a results folder, a dumbbell per locale."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from sprachbund.cli.app import app
+from sprachbund.cli.console import console
+from sprachbund.cli.results import load_results
+from sprachbund.config import PlotConfig
+from sprachbund.report import dumbbell, summarise
+
+__all__ = ["plot"]
+
+
+@app.command
+def plot(*, config: Annotated[PlotConfig, Parameter(name="*")] = PlotConfig()) -> int:
+    """Draw baseline, similarity, average, mean and best zero-shot accuracy of every locale."""
+    summary = summarise(load_results(config.results_dir, data=config.data, zoo=config.zoo))
+    console.print(str(dumbbell(summary, config.out)), soft_wrap=True, markup=False)
+    return 0

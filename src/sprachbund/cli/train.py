@@ -1,0 +1,95 @@
+"""``sprachbund pretrain`` and ``sprachbund train``: make a base, make a source per locale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.table import Table
+
+from sprachbund import locales
+from sprachbund.cli.app import app
+from sprachbund.cli.console import Reporter, console, say
+from sprachbund.training.settings import FinetuneSettings, PretrainSettings
+
+__all__ = ["pretrain", "train"]
+
+DataFlag = Annotated[str, Parameter(help="Data set: cldr, massive:PATH.")]
+LocalesFlag = Annotated[tuple[str, ...], Parameter(help="Locales to train on. Default: all.")]
+OverwriteFlag = Annotated[bool, Parameter(help="Replace a model that was trained otherwise.")]
+
+
+@app.command
+def pretrain(
+    *,
+    out: Annotated[Path, Parameter(help="Folder of the base.")],
+    data: DataFlag,
+    locales: LocalesFlag = (),
+    overwrite: OverwriteFlag = False,
+    settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
+) -> int:
+    """Pre-train a small multilingual encoder on the train texts of all locales, without a label."""
+    from sprachbund.training.jobs import train_base
+
+    dataset, names = _data_and_locales(data, locales)
+    with Reporter() as report:
+        card = train_base(
+            dataset,
+            names,
+            out,
+            settings,
+            progress=lambda stage, step, steps, loss: report(f"{stage}, loss {loss:.2f}", step, steps),
+            overwrite=overwrite,
+        )
+    console.print(f"Base of {len(names)} locales: {out} ({card.seconds:.0f} s)", soft_wrap=True)
+    return 0
+
+
+@app.command
+def train(
+    *,
+    base: Annotated[Path, Parameter(help="Folder of the base.")],
+    out: Annotated[
+        Path, Parameter(help="Folder that gets xlm-roberta-base_massive_k_{locale}/alpha_0.5_{locale}_epoch-9/.")
+    ],
+    data: DataFlag,
+    locales: LocalesFlag = (),
+    jobs: Annotated[int, Parameter(help="Processes; 0: one per core.")] = 1,
+    overwrite: OverwriteFlag = False,
+    settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
+) -> int:
+    """Fine-tune a base once per locale, all heads from one seed; finished sources are kept."""
+    from sprachbund import inference, parallel
+    from sprachbund.training.jobs import LAYOUT, train_sources
+
+    inference.quieten()
+    dataset, names = _data_and_locales(data, locales)
+    finished = 0
+    with Reporter() as report:
+
+        def count(card: Any) -> None:
+            nonlocal finished
+            finished += 1
+            report(f"fine-tuning, {card.locale}", finished, len(names))
+
+        cards = train_sources(
+            base, dataset, names, out, settings, jobs=jobs or parallel.cores(), done=count, overwrite=overwrite
+        )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("locale")
+    table.add_column("dev accuracy", justify="right")
+    table.add_column("seconds", justify="right")
+    for card in cards:
+        table.add_row(card.locale, f"{card.dev_accuracy:.4f}", f"{card.seconds:.1f}")
+    console.print(table)
+    console.print(f'Use them with --models "{out}/{LAYOUT.replace("/", ":")}"', soft_wrap=True, markup=False)
+    return 0
+
+
+def _data_and_locales(spec: str, wanted: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
+    from sprachbund import data
+
+    dataset = data.load(spec)
+    say(dataset.notice)
+    return dataset, locales.check(wanted) or dataset.locales

@@ -1,0 +1,166 @@
+"""What a user can set: frozen, closed, each default and its help in one place. The command line is derived from these.
+
+Fields that several commands share stand in a base class of their own, so that a flag means the same everywhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sprachbund.recipe import SEED_VARIANTS
+from sprachbund.weighting import DEFAULT_SHARPNESS
+
+__all__ = [
+    "AggregateConfig",
+    "ChoiceConfig",
+    "EvaluateConfig",
+    "ExperimentConfig",
+    "InputsConfig",
+    "MergeConfig",
+    "PlotConfig",
+    "SimilarityConfig",
+    "TransferConfig",
+]
+
+Split = Literal["train", "dev", "test"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputsConfig(_Config):
+    """Which models, on which data."""
+
+    models: str | None = Field(
+        default=None,
+        description="Template of the sources with {locale} in it: a folder, or FOLDER:SUBFOLDER. Default: the published ones.",
+    )
+    data: str | None = Field(default=None, description="Data set: cldr, massive:PATH. Default: MASSIVE.")
+    demo: bool = Field(
+        default=False, description="Use the embedded models and data: no download; made here on first use (minutes)."
+    )
+
+
+class ChoiceConfig(_Config):
+    """How sources are chosen and weighted for a target."""
+
+    similarity: str = Field(default="uriel:syntax_knn", description="Which similarity ranks the sources.")
+    selection: Literal["topk", "original", "all"] = Field(
+        default="topk",
+        description="topk: the most similar; original: as in the original experiment (Sinkhorn); all: every source.",
+    )
+    num_languages: int = Field(default=5, ge=1, description="How many sources to merge.")
+    include_target: bool = Field(
+        default=False, description="Let the target's own source take part (it has seen its labels)."
+    )
+    sharpness: float = Field(
+        default=DEFAULT_SHARPNESS,
+        ge=0,
+        description="How much a difference in similarity counts, in 1 / unit of similarity; 0 is the average.",
+    )
+
+
+class _OutputConfig(_Config):
+    output_dir: Path = Field(default=Path(), description="Where results/, merged_models/ and the progress files go.")
+    overwrite: bool = Field(
+        default=False, description="Replace results and models of something else that are in the way."
+    )
+
+
+class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
+    """All locales × variants."""
+
+    locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all.")
+    variants: tuple[str, ...] = Field(
+        default=SEED_VARIANTS, description="Variants to run: baseline, similarity, average, average-all."
+    )
+    skip_baseline: bool = Field(default=False, description="Leave out the target's own models.")
+    skip_similarity: bool = Field(default=False, description="Leave out the similarity merges.")
+    skip_average: bool = Field(default=False, description="Leave out the average merges.")
+    start_from: int = Field(
+        default=0,
+        ge=0,
+        description="Index (from 0, in the order of --list-locales) in the chosen locales to begin with.",
+    )
+    max_locales: int | None = Field(default=None, ge=1, description="Run at most so many locales.")
+    split: Split = Field(default="test", description="Split to evaluate on.")
+    keep_models: Literal["all", "none"] = Field(
+        default="all", description="Keep merged models in merged_models/, or remove each once it is evaluated."
+    )
+    zero_shot: bool | None = Field(
+        default=None,
+        description="Also evaluate every source on every chosen locale. Default: only with --demo, where it is cheap.",
+    )
+    jobs: int = Field(default=0, ge=0, description="Processes for --zero-shot; 0: one per core.")
+
+
+class MergeConfig(_OutputConfig, ChoiceConfig, InputsConfig):
+    """One merge for one target."""
+
+    mode: Literal["similarity", "average", "manual"] = Field(
+        description="similarity: weighted by similarity; average: the same sources, equally; manual: --sources and --weights."
+    )
+    target_lang: str = Field(description="Target: a locale (sq-AL) or a language code (sqi).")
+    base: str | None = Field(
+        default=None, description="The pre-trained model of the sources: checked against them, distances reported."
+    )
+    sources: tuple[str, ...] = Field(default=(), description="Locales to choose from; with --mode manual, the sources.")
+    weights: tuple[float, ...] = Field(
+        default=(), description="One weight per source, with --mode manual; normalised to 1."
+    )
+
+
+class EvaluateConfig(_Config):
+    """One checkpoint on one locale."""
+
+    base_model: str = Field(description="Checkpoint: a folder or a published id.")
+    model_dir: str | None = Field(default=None, description="Subfolder of it that holds the model.")
+    locale: str | None = Field(default=None, description="Locale to evaluate on.")
+    prefix: str | None = Field(default=None, description="Name of the experiment: results/{prefix}_{locale}.")
+    list_models: bool = Field(default=False, description="List the model folders in the base model, and stop.")
+    results_dir: Path = Field(default=Path("results"), description="The results folder.")
+    split: Split = Field(default="test", description="Split to evaluate on.")
+    overwrite: bool = Field(default=False, description="Replace a result of something else that is in the way.")
+    data: str | None = Field(default=None, description="Data set: cldr, massive:PATH. Default: MASSIVE.")
+    demo: bool = Field(default=False, description="Use the embedded models and data: no download.")
+
+
+class TransferConfig(InputsConfig):
+    """Every source on every locale."""
+
+    locales: tuple[str, ...] = Field(default=(), description="Locales to evaluate on. Default: all.")
+    split: Split = Field(default="test", description="Split to evaluate on.")
+    results_dir: Path = Field(default=Path("results"), description="The results folder.")
+    overwrite: bool = Field(default=False, description="Replace what other models or data have left there.")
+    jobs: int = Field(default=0, ge=0, description="Processes; 0: one per core.")
+
+
+class AggregateConfig(_Config):
+    """All results of a folder, as files."""
+
+    results_dir: Path = Field(default=Path("results"), description="The results folder.")
+    output_dir: Path = Field(default=Path(), description="Where the files go.")
+    format: Literal["csv", "json", "markdown", "all"] = Field(default="all", description="Which files to write.")
+    show_missing: bool = Field(default=False, description="List the experiments that are missing or failed.")
+    data: str | None = Field(default=None, description="Only results on this data set.")
+    zoo: str | None = Field(default=None, description="Only results of models of this zoo.")
+    demo: bool = Field(default=False, description="Only results of the embedded models and data.")
+
+
+class PlotConfig(_Config):
+    """A picture of a results folder."""
+
+    results_dir: Path = Field(default=Path("results"), description="The results folder.")
+    out: Path = Field(
+        default=Path("dumbbell.svg"), description="The picture; its ending says the format (svg, png, pdf)."
+    )
+    data: str | None = Field(default=None, description="Only results on this data set.")
+    zoo: str | None = Field(default=None, description="Only results of models of this zoo.")
+
+
+class SimilarityConfig(ChoiceConfig):
+    """Who would be merged for a target."""

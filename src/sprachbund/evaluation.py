@@ -1,0 +1,91 @@
+"""Logits and gold labels in, predictions and metrics out; nothing here knows how a model came about.
+
+Everything is compared by label *name*. A checkpoint that has only ``LABEL_n`` gets the n-th name of the data set's own order,
+and says so; any other mismatch is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sprachbund.data import DataSet, Partition
+from sprachbund.errors import IncompatibleError
+from sprachbund.store import Performance, Prediction
+
+__all__ = ["LabelNames", "correct", "label_names", "performance", "predictions"]
+
+_NUMBERED = re.compile(r"LABEL_\d+")
+
+
+@dataclass(frozen=True)
+class LabelNames:
+    """The name of each logit, and what to tell the user about where the names came from."""
+
+    names: tuple[str, ...]
+    note: str | None = None
+
+
+def label_names(labels: Sequence[str], data: DataSet, model: str) -> LabelNames:
+    """Return the intent that each logit of a checkpoint stands for.
+
+    Raises:
+        IncompatibleError: the labels are neither the data set's intents nor numbers for them.
+    """
+    intents = set(data.intents)
+    if set(labels) == intents:
+        return LabelNames(tuple(labels))
+    if all(_NUMBERED.fullmatch(label) for label in labels) and len(labels) == len(data.intents):
+        note = f"{model} names its labels LABEL_0 to LABEL_{len(labels) - 1}: read in the label order of {data.name}."
+        return LabelNames(tuple(data.intents), note)
+    strangers = sorted(set(labels) - intents) or sorted(intents - set(labels))
+    raise IncompatibleError(
+        f"{model} was trained for other labels than those of {data.name}: {len(labels)} labels against {len(intents)} intents, "
+        f"{', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''} on one side only. "
+        "Evaluate it on the data it was made for (--data)."
+    )
+
+
+def predictions(logits: np.ndarray, names: Sequence[str], partition: Partition) -> list[Prediction]:
+    """Return one prediction per row; the confidence is the softmax of the winner, fraction in (0, 1]."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    confidence = 1.0 / np.exp(shifted).sum(axis=1)
+    winners = logits.argmax(axis=1)
+    return [
+        Prediction(id=id_, gold=gold, predicted=names[winner], confidence=round(float(sure), 6))
+        for id_, gold, winner, sure in zip(partition.ids, partition.intents, winners, confidence, strict=True)
+    ]
+
+
+def correct(logits: np.ndarray, names: Sequence[str], partition: Partition) -> int:
+    """Return how many rows get their gold label."""
+    return sum(names[winner] == gold for winner, gold in zip(logits.argmax(axis=1), partition.intents, strict=True))
+
+
+def performance(rows: Sequence[Prediction], partition: Partition) -> Performance:
+    """Return the metrics of all predictions of a partition."""
+    hits = sum(row.gold == row.predicted for row in rows)
+    f1 = f1_by_intent(rows)
+    return Performance(
+        accuracy=hits / len(rows),
+        correct=hits,
+        total=len(rows),
+        macro_f1=float(np.mean(list(f1.values()))),
+        macro_f1_intents=len(f1),
+        mean_confidence=float(np.mean([row.confidence for row in rows])),
+        majority_rate=partition.majority_rate(),
+    )
+
+
+def f1_by_intent(rows: Sequence[Prediction]) -> dict[str, float]:
+    """Return F1 = 2·TP / (2·TP + FP + FN) of each intent that occurs in the gold labels."""
+    return {intent: _f1(rows, intent) for intent in sorted({row.gold for row in rows})}
+
+
+def _f1(rows: Sequence[Prediction], intent: str) -> float:
+    hits = sum(row.gold == intent and row.predicted == intent for row in rows)
+    mentions = sum((row.gold == intent) + (row.predicted == intent) for row in rows)
+    return 2 * hits / mentions

@@ -1,0 +1,265 @@
+"""The main job: plan − records → work → records, locale by locale.
+
+Everything that can be known beforehand is checked beforehand (sources, labels, disk, results in the way). After that a cell
+that fails is recorded with its reason and does not stop the others. What is finished is never done again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sprachbund import cells, files, plan, store
+from sprachbund.candidates import digests_of, merge_candidate
+from sprachbund.checkpoints import Checkpoint, open_checkpoint
+from sprachbund.choosing import Choice, choose
+from sprachbund.config import ExperimentConfig
+from sprachbund.data import DataSet
+from sprachbund.evaluation import label_names
+from sprachbund.inputs import Inputs
+from sprachbund.plan import Cell
+from sprachbund.recipe import OWN, Variant
+from sprachbund.store import Failure, Record, RunStore
+from sprachbund.zero_shot import run_zero_shot
+
+__all__ = ["FINAL", "PROGRESS", "Experiment", "Outcome", "needed_sources", "prepare"]
+
+PROGRESS, FINAL = "experiment_progress.json", "experiment_final_results.json"
+RESULTS, MERGED_MODELS = "results", "merged_models"
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to."""
+
+    records: Mapping[tuple[str, str], Record]
+    """By target and variant."""
+    failures: Sequence[Failure]
+    reused: int
+    """Cells that were finished before."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked experiment, ready to run."""
+
+    config: ExperimentConfig
+    inputs: Inputs
+    targets: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    choices: Mapping[tuple[str, str], Choice]
+    """By target and variant."""
+    cells: tuple[Cell, ...]
+    sources: tuple[str, ...]
+    """All locales that have a source: the pool that merges choose from."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def store(self) -> RunStore:
+        """Where the records go."""
+        return RunStore(self.config.output_dir / RESULTS)
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether every source is to be evaluated on every target as well."""
+        return self.config.demo if self.config.zero_shot is None else self.config.zero_shot
+
+    def run(self, report: Report) -> Outcome:
+        """Do what is missing; write progress after each locale and all results at the end."""
+        records: dict[tuple[str, str], Record] = {}
+        failures: list[Failure] = []
+        reused = done = 0
+        started = store.now()
+        for number, target in enumerate(self.targets, start=1):
+            for cell in (cell for cell in self.cells if cell.target == target):
+                result, was_there = self._cell(cell)
+                if isinstance(result, Record):
+                    records[target, cell.variant.name] = result
+                else:
+                    failures.append(result)
+                reused += was_there
+                done += 1
+                report(f"cells, {target}", done, len(self.cells))
+            self._write_progress(started, number, records, failures)
+        if self.zero_shot:
+            self._zero_shot(report)
+        outcome = Outcome(records, failures, reused)
+        self._write_final(started, outcome)
+        return outcome
+
+    def _cell(self, cell: Cell) -> tuple[Record | Failure, bool]:
+        known = store.find_record(cell.results_folder, cell.identity, overwrite=self.config.overwrite)
+        if known:
+            return known, True
+        try:
+            return self._work(cell), False
+        except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn
+            failure = store.write_failure(cell.results_folder, cell.variant.name, cell.target, cell.identity, error)
+            return failure, False
+
+    def _work(self, cell: Cell) -> Record:
+        started = time.monotonic()
+        with self._model(cell) as checkpoint:
+            subject = cells.describe(checkpoint, cell.target)
+            return cells.evaluate(
+                subject, self.inputs.data, self.config.split, cell.variant.name, cell.results_folder, started=started
+            )
+
+    @contextmanager
+    def _model(self, cell: Cell) -> Iterator[Checkpoint]:
+        """Give the cell's checkpoint; a merged model that is not to be kept is gone afterwards."""
+        if cell.model_folder is None:
+            yield self.inputs.zoo.checkpoint(cell.target)
+            return
+        choice = self.choices[cell.target, cell.variant.name]
+        mode = cell.variant.name
+        if self.config.keep_models == "all":
+            merge_candidate(choice, self.inputs.zoo, mode, cell.model_folder, overwrite=self.config.overwrite)
+            yield open_checkpoint(cell.model_folder)
+            return
+        with tempfile.TemporaryDirectory(dir=self.config.output_dir, prefix=".merging.") as temporary:
+            folder = Path(temporary) / cell.model_folder.name
+            merge_candidate(choice, self.inputs.zoo, mode, folder)
+            yield open_checkpoint(folder, name=str(cell.model_folder))
+
+    def _zero_shot(self, report: Report) -> None:
+        run_zero_shot(
+            self.store,
+            self.inputs.zoo,
+            self.inputs.data,
+            self.config.split,
+            self.sources,
+            self.targets,
+            jobs=self.config.jobs,
+            report=report,
+            overwrite=self.config.overwrite,
+        )
+
+    def _write_progress(
+        self,
+        started: str,
+        finished: int,
+        records: Mapping[tuple[str, str], Record],
+        failures: Sequence[Failure],
+    ) -> None:
+        files.write_json(
+            self.config.output_dir / PROGRESS,
+            {
+                "schema_version": store.SCHEMA_VERSION,
+                "started": started,
+                "updated": store.now(),
+                "total_locales": len(self.targets),
+                "completed_locales": list(self.targets[:finished]),
+                "remaining_locales": list(self.targets[finished:]),
+                "total_experiments": len(self.cells),
+                "successful_experiments": len(records),
+                "failed_experiments": len(failures),
+                "results": _by_locale(records, failures),
+            },
+        )
+
+    def _write_final(self, started: str, outcome: Outcome) -> None:
+        files.write_json(
+            self.config.output_dir / FINAL,
+            {
+                "schema_version": store.SCHEMA_VERSION,
+                "started": started,
+                "finished": store.now(),
+                "configuration": self.config.model_dump(mode="json"),
+                "data": {
+                    "name": self.inputs.data.name,
+                    "revision": self.inputs.data.revision,
+                    "notice": self.inputs.data.notice,
+                    "demonstration": self.inputs.data.demonstration,
+                },
+                "total_experiments": len(self.cells),
+                "successful_experiments": len(outcome.records),
+                "failed_experiments": len(outcome.failures),
+                "results": _by_locale(outcome.records, outcome.failures),
+            },
+        )
+
+
+def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Failure]) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    for (target, variant), record in records.items():
+        results.setdefault(target, {})[variant] = {
+            "accuracy": record.performance.accuracy,
+            "correct": record.performance.correct,
+            "total": record.performance.total,
+            "uses": list(record.evaluation_info.uses),
+        }
+    for failure in failures:
+        results.setdefault(failure.locale, {})[failure.variant] = {"error": failure.reason}
+    return results
+
+
+def needed_sources(config: ExperimentConfig, available: Sequence[str]) -> tuple[str, ...]:
+    """Return the locales whose sources the experiment reads, before anything is opened."""
+    targets, chosen = plan.chosen_locales(config, available), plan.chosen_variants(config)
+    everything = (config.demo if config.zero_shot is None else config.zero_shot) or any(
+        v.selection == "all" for v in chosen
+    )
+    if everything:
+        return tuple(available)
+    needed = {s for target in targets for variant in chosen for s in choose(variant, target, config).mix.sources}
+    return tuple(locale for locale in available if locale in needed)
+
+
+def prepare(config: ExperimentConfig, inputs: Inputs, available: Sequence[str]) -> Experiment:
+    """Choose all sources, name all cells, and check what can be checked before work.
+
+    Raises:
+        UserError: names the first thing that stands in the way.
+    """
+    targets, chosen = plan.chosen_locales(config, available), plan.chosen_variants(config)
+    choices = {(target, variant.name): choose(variant, target, config) for target in targets for variant in chosen}
+    involved = sorted({source for choice in choices.values() for source in choice.mix.sources})
+    checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in involved}
+    notes = _check_labels(checkpoints.values(), inputs.data)
+    source_digests = digests_of(involved, list(checkpoints.values()))
+    planned = tuple(
+        _cell(config, inputs.data, target, variant, choices[target, variant.name], source_digests)
+        for target in targets
+        for variant in chosen
+    )
+    for cell in planned:
+        store.find_record(cell.results_folder, cell.identity, overwrite=config.overwrite)
+    largest = max(sum(info.nbytes for info in checkpoint.tensors.values()) for checkpoint in checkpoints.values())
+    plan.check_disk(config.output_dir, planned, largest, keep=config.keep_models == "all")
+    return Experiment(config, inputs, targets, chosen, choices, planned, tuple(available), notes)
+
+
+def _cell(
+    config: ExperimentConfig,
+    data: DataSet,
+    target: str,
+    variant: Variant,
+    choice: Choice,
+    source_digests: Mapping[str, str],
+) -> Cell:
+    candidate = choice.mix.candidate(choice.recipe, source_digests)
+    identity = store.cell_identity(
+        candidate,
+        data_digest=data.partition(target, config.split).digest,
+        split=config.split,
+        precision=cells.PRECISION,
+    )
+    merged = None if variant.selection == OWN else config.output_dir / MERGED_MODELS / f"{variant.name}_merge_{target}"
+    return Cell(
+        variant, target, candidate, identity, RunStore(config.output_dir / RESULTS).folder(variant.name, target), merged
+    )
+
+
+def _check_labels(checkpoints: Iterable[Checkpoint], data: DataSet) -> tuple[str, ...]:
+    """Return what is to be said about label names, once however many sources it is true of."""
+    found = [label_names(checkpoint.labels, data, checkpoint.name).note for checkpoint in checkpoints]
+    notes = [note for note in found if note]
+    return (f"{notes[0]} So do {len(notes) - 1} others.",) if len(notes) > 1 else tuple(notes)

@@ -1,0 +1,65 @@
+"""Zero-shot transfer: what each source, as it is, reaches in each locale.
+
+A measured similarity is read by *column*: how well does the source do in the target. (The original read the row, how well the
+target's own model does elsewhere.) Rows of our matrices are targets, columns are sources, so ``values[target, source]`` it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from sprachbund.checkpoints import Checkpoint
+from sprachbund.data import DataSet
+from sprachbund.evaluation import correct, label_names
+from sprachbund.inference import Encoded, load_classifier, load_tokenizer, logits, tokenise
+from sprachbund.similarity import SimilarityMatrix
+from sprachbund.store import Transfer, TransferCell
+
+__all__ = ["evaluate_transfer", "transfer_matrix"]
+
+
+def evaluate_transfer(
+    checkpoint: Checkpoint,
+    data: DataSet,
+    split: str,
+    targets: Iterable[str],
+    encoded: dict[tuple[str, str], Encoded],
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, TransferCell]:
+    """Return the accuracy of one source in each target.
+
+    ``encoded`` keeps token ids by tokenizer digest and locale: sources of one base share the work.
+    """
+    names = label_names(checkpoint.labels, data, checkpoint.name).names
+    model, tokenizer = load_classifier(checkpoint.folder), load_tokenizer(checkpoint.folder)
+    cells = {}
+    for target in targets:
+        partition = data.partition(target, split)
+        key = (checkpoint.tokenizer_digest, target)
+        if key not in encoded:
+            encoded[key] = tokenise(tokenizer, partition.texts)
+        cells[target] = TransferCell(
+            data_digest=partition.digest,
+            correct=correct(logits(model, encoded[key]), names, partition),
+            total=len(partition),
+            majority_rate=partition.majority_rate(),
+        )
+        progress()
+    return cells
+
+
+def transfer_matrix(transfers: Sequence[Transfer]) -> SimilarityMatrix:
+    """Return measured transfer as a similarity; every source must have been evaluated in every source's locale."""
+    by_source: Mapping[str, Transfer] = {transfer.source: transfer for transfer in transfers}
+    locales = tuple(by_source)
+    values = np.array([[by_source[source].cells[target].accuracy for source in locales] for target in locales])
+    split = transfers[0].split
+    return SimilarityMatrix(
+        locales=locales,
+        values=values,
+        name="transfer",
+        provenance=f"zero-shot accuracy on {split} of {transfers[0].dataset}, sources {transfers[0].zoo}",
+        uses=frozenset({f"target-{split}"}),
+    )

@@ -1,0 +1,134 @@
+"""The merge engine: sources and coefficients in, one checkpoint out, chunk by chunk.
+
+Each chunk of each source is read straight from its file, multiplied by its coefficient and added up in fp32, whatever the
+dtype of the sources: sixteen-bit sums would lose what the sources differ in. The sum is cast once, when it is written. Memory
+depends on the chunk, not on the model or the number of sources.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sprachbund.checkpoints import CONFIG, DTYPES, WEIGHTS, Checkpoint, TensorInfo, check_mergeable, write_tensors
+from sprachbund.errors import IncompatibleError, MixError
+from sprachbund.methods import METHODS
+
+__all__ = ["merge", "merged_tensors"]
+
+ELEMENTS_PER_CHUNK = 1 << 20
+"""4 MiB of fp32."""
+_COMPANIONS = (
+    CONFIG,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+"""What makes tensors a checkpoint; all else in a source's folder is about the source."""
+
+
+def merge(sources: Sequence[Checkpoint], weights: Sequence[float], out: Path, *, method: str = "linear") -> None:
+    """Merge checkpoints into the existing folder ``out``; config and tokenizer are those of the first source.
+
+    Raises:
+        IncompatibleError: the checkpoints do not fit together.
+        MixError: a source holds NaN or infinite numbers, or weights and sources differ in number.
+    """
+    if not sources or len(sources) != len(weights):
+        raise MixError(f"A merge needs one weight per source; got {len(sources)} sources and {len(weights)} weights.")
+    check_mergeable(sources)
+    coefficients = METHODS[method].coefficients(weights)
+    infos = _merged_infos(sources)
+    chunks = (chunk for info in infos for chunk in _merged_chunks(sources, coefficients, info))
+    write_tensors(out / WEIGHTS, infos, chunks, metadata={"format": "pt"})
+    _copy_companions(sources[0].folder, out)
+    _say_dtype(out, {info.dtype for info in infos if info.is_float})
+
+
+def merged_tensors(
+    sources: Sequence[Checkpoint], weights: Sequence[float], *, method: str = "linear"
+) -> Mapping[str, np.ndarray]:
+    """Return the merged tensors in memory, for small models and tests."""
+    coefficients = METHODS[method].coefficients(weights)
+    return {
+        info.name: np.concatenate(
+            [np.empty(0, DTYPES[info.dtype]), *_merged_chunks(sources, coefficients, info)]
+        ).reshape(info.shape)
+        for info in _merged_infos(sources)
+    }
+
+
+def _merged_infos(sources: Sequence[Checkpoint]) -> list[TensorInfo]:
+    """Describe the merged tensors: shape of the first source, the widest dtype of all."""
+    return [
+        TensorInfo(name, _widest([source.tensors[name].dtype for source in sources]), info.shape)
+        for name, info in sources[0].tensors.items()
+    ]
+
+
+def _widest(dtypes: Sequence[str]) -> str:
+    """Return the dtype that holds all: the same for one dtype, F32 for a mix of sixteen-bit ones."""
+    if len(set(dtypes)) == 1:
+        return dtypes[0]
+    return "F64" if "F64" in dtypes else "F32"
+
+
+def _merged_chunks(
+    sources: Sequence[Checkpoint], coefficients: Sequence[float], info: TensorInfo
+) -> Iterator[np.ndarray]:
+    views = [source.file.read(info.name).reshape(-1) for source in sources]
+    for start in range(0, info.size, ELEMENTS_PER_CHUNK):
+        parts = [view[start : start + ELEMENTS_PER_CHUNK] for view in views]
+        yield _weighted_sum(sources, coefficients, parts, info) if info.is_float else _the_same(sources, parts, info)
+
+
+def _weighted_sum(
+    sources: Sequence[Checkpoint], coefficients: Sequence[float], parts: Sequence[np.ndarray], info: TensorInfo
+) -> np.ndarray:
+    accumulator = np.float64 if info.dtype == "F64" else np.float32
+    total = np.zeros(parts[0].shape, dtype=accumulator)
+    for source, coefficient, part in zip(sources, coefficients, parts, strict=True):
+        values: np.ndarray = part.astype(accumulator)
+        if not np.isfinite(values).all():
+            raise MixError(
+                f"Tensor {info.name} of {source.name} holds NaN or infinite numbers: leave this source out, or train it again."
+            )
+        total += values * accumulator(coefficient)
+    return total.astype(DTYPES[info.dtype])
+
+
+def _the_same(sources: Sequence[Checkpoint], parts: Sequence[np.ndarray], info: TensorInfo) -> np.ndarray:
+    """Return what all sources share: integers are indices, there is no mean of them."""
+    for source, part in zip(sources, parts, strict=True):
+        if not np.array_equal(part, parts[0]):
+            raise IncompatibleError(
+                f"Tensor {info.name} holds integers that differ between {sources[0].name} and {source.name}: "
+                "they cannot be merged."
+            )
+    return parts[0]
+
+
+def _copy_companions(folder: Path, out: Path) -> None:
+    for name in _COMPANIONS:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, out / name)
+
+
+def _say_dtype(out: Path, dtypes: Iterable[str]) -> None:
+    """Let the config name the dtype of the merged tensors: transformers loads a model in what its config says."""
+    config = json.loads((out / CONFIG).read_text(encoding="utf-8"))
+    names = {str(DTYPES[dtype]) for dtype in dtypes}
+    if len(names) == 1:
+        config["dtype"] = names.pop()
+        config.pop("torch_dtype", None)
+        (out / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

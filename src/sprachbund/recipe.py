@@ -1,0 +1,126 @@
+"""What to merge for whom: a variant, a target and how sources are chosen and weighted; all of it frozen.
+
+A *variant* is a recipe without its target, under a name that users type. A *mix* is what a recipe comes to once its sources
+are chosen and weighted: the only thing the merge engine sees. A *candidate* is the resulting model described by content
+(digests of its sources, weights, method), so that two roads to the same model have the same identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from sprachbund import digests
+from sprachbund.errors import MixError
+from sprachbund.registry import Registry
+
+__all__ = ["MANUAL", "OWN", "SEED_VARIANTS", "VARIANTS", "Mix", "Recipe", "Variant", "union_of_uses"]
+
+OWN = "own"
+"""The selection that takes nothing but the target's own source."""
+MANUAL = "manual"
+"""The selection (and the weighting) that somebody typed."""
+NOTHING = "nothing"
+TARGET_TRAIN = "target-train"
+"""The model was fine-tuned on labelled train data of the target."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe without its target."""
+
+    name: str
+    selection: str
+    """``own``, ``given`` (what the experiment's ``--selection`` says) or a selection's name."""
+    weighting: str
+    """``uniform`` or ``similarity``; the sharpness and the original's proportional weights come from the experiment."""
+    description: str
+
+
+GIVEN = "given"
+
+VARIANTS: Registry[Variant] = Registry("variant")
+for _variant in (
+    Variant("baseline", OWN, "uniform", "the target's own fine-tuned source"),
+    Variant("similarity", GIVEN, "similarity", "the sources most similar to the target, weighted by similarity"),
+    Variant("average", GIVEN, "uniform", "the same sources, equally weighted"),
+    Variant("average-all", "all", "uniform", "all sources but the target's, equally weighted"),
+):
+    VARIANTS.add(_variant.name, _variant)
+
+SEED_VARIANTS = ("baseline", "similarity", "average")
+"""The three that make 52 × 3 = 156 experiments."""
+
+
+class Recipe(BaseModel):
+    """One candidate, fully determined given the sources at hand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str
+    selection: str
+    weighting: str
+    similarity: str | None = None
+    """The similarity that ranked the sources; None where none was asked."""
+    sharpness: float | None = None
+    """Of the ``similarity`` weighting, in 1 / unit of similarity; None for the others."""
+    method: str = "linear"
+    head_policy: str = "average"
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Sources with one coefficient each, in recipe order; normalised by the weighting that made them."""
+
+    sources: tuple[str, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.sources or len(self.sources) != len(self.weights):
+            raise MixError(
+                f"A mix needs one weight per source; got {len(self.sources)} sources and {len(self.weights)} weights."
+            )
+        if len(set(self.sources)) != len(self.sources):
+            raise MixError(f"A source can stand in a mix once; got {', '.join(self.sources)}.")
+
+    def uses(self, target: str, similarity_uses: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return what a candidate of this mix has seen of its target."""
+        return union_of_uses(similarity_uses, [TARGET_TRAIN] if target in self.sources else [])
+
+    def candidate(self, recipe: Recipe, source_digests: Mapping[str, str]) -> dict[str, Any]:
+        """Return the merged model's content: what went in, by digest, and what was done with it.
+
+        Weights count to nine digits: the last bits of a softmax differ between machines, and no result hangs on them.
+        """
+        if len(self.sources) == 1:
+            return single(source_digests[self.sources[0]])
+        return {
+            "kind": "merge",
+            "method": recipe.method,
+            "head_policy": recipe.head_policy,
+            "sources": [[source_digests[s], f"{w:.9g}"] for s, w in zip(self.sources, self.weights, strict=True)],
+        }
+
+
+def single(digest: str) -> dict[str, Any]:
+    """Return the content of a candidate that is one checkpoint as it is."""
+    return {"kind": "single", "digest": digest}
+
+
+def candidate_digest(candidate: Mapping[str, Any]) -> str:
+    """Return what identifies a candidate."""
+    return digests.of_value(candidate)
+
+
+def union_of_uses(*parts: Iterable[str]) -> tuple[str, ...]:
+    """Return the sorted union; ``nothing`` stands only where there is nothing else."""
+    union = {use for part in parts for use in part} - {NOTHING}
+    return tuple(sorted(union)) or (NOTHING,)
+
+
+def variants(names: Sequence[str]) -> tuple[Variant, ...]:
+    """Return the variants of these names, each once, in the order given."""
+    return tuple(VARIANTS[name] for name in dict.fromkeys(names))

@@ -1,0 +1,258 @@
+"""The four aggregate files: the long table and the comparison (CSV), the summary (JSON), the report (Markdown).
+
+    results_aggregated_YYYYMMDD_HHMMSS.csv     one row a record, as it was written
+    results_comparison_YYYYMMDD_HHMMSS.csv     one row a locale, variants and references side by side
+    results_summary_YYYYMMDD_HHMMSS.json       statistics, what is missing, what failed
+    results_report_YYYYMMDD_HHMMSS.md          all of it for people
+
+CSV and JSON carry every digit, Markdown four. Each file, read on its own, says which data it is about and whether that
+is a demonstration. A file is never overwritten: where those of one second exist, the next free second is taken.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from sprachbund import files, locales
+from sprachbund.errors import UnknownName
+from sprachbund.report.summary import LocaleRow, Summary, by_language_family, headline
+from sprachbund.report.table import EXPECTED_VARIANTS, Results
+from sprachbund.store import Record
+
+__all__ = ["FORMATS", "comparison_rows", "long_rows", "markdown", "summary_json", "write_aggregate"]
+
+FORMATS = ("csv", "json", "markdown")
+"""What ``--format`` takes besides ``all``."""
+
+COMMAND = "python aggregate_results.py"
+NAMES = {
+    "results_aggregated": "csv",
+    "results_comparison": "csv",
+    "results_summary": "json",
+    "results_report": "md",
+}
+
+
+def write_aggregate(
+    results: Results,
+    summary: Summary,
+    out_dir: Path,
+    formats: Iterable[str] = ("all",),
+    *,
+    when: datetime,
+    command: str = COMMAND,
+) -> list[Path]:
+    """Write the files of the wanted formats and return their paths.
+
+    Args:
+        results: of one family.
+        summary: of these results.
+        out_dir: where to; it is made if need be.
+        formats: of ``csv``, ``json``, ``markdown``; ``all`` stands for the three.
+        when: the time in the files' names, and in JSON and Markdown.
+        command: how to make the report again.
+    """
+    wanted = _formats(formats)
+    paths = _free_paths(out_dir, when)
+    written: list[Path] = []
+
+    def write(name: str, text: str) -> None:
+        files.write_text(paths[name], text)
+        written.append(paths[name])
+
+    if "csv" in wanted:
+        write("results_aggregated", _csv(long_rows(results)))
+        write("results_comparison", _csv(comparison_rows(summary)))
+    if "json" in wanted:
+        files.write_json(paths["results_summary"], summary_json(summary, when))
+        written.append(paths["results_summary"])
+    if "markdown" in wanted:
+        write("results_report", markdown(results, summary, when, command))
+    return written
+
+
+def long_rows(results: Results) -> list[dict[str, Any]]:
+    """Return one row a record."""
+    return [_long_row(record) for record in results.everything]
+
+
+def comparison_rows(summary: Summary) -> list[dict[str, Any]]:
+    """Return one row a locale; what is missing is None."""
+    return [_comparison_row(summary, row) for row in summary.rows]
+
+
+def summary_json(summary: Summary, when: datetime) -> dict[str, Any]:
+    """Return the summary as JSON values; what is missing is null."""
+    return {
+        "schema_version": 1,
+        "created": when.isoformat(timespec="seconds"),
+        "demonstration": summary.demonstration,
+        "headline": headline(summary),
+        "family": dataclasses.asdict(summary.family),
+        "licence": summary.dataset.licence,
+        "notice": summary.dataset.notice,
+        "counts": dataclasses.asdict(summary.counts),
+        "mean_baseline": summary.mean_baseline,
+        "columns": {
+            column.name: {
+                "title": column.title,
+                "uses": list(column.uses),
+                "meaning": column.meaning,
+                **dataclasses.asdict(summary.statistics[column.name]),
+            }
+            for column in summary.columns
+        },
+        "std": "sample standard deviation over locales, divisor n - 1",
+        "differences": [dataclasses.asdict(difference) for difference in summary.differences],
+        "effective_sources": dict(summary.effective_sources),
+        "smallest_head_agreement": summary.head_agreement and dataclasses.asdict(summary.head_agreement),
+        "missing": {variant: list(names) for variant, names in summary.missing.items()},
+        "failed": [{"variant": f.variant, "locale": f.locale, "reason": f.reason} for f in summary.failures],
+        "records_without_prefix": summary.unnamed,
+        "zero_shot_cells_of_other_data": summary.left_out,
+        "locales": [_without_provenance(row) for row in comparison_rows(summary)],
+    }
+
+
+def markdown(results: Results, summary: Summary, when: datetime, command: str = COMMAND) -> str:
+    """Return the report for people."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters.update(number=_number, signed=_signed, cell=_cell)
+    template = package_files("sprachbund.report").joinpath("templates/report.md.j2").read_text(encoding="utf-8")
+    return environment.from_string(template).render(
+        summary=summary,
+        headline=headline(summary),
+        titles={column.name: column.title for column in summary.columns},
+        extra=[column.name for column in summary.variants if column.name not in EXPECTED_VARIANTS],
+        locales=[row for _, rows in by_language_family(summary.evaluated) for row in rows],
+        when=when.isoformat(sep=" ", timespec="seconds"),
+        command=command,
+        making=_making(results.everything),
+    )
+
+
+def _formats(names: Iterable[str]) -> set[str]:
+    wanted = set(names)
+    for name in wanted - {*FORMATS, "all"}:
+        raise UnknownName("format", name, (*FORMATS, "all"))
+    return set(FORMATS) if "all" in wanted else wanted
+
+
+def _free_paths(out_dir: Path, when: datetime) -> dict[str, Path]:
+    """Return the four paths of the first second, from ``when`` on, of which no file exists."""
+    while True:
+        stamp = when.strftime("%Y%m%d_%H%M%S")
+        paths = {name: out_dir / f"{name}_{stamp}.{suffix}" for name, suffix in NAMES.items()}
+        if not any(path.exists() for path in paths.values()):
+            return paths
+        when += timedelta(seconds=1)
+
+
+def _long_row(record: Record) -> dict[str, Any]:
+    info, model, data, scores = (
+        record.evaluation_info,
+        record.model_info,
+        record.dataset_info,
+        record.performance,
+    )
+    place = locales.locale(info.locale)
+    return {
+        "locale": info.locale,
+        "language": place.language,
+        "family": place.family,
+        "variant": info.variant,
+        "uses": " ".join(info.uses),
+        "accuracy": scores.accuracy,
+        "macro_f1": scores.macro_f1,
+        "correct": scores.correct,
+        "total": scores.total,
+        "majority_rate": scores.majority_rate,
+        "split": info.split,
+        "dataset": data.name,
+        "revision": data.revision,
+        "demonstration": data.demonstration,
+        "zoo": model.zoo,
+        "model": model.model,
+        "sources": " ".join(f"{source.locale}:{source.weight:.9g}" for source in model.sources),
+        "effective_sources": model.effective_sources,
+        "head_agreement": model.head_agreement,
+        "seconds": info.seconds,
+        "identity": record.identity,
+        "timestamp": info.timestamp,
+    }
+
+
+def _comparison_row(summary: Summary, row: LocaleRow) -> dict[str, Any]:
+    variants = [column.name for column in summary.variants]
+    pairs = [*((variant, "baseline") for variant in variants if variant != "baseline"), ("similarity", "average")]
+    references = {column.name: row.values[column.name] for column in summary.columns if column.kind == "reference"}
+    return {
+        "locale": row.locale.name,
+        "language": row.locale.language,
+        "family": row.locale.family,
+        **{variant: row.values[variant] for variant in variants},
+        **{f"{first}_minus_{second}": row.difference(first, second) for first, second in pairs},
+        **references,
+        "zero_shot_best_source": row.best_source,
+        "zero_shot_sources": row.foreign_sources,
+        "split": summary.family.split,
+        "dataset": summary.family.data,
+        "demonstration": summary.demonstration,
+    }
+
+
+def _without_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a comparison row without what the document that it stands in says once for all rows."""
+    return {key: value for key, value in row.items() if key not in {"split", "dataset", "demonstration"}}
+
+
+def _making(records: Sequence[Record]) -> dict[str, str]:
+    """Say how the records came about: when, on what, with which versions."""
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for package, version in record.evaluation_info.versions.items():
+            versions.setdefault(package, set()).add(version)
+    times = sorted(record.evaluation_info.timestamp for record in records)
+    return {
+        "versions": ", ".join(f"{package} {' / '.join(sorted(found))}" for package, found in sorted(versions.items())),
+        "precision": ", ".join(sorted({record.evaluation_info.precision for record in records})),
+        "first": times[0],
+        "last": times[-1],
+        "minutes": f"{sum(record.evaluation_info.seconds for record in records) / 60:.1f}",
+    }
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{round(value, 4) + 0.0:+.4f}"  # + 0.0 makes -0.0 positive
+
+
+def _cell(text: str) -> str:
+    """Return text that can stand in one cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,204 @@
+"""One picture for the whole job: a dumbbell per locale.
+
+Each row is a locale; a thin line joins the lowest of its figures to the highest, and a marker stands at each. Markers
+differ in shape as well as in colour (Okabe and Ito's colours, which colour-blind people can tell apart); average is a
+frame and similarity a dot that fits into it, so that both are seen where they coincide.
+
+The same results give the same bytes: no time stamps, fixed ids, matplotlib's own fonts and defaults.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sprachbund.errors import StoreError, UnknownName
+from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, LocaleRow, Summary, by_language_family
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["dumbbell"]
+
+SUFFIXES = (".svg", ".png")
+WIDTH = 9.0
+"""Inches: 900 pixels at 100 dots per inch, about what a README shows."""
+ROW = 0.205
+"""Inches per locale."""
+GAP = 0.55
+"""Rows between two language families."""
+ABOVE, BELOW, LEFT, RIGHT = 1.2, 0.5, 1.95, 1.2
+"""Inches around the rows: title and legend, axis, locales, language families."""
+
+INK, QUIET, RULE, BAND = "#1a1a1a", "#5f6368", "#bfc3c9", "#f1f2f4"
+
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 8.5,
+    "text.color": INK,
+    "svg.hashsalt": "sprachbund",
+    "svg.fonttype": "none",  # text stays text: it can be searched and read aloud, and takes a third of the bytes
+}
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """How one column is drawn, later ones over earlier ones."""
+
+    column: str
+    label: str
+    style: dict[str, Any]
+
+
+_MARKS = (
+    _Mark(ZERO_SHOT_MEAN, "zero-shot mean", {"marker": "|", "color": QUIET, "markersize": 9, "markeredgewidth": 2}),
+    _Mark(
+        ZERO_SHOT_BEST,
+        "best zero-shot (oracle)",
+        {"marker": "^", "color": "#009E73", "markerfacecolor": "white", "markersize": 7.5, "markeredgewidth": 1.3},
+    ),
+    _Mark(
+        "average",
+        "average",
+        {"marker": "s", "color": "#D55E00", "markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.3},
+    ),
+    _Mark("similarity", "similarity", {"marker": "o", "color": "#0072B2", "markersize": 4.5}),
+    _Mark("baseline", "baseline (own model)", {"marker": "D", "color": INK, "markersize": 5}),
+)
+
+
+def dumbbell(summary: Summary, path: Path) -> Path:
+    """Draw baseline, merges and zero-shot figures of every evaluated locale, as SVG or PNG by the path's suffix.
+
+    Raises:
+        UnknownName: another suffix.
+        StoreError: there is no locale to draw.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UnknownName("picture format", path.suffix, SUFFIXES)
+    if not summary.evaluated:
+        raise StoreError("There is nothing to draw: no result has a prefix (see --prefix).")
+    import matplotlib
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn = io.BytesIO()  # drawn as a whole before the file is touched
+    kind = path.suffix.lower()[1:]
+    undated = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        _figure(summary).savefig(drawn, format=kind, dpi=200, metadata=undated)
+    path.write_bytes(drawn.getvalue())
+    return path
+
+
+def _figure(summary: Summary) -> Figure:
+    from matplotlib.figure import Figure
+
+    groups = by_language_family(summary.evaluated)
+    places = list(_places(groups))
+    bottom = places[-1][0] + 1.0 + 1.5 * GAP  # where the means stand, in rows from the top
+    inches = (bottom + 1.2) * ROW
+    height = ABOVE + inches + BELOW
+    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    axes = figure.add_axes(
+        (LEFT / WIDTH, BELOW / height, (WIDTH - LEFT - RIGHT) / WIDTH, inches / height), facecolor="none"
+    )
+    axes.set_ylim(bottom + 0.6, -0.6)
+    _draw_families(axes, groups)
+    means = {name: column.mean for name, column in summary.statistics.items()}
+    _draw_rows(axes, [*((y, row.values) for y, row in places), (bottom, means)])
+    _label(axes, places, bottom)
+    _head(figure, axes, summary, height)
+    return figure
+
+
+def _places(groups: list[tuple[str, list[LocaleRow]]]) -> Iterator[tuple[float, LocaleRow]]:
+    """Yield each row with its position, in rows from the top."""
+    y = 0.0
+    for _, rows in groups:
+        for row in rows:
+            yield y, row
+            y += 1.0
+        y += GAP
+
+
+def _draw_families(axes: Axes, groups: list[tuple[str, list[LocaleRow]]]) -> None:
+    """Put a band behind every language family and its name to the right."""
+    across = axes.get_yaxis_transform()
+    top = 0.0
+    for family, rows in groups:
+        axes.axhspan(top - 0.5 - GAP / 4, top + len(rows) - 0.5 + GAP / 4, color=BAND, linewidth=0, zorder=0)
+        axes.text(1.015, top, family, transform=across, va="center", color=QUIET)
+        top += len(rows) + GAP
+
+
+def _draw_rows(axes: Axes, figures: list[tuple[float, Mapping[str, float | None]]]) -> None:
+    """Draw each row's line, then the markers of all rows, column by column."""
+    there = [(y, [v for mark in _MARKS if (v := values[mark.column]) is not None]) for y, values in figures]
+    spans = [(y, min(found), max(found)) for y, found in there if found]
+    axes.hlines(
+        [y for y, _, _ in spans],
+        [low for _, low, _ in spans],
+        [high for _, _, high in spans],
+        color=RULE,
+        linewidth=1.6,
+        zorder=1.5,
+    )
+    for order, mark in enumerate(_MARKS):
+        points = [(value, y) for y, values in figures if (value := values[mark.column]) is not None]
+        axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            linestyle="none",
+            zorder=2 + order,
+            clip_on=False,
+            **mark.style,
+        )
+
+
+def _label(axes: Axes, places: list[tuple[float, LocaleRow]], bottom: float) -> None:
+    """Name the rows and the axis."""
+    axes.axhline(bottom - 0.5 - 0.6 * GAP, color=QUIET, linewidth=0.8, zorder=1)
+    axes.set_yticks(
+        [*(y for y, _ in places), bottom], [*(f"{row.locale.language}  {row.locale.name}" for _, row in places), "mean"]
+    )
+    axes.get_yticklabels()[-1].set_fontweight("bold")
+    axes.tick_params(axis="y", length=0, pad=7)
+    axes.tick_params(axis="x", top=True, labeltop=True, length=0, colors=QUIET)
+    axes.set_xlabel("accuracy", color=QUIET)
+    axes.grid(axis="x", color="white", linewidth=1.4, zorder=0.5)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.03)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _head(figure: Figure, axes: Axes, summary: Summary, height: float) -> None:
+    """Say above the rows what is shown, on which data, and what the markers are."""
+    family = summary.family
+    left = 0.18 / WIDTH
+    number = len(summary.evaluated)
+    title = f"Own model, merges and zero-shot sources in {number} {'locale' if number == 1 else 'locales'}"
+    figure.text(left, 1 - 0.30 / height, title, fontsize=13, fontweight="bold")
+    subtitle = f"Accuracy on {family.data}, {family.split} split"
+    if summary.demonstration:
+        subtitle += ". Demonstration: it says nothing about languages in the world"
+    figure.text(left, 1 - 0.53 / height, subtitle, fontsize=9.5, color=QUIET)
+    handles = [axes.plot([], [], linestyle="none", label=mark.label, **mark.style)[0] for mark in reversed(_MARKS)]
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(left, 1 - 0.63 / height),
+        borderaxespad=0,
+        borderpad=0.3,
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+        handletextpad=0.3,
+        columnspacing=1.6,
+    )

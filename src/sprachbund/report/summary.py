@@ -1,0 +1,421 @@
+"""What the results say: one row a locale, one column a variant or zero-shot figure, and statistics over the rows.
+
+All of this is arithmetic on a :class:`~sprachbund.report.table.Results`: no file is read, nothing is printed. A figure
+that is not there is None, and no statistic counts it; so two columns may stand on different locales, and only a paired
+difference, taken over the locales that have both, compares them.
+
+The zero-shot figures answer "why merge at all?": what a locale gets from single foreign sources as they are. Their mean
+is what a blind pick gets; English is what people pick; the best is an oracle, found by looking at the very labels that
+it is then scored on: no real choice of a single source can be better.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sprachbund.errors import StoreError
+from sprachbund.locales import LOCALES, Locale
+from sprachbund.report.table import EXPECTED_VARIANTS, Family, Results
+from sprachbund.store import DatasetInfo, Failure, Record, Transfer
+
+if TYPE_CHECKING:
+    from sprachbund.similarity import SimilarityMatrix
+
+__all__ = [
+    "ENGLISH",
+    "MAJORITY",
+    "ZERO_SHOT_BEST",
+    "ZERO_SHOT_ENGLISH",
+    "ZERO_SHOT_MEAN",
+    "Column",
+    "Correlation",
+    "Counts",
+    "Difference",
+    "HeadAgreement",
+    "LocaleRow",
+    "Statistics",
+    "Summary",
+    "by_language_family",
+    "difference",
+    "headline",
+    "statistics_of",
+    "summarise",
+    "transfer_similarity_correlation",
+]
+
+ENGLISH = "en-US"
+ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST = "zero_shot_mean", "zero_shot_english", "zero_shot_best"
+MAJORITY = "majority_rate"
+
+EQUAL = 1e-12
+"""Accuracies count rows: the smallest real difference is 1 / rows, anything below this is rounding."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure that every locale can have."""
+
+    name: str
+    kind: Literal["variant", "reference"]
+    """A reference comes from the data or from single sources, and is there to compare variants with."""
+    title: str
+    uses: tuple[str, ...]
+    """What it has seen of the target; the union over the column, empty where nothing is known."""
+    meaning: str
+
+    @property
+    def seen(self) -> str:
+        """What it has seen of the target, for people."""
+        return ", ".join(self.uses)
+
+
+@dataclass(frozen=True)
+class LocaleRow:
+    """Every figure of one locale."""
+
+    locale: Locale
+    values: Mapping[str, float | None]
+    """Accuracy, a fraction in [0, 1], by column name; None where it is missing."""
+    best_source: str | None
+    """The locale whose source is the ``zero_shot_best``."""
+    foreign_sources: int
+    """How many sources the ``zero_shot_mean`` is over."""
+    evaluated: bool
+    """True if there is any record of this locale."""
+
+    def difference(self, first: str, second: str) -> float | None:
+        """Return ``first`` minus ``second``, None where either is missing."""
+        a, b = self.values.get(first), self.values.get(second)
+        return None if a is None or b is None else a - b
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A column in a few numbers, over the locales where it is not missing."""
+
+    count: int
+    mean: float | None
+    median: float | None
+    std: float | None
+    """Sample standard deviation (divisor n - 1) over locales; None for fewer than two."""
+    minimum: float | None
+    lowest: tuple[str, ...]
+    """The locales at the minimum."""
+    maximum: float | None
+    highest: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``first`` minus ``second``, locale by locale, where both exist."""
+
+    first: str
+    second: str
+    count: int
+    mean: float | None
+    wins: int
+    """Locales where ``first`` is higher."""
+    ties: int
+    losses: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The cells of the main job: expected = done + failed + missing."""
+
+    expected: int
+    done: int
+    failed: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class HeadAgreement:
+    """Where the classification heads of merged sources agree least."""
+
+    cosine: float
+    variant: str
+    locale: str
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation; the pairs share locales, so no p-value goes with it."""
+
+    rho: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything a view needs: views format, they don't compute."""
+
+    family: Family
+    dataset: DatasetInfo
+    demonstration: bool
+    columns: tuple[Column, ...]
+    rows: tuple[LocaleRow, ...]
+    """All locales, in the order of the locale table."""
+    statistics: Mapping[str, Statistics]
+    """By column name."""
+    differences: tuple[Difference, ...]
+    counts: Counts
+    missing: Mapping[str, tuple[str, ...]]
+    """Locales without a result or a failure, by expected variant."""
+    failures: tuple[Failure, ...]
+    effective_sources: Mapping[str, float]
+    """Mean over locales, by variant that has records."""
+    head_agreement: HeadAgreement | None
+    unnamed: int
+    """How many records stand in no column, for want of a prefix."""
+    left_out: int
+    """How many zero-shot figures were measured on other data and stand nowhere."""
+
+    @property
+    def variants(self) -> tuple[Column, ...]:
+        """The columns that are variants."""
+        return tuple(column for column in self.columns if column.kind == "variant")
+
+    @property
+    def evaluated(self) -> tuple[LocaleRow, ...]:
+        """The rows of locales that have a record."""
+        return tuple(row for row in self.rows if row.evaluated)
+
+    @property
+    def mean_baseline(self) -> float | None:
+        """Mean accuracy of the targets' own sources."""
+        return self.statistics["baseline"].mean
+
+
+def summarise(results: Results) -> Summary:
+    """Compute everything that reports show."""
+    columns = _columns(results)
+    rows = tuple(_row(results, place) for place in LOCALES)
+    failed = {(failure.variant, failure.locale) for failure in results.failures}
+    missing = [cell for cell in results.expected if cell not in results.records and cell not in failed]
+    return Summary(
+        family=results.family,
+        dataset=results.dataset,
+        demonstration=results.demonstration,
+        columns=columns,
+        rows=rows,
+        statistics={c.name: statistics_of({row.locale.name: row.values[c.name] for row in rows}) for c in columns},
+        differences=tuple(difference(rows, *pair) for pair in _pairs(results.variants)),
+        counts=_counts(results, failed, len(missing)),
+        missing={variant: tuple(locale for v, locale in missing if v == variant) for variant in EXPECTED_VARIANTS},
+        failures=results.failures,
+        effective_sources=_effective_sources(results),
+        head_agreement=_smallest_head_agreement(results),
+        unnamed=len(results.unnamed),
+        left_out=results.left_out,
+    )
+
+
+def statistics_of(values: Mapping[str, float | None]) -> Statistics:
+    """Describe one column, given by locale."""
+    there = {locale: value for locale, value in values.items() if value is not None}
+    if not there:
+        return Statistics(0, None, None, None, None, (), None, ())
+    numbers = list(there.values())
+    low, high = min(numbers), max(numbers)
+    return Statistics(
+        count=len(numbers),
+        mean=statistics.fmean(numbers),
+        median=statistics.median(numbers),
+        std=statistics.stdev(numbers) if len(numbers) > 1 else None,
+        minimum=low,
+        lowest=tuple(locale for locale, value in there.items() if value == low),
+        maximum=high,
+        highest=tuple(locale for locale, value in there.items() if value == high),
+    )
+
+
+def difference(rows: Iterable[LocaleRow], first: str, second: str) -> Difference:
+    """Compare two columns over the locales that have both."""
+    deltas = [delta for row in rows if (delta := row.difference(first, second)) is not None]
+    signs = Counter(_sign(delta) for delta in deltas)
+    return Difference(
+        first=first,
+        second=second,
+        count=len(deltas),
+        mean=statistics.fmean(deltas) if deltas else None,
+        wins=signs[1],
+        ties=signs[0],
+        losses=signs[-1],
+    )
+
+
+def headline(summary: Summary) -> str:
+    """Say in a sentence or two what came out."""
+    found = {(d.first, d.second): d for d in summary.differences}
+    merged = found["similarity", "average"]
+    if merged.mean is None:
+        counts = summary.counts
+        return f"No locale has both similarity and average yet: {counts.done} of {counts.expected} results are there."
+    ties = f" and ties in {merged.ties}" if merged.ties else ""
+    sentence = (
+        f"similarity beats average in {merged.wins} of {merged.count} locales{ties} "
+        f"(mean difference {_points(merged.mean)})."
+    )
+    beside = [
+        f"{_points(mean)} against {name}"
+        for name, second in (("the mean zero-shot source", ZERO_SHOT_MEAN), ("the baseline", "baseline"))
+        if (mean := found["similarity", second].mean) is not None
+    ]
+    return f"{sentence} It stands at {' and '.join(beside)}." if beside else sentence
+
+
+def by_language_family(rows: Sequence[LocaleRow]) -> list[tuple[str, list[LocaleRow]]]:
+    """Group rows by language family and, within it, by genus; each in the order it first stands in the locale table."""
+    first_family: dict[str, int] = {}
+    first_genus: dict[str, int] = {}
+    for index, place in enumerate(LOCALES):
+        first_family.setdefault(place.family, index)
+        first_genus.setdefault(place.genus, index)
+    groups: dict[str, list[LocaleRow]] = {}
+    for row in sorted(rows, key=lambda row: (first_family[row.locale.family], first_genus[row.locale.genus])):
+        groups.setdefault(row.locale.family, []).append(row)
+    return list(groups.items())
+
+
+def transfer_similarity_correlation(transfers: Iterable[Transfer], matrix: SimilarityMatrix) -> Correlation | None:
+    """Correlate how well a source does in a target with how similar the two are, over all pairs of different locales.
+
+    None where there is nothing to rank: fewer than three pairs, or all values of one kind equal.
+    """
+    from scipy.stats import spearmanr
+
+    pairs = [
+        (cell.accuracy, matrix.score(target, transfer.source))
+        for transfer in transfers
+        if transfer.source in matrix.locales
+        for target, cell in transfer.cells.items()
+        if target != transfer.source and target in matrix.locales
+    ]
+    accuracies, similarities = {a for a, _ in pairs}, {s for _, s in pairs}
+    if len(pairs) < 3 or len(accuracies) < 2 or len(similarities) < 2:
+        return None
+    rho = float(spearmanr([a for a, _ in pairs], [s for _, s in pairs]).statistic)
+    return Correlation(rho=rho, pairs=len(pairs))
+
+
+def _columns(results: Results) -> tuple[Column, ...]:
+    references = _references(results.family.split)
+    for variant in {column.name for column in references}.intersection(results.variants):
+        raise StoreError(f"The prefix {variant!r} is the name of a column of the report: evaluate under another one.")
+    return (*(_variant_column(results, variant) for variant in results.variants), *references)
+
+
+def _references(split: str) -> tuple[Column, ...]:
+    labels = (f"target-{split}",)
+    return (
+        Column(ZERO_SHOT_MEAN, "reference", "zero-shot mean", ("nothing",), "mean of all single foreign sources"),
+        Column(ZERO_SHOT_ENGLISH, "reference", "zero-shot English", ("nothing",), "the English source as it is"),
+        Column(ZERO_SHOT_BEST, "reference", "zero-shot best", labels, "oracle: best single foreign source"),
+        Column(MAJORITY, "reference", "majority rate", labels, "always the most frequent intent"),
+    )
+
+
+def _variant_column(results: Results, variant: str) -> Column:
+    records = _of_variant(results, variant)
+    seen = {use for record in records for use in record.evaluation_info.uses}
+    uses = tuple(sorted(seen - {"nothing"})) or tuple(sorted(seen))
+    return Column(variant, "variant", variant, uses, _made_of(records))
+
+
+def _made_of(records: Sequence[Record]) -> str:
+    """Say how many sources stand behind a column."""
+    if not records:
+        return ""
+    fewest, most = (bound(len(record.model_info.sources) for record in records) for bound in (min, max))
+    if most == 1:
+        return "one checkpoint as it is"
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    effective = statistics.fmean(record.model_info.effective_sources for record in records)
+    return f"merge of {number} sources, effectively {effective:.1f}"
+
+
+def _of_variant(results: Results, variant: str) -> list[Record]:
+    return [record for (name, _), record in results.records.items() if name == variant]
+
+
+def _row(results: Results, place: Locale) -> LocaleRow:
+    target = place.name
+    records = {variant: results.records.get((variant, target)) for variant in results.variants}
+    foreign = {
+        transfer.source: transfer.cells[target].accuracy
+        for transfer in results.transfers
+        if target in transfer.cells and transfer.source != target
+    }
+    best = max(foreign, key=lambda source: foreign[source], default=None)
+    values: dict[str, float | None] = {
+        variant: None if record is None else record.performance.accuracy for variant, record in records.items()
+    }
+    values[ZERO_SHOT_MEAN] = statistics.fmean(foreign.values()) if foreign else None
+    values[ZERO_SHOT_ENGLISH] = foreign.get(ENGLISH)
+    values[ZERO_SHOT_BEST] = None if best is None else foreign[best]
+    values[MAJORITY] = _majority_rate(results, target)
+    evaluated = any(record is not None for record in records.values())
+    return LocaleRow(place, values, best, len(foreign), evaluated)
+
+
+def _majority_rate(results: Results, target: str) -> float | None:
+    for (_, locale), record in results.records.items():
+        if locale == target:
+            return record.performance.majority_rate
+    for transfer in results.transfers:
+        if target in transfer.cells:
+            return transfer.cells[target].majority_rate
+    return None
+
+
+def _pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Return which columns are compared: the seed's three first, then similarity with what needs no merge."""
+    others = [variant for variant in variants if variant not in EXPECTED_VARIANTS]
+    return [
+        ("similarity", "average"),
+        ("similarity", "baseline"),
+        ("average", "baseline"),
+        ("similarity", ZERO_SHOT_MEAN),
+        ("similarity", ZERO_SHOT_ENGLISH),
+        ("similarity", ZERO_SHOT_BEST),
+        *((other, "baseline") for other in others),
+    ]
+
+
+def _counts(results: Results, failed: set[tuple[str, str]], missing: int) -> Counts:
+    expected = len(results.expected)
+    failures = sum(cell in failed for cell in results.expected)
+    return Counts(expected=expected, done=expected - failures - missing, failed=failures, missing=missing)
+
+
+def _effective_sources(results: Results) -> dict[str, float]:
+    found = {variant: _of_variant(results, variant) for variant in results.variants}
+    return {
+        variant: statistics.fmean(record.model_info.effective_sources for record in records)
+        for variant, records in found.items()
+        if records
+    }
+
+
+def _smallest_head_agreement(results: Results) -> HeadAgreement | None:
+    known = [
+        HeadAgreement(record.model_info.head_agreement, variant, locale)
+        for (variant, locale), record in results.records.items()
+        if record.model_info.head_agreement is not None
+    ]
+    return min(known, key=lambda agreement: agreement.cosine, default=None)
+
+
+def _sign(delta: float) -> int:
+    return 0 if abs(delta) < EQUAL else int(math.copysign(1, delta))
+
+
+def _points(fraction: float) -> str:
+    """Format a difference of accuracies in percentage points."""
+    return f"{round(100 * fraction, 1) + 0.0:+.1f} points"  # + 0.0 makes -0.0 positive

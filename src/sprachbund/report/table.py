@@ -1,0 +1,232 @@
+"""From a results folder to one long table: every record of one family, and what should be there besides.
+
+A *family* is what makes results comparable: one data set in one revision, one split of it, one zoo of sources. Results
+of different families are never put side by side; where a folder holds several, somebody has to choose.
+
+What should be there is three variants in each of the 52 locales: 156 cells. Other variants stand in the table as more
+columns. A record that was written without a prefix has no variant: it is kept, but there is no column for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sprachbund import locales
+from sprachbund.errors import StoreError, UnknownName
+from sprachbund.store import DatasetInfo, Failure, Record, RunStore, Transfer
+
+__all__ = ["EXPECTED_VARIANTS", "Cell", "Family", "Results", "families", "load"]
+
+EXPECTED_VARIANTS = ("baseline", "similarity", "average")
+"""The variants of the main job, in the order of its columns."""
+
+Cell = tuple[str, str]
+"""(variant, locale)"""
+
+
+@dataclass(frozen=True, order=True)
+class Family:
+    """What results must share to be compared."""
+
+    data: str
+    """Name of the data set."""
+    revision: str
+    split: str
+    zoo: str
+
+    @classmethod
+    def of(cls, record: Record) -> Family:
+        """Return the family that a record belongs to."""
+        return cls(
+            data=record.dataset_info.name,
+            revision=record.dataset_info.revision,
+            split=record.evaluation_info.split,
+            zoo=record.model_info.zoo,
+        )
+
+    def __str__(self) -> str:
+        """Name it for people."""
+        return f"{self.data} ({self.revision}), {self.split} split, zoo {self.zoo}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a results folder knows about one family."""
+
+    family: Family
+    records: dict[Cell, Record]
+    """Records with a variant, by column, then by locale in the order of the locale table."""
+    unnamed: tuple[Record, ...]
+    """Records written without a prefix."""
+    failures: tuple[Failure, ...]
+    """Of cells without a record. A failure does not say which data or zoo it was about."""
+    transfers: tuple[Transfer, ...]
+    """Sources in the order of the locale table, without the cells that were measured on other rows than the records."""
+    left_out: int
+    """How many transfer cells that were."""
+
+    @property
+    def everything(self) -> tuple[Record, ...]:
+        """Every record, the unnamed ones last."""
+        return (*self.records.values(), *self.unnamed)
+
+    @cached_property
+    def variants(self) -> tuple[str, ...]:
+        """The expected three, present or not, then all others in alphabetical order."""
+        others = {variant for variant, _ in self.records} - set(EXPECTED_VARIANTS)
+        return (*EXPECTED_VARIANTS, *sorted(others))
+
+    @property
+    def expected(self) -> tuple[Cell, ...]:
+        """The cells of the main job."""
+        return tuple((variant, locale) for variant in EXPECTED_VARIANTS for locale in locales.names())
+
+    @property
+    def dataset(self) -> DatasetInfo:
+        """What was predicted, as one of the records describes it."""
+        return self.everything[0].dataset_info
+
+    @property
+    def demonstration(self) -> bool:
+        """True if the figures say nothing about languages in the world."""
+        return any(record.dataset_info.demonstration for record in self.everything)
+
+
+def families(records: Iterable[Record]) -> dict[Family, int]:
+    """Return the families among the records, the largest first, with their numbers of records."""
+    counts: dict[Family, int] = {}
+    for record in records:
+        family = Family.of(record)
+        counts[family] = counts.get(family, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, split: str | None = None) -> Results:
+    """Read the one family in a results folder, or the one that ``data``, ``zoo`` and ``split`` leave.
+
+    A filter that equals a name takes it; any other takes all names that it is a part of, in upper or lower case.
+
+    Raises:
+        StoreError: there are no results, several families, or two results for one cell.
+        UnknownName: a filter fits nothing that is there.
+    """
+    store = RunStore(results_dir)
+    records = list(store.records())
+    if not records:
+        raise _nothing_in(store)
+    family = _only(families(records), results_dir, data=data, zoo=zoo, split=split)
+    members = [record for record in records if Family.of(record) == family]
+    named = _by_cell(record for record in members if record.evaluation_info.variant)
+    digests = _data_digests(named)
+    transfers = [t for t in store.transfers(family.split) if (t.zoo, t.dataset) == (family.zoo, family.data)]
+    same_data = [_on_same_data(transfer, digests) for transfer in transfers]
+    return Results(
+        family=family,
+        records=named,
+        unnamed=tuple(record for record in members if not record.evaluation_info.variant),
+        failures=tuple(failure for failure in store.failures() if (failure.variant, failure.locale) not in named),
+        transfers=tuple(sorted(same_data, key=lambda transfer: _position(transfer.source))),
+        left_out=sum(len(t.cells) for t in transfers) - sum(len(t.cells) for t in same_data),
+    )
+
+
+def _nothing_in(store: RunStore) -> StoreError:
+    failures = list(store.failures())
+    if failures:
+        first = failures[0]
+        return StoreError(
+            f"{store.root} holds no result, only {len(failures)} failed cells (the first: {first.variant} for "
+            f"{first.locale}: {first.reason}): mend that and start run_large_scale_experiment.py again."
+        )
+    what = "holds no results" if store.root.is_dir() else "does not exist"
+    return StoreError(f"The results folder {store.root} {what}: run `python run_large_scale_experiment.py` first.")
+
+
+def _only(
+    counts: dict[Family, int], results_dir: Path, *, data: str | None, zoo: str | None, split: str | None
+) -> Family:
+    """Return the one family that the filters leave."""
+    left = _pick(list(counts), "data set", data, lambda family: (family.data, family.revision))
+    left = _pick(left, "zoo", zoo, lambda family: (family.zoo,))
+    left = _pick(left, "split", split, lambda family: (family.split,))
+    if len(left) == 1:
+        return left[0]
+    listing = "; ".join(f"{family}: {counts[family]} records" for family in left)
+    raise StoreError(
+        f"{results_dir} holds results of {len(left)} families, which are never compared ({listing}): "
+        f"choose one with {_telling_flags(left)}."
+    )
+
+
+def _pick(
+    left: Sequence[Family], kind: str, wanted: str | None, names: Callable[[Family], tuple[str, ...]]
+) -> list[Family]:
+    """Return the families with a name that equals what is wanted or, if there is none, with one that contains it."""
+    if wanted is None:
+        return list(left)
+    exact = [family for family in left if wanted in names(family)]
+    found = exact or [family for family in left if wanted.lower() in " ".join(names(family)).lower()]
+    if not found:
+        known = dict.fromkeys(names(family)[0] for family in left)
+        raise UnknownName(kind, wanted, known, "These are the ones that there are results of.")
+    return found
+
+
+def _telling_flags(left: Sequence[Family]) -> str:
+    """Name the flags that tell these families apart."""
+    aspects = {
+        "--data NAME (a part of the revision will do)": {f"{family.data} {family.revision}" for family in left},
+        "--zoo NAME (a part of it will do)": {family.zoo for family in left},
+        "--split NAME": {family.split for family in left},
+    }
+    return " or ".join(flag for flag, values in aspects.items() if len(values) > 1)
+
+
+def _by_cell(records: Iterable[Record]) -> dict[Cell, Record]:
+    cells: dict[Cell, Record] = {}
+    for record in records:
+        cell = record.evaluation_info.variant, record.evaluation_info.locale
+        other = cells.setdefault(cell, record)
+        if other.identity != record.identity:
+            raise StoreError(
+                f"There are two results of {cell[0]} for {cell[1]} ({other.model_info.model}, "
+                f"{other.evaluation_info.timestamp}; {record.model_info.model}, {record.evaluation_info.timestamp}): "
+                "move one of them out of the results folder."
+            )
+    return dict(sorted(cells.items(), key=lambda item: (_column(item[0][0]), _position(item[0][1]))))
+
+
+def _data_digests(records: dict[Cell, Record]) -> dict[str, str]:
+    """Return the digest of the rows that each locale was evaluated on."""
+    known: dict[str, Record] = {}
+    for (variant, locale), record in records.items():
+        other = known.setdefault(locale, record)
+        if other.dataset_info.digest != record.dataset_info.digest:
+            raise StoreError(
+                f"{other.evaluation_info.variant} and {variant} were evaluated on different rows of "
+                f"{record.dataset_info.name} for {locale}, although its revision is the same: "
+                "run one of them again with --overwrite."
+            )
+    return {locale: record.dataset_info.digest for locale, record in known.items()}
+
+
+def _on_same_data(transfer: Transfer, digests: dict[str, str]) -> Transfer:
+    """Return the row of one source without the cells that were measured on other data than the records."""
+    kept = {
+        target: cell
+        for target, cell in transfer.cells.items()
+        if cell.data_digest == digests.get(target, cell.data_digest)
+    }
+    return transfer.model_copy(update={"cells": kept})
+
+
+def _column(variant: str) -> tuple[int, str]:
+    expected = variant in EXPECTED_VARIANTS
+    return (EXPECTED_VARIANTS.index(variant) if expected else len(EXPECTED_VARIANTS), variant)
+
+
+def _position(locale: str) -> int:
+    return locales.names().index(locales.locale(locale).name)

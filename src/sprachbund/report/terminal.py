@@ -1,0 +1,141 @@
+"""The results on a terminal of 80 columns: one line a locale, grouped by language family, then the means and a legend.
+
+Nothing is said by colour alone: the better of similarity and average carries a star. What is missing is an empty cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from sprachbund.report.summary import (
+    ZERO_SHOT_BEST,
+    ZERO_SHOT_ENGLISH,
+    ZERO_SHOT_MEAN,
+    LocaleRow,
+    Summary,
+    by_language_family,
+    headline,
+)
+from sprachbund.report.table import EXPECTED_VARIANTS
+
+__all__ = ["print_missing", "print_results"]
+
+BETTER = "*"
+HEADERS = {
+    "baseline": "\nbaseline",
+    "similarity": "\nsimilarity",
+    "average": "\naverage",
+    ZERO_SHOT_MEAN: "zero-shot\nmean",
+    ZERO_SHOT_ENGLISH: "-------\nEnglish",
+    ZERO_SHOT_BEST: "-----------\nbest",
+}
+
+
+def print_results(console: Console, summary: Summary) -> None:
+    """Print the final table, what its columns have seen, and what the data is."""
+    _print_notice(console, summary)
+    if summary.evaluated:
+        console.print()
+        console.print(_results_table(summary))
+    console.print()
+    console.print(_legend(summary))
+    console.print(f"{BETTER} the better of similarity and average", style="dim", highlight=False)
+    console.print()
+    console.print(headline(summary), style="bold", highlight=False)
+    console.print(_counted(summary), highlight=False)
+
+
+def print_missing(console: Console, summary: Summary) -> None:
+    """Print which cells of the main job are missing, variant by variant, then what failed and why."""
+    for variant, names in summary.missing.items():
+        total = summary.counts.expected // len(summary.missing)
+        count = "none" if not names else f"all {total}" if len(names) == total else str(len(names))
+        console.print(f"[bold]{variant}[/]: {count} missing", highlight=False)
+        if 0 < len(names) < total:
+            console.print(Padding(" ".join(names), (0, 0, 0, 2)), highlight=False)
+    for failure in summary.failures:
+        console.print(
+            f"[bold]{escape(failure.variant or '(no prefix)')} {failure.locale}[/] failed: {escape(failure.reason)}",
+            highlight=False,
+        )
+
+
+def _print_notice(console: Console, summary: Summary) -> None:
+    if summary.demonstration:
+        console.print(
+            "DEMONSTRATION: these figures show that the program works, nothing more.", style="bold", highlight=False
+        )
+    family = summary.family
+    console.print(f"Data: {family}.", markup=False, highlight=False)
+    console.print(f"Licence: {summary.dataset.licence}. {summary.dataset.notice}", markup=False, highlight=False)
+
+
+def _counted(summary: Summary) -> str:
+    counts = summary.counts
+    parts = [f"{counts.done} of {counts.expected} results are there"]
+    parts += [f"{counts.failed} failed"] if counts.failed else []
+    parts += [f"{counts.missing} missing"] if counts.missing else []
+    parts += [f"{summary.unnamed} without a prefix, in no column"] if summary.unnamed else []
+    parts += [f"{summary.left_out} zero-shot figures of other data left out"] if summary.left_out else []
+    return ", ".join(parts) + "."
+
+
+def _results_table(summary: Summary) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column("\nfamily", no_wrap=True)
+    table.add_column("\nlocale", no_wrap=True)
+    for name, header in HEADERS.items():
+        table.add_column(header, justify="left" if name == ZERO_SHOT_BEST else "right", no_wrap=True)
+    for family, rows in by_language_family(summary.evaluated):
+        for index, row in enumerate(rows):
+            table.add_row(family if index == 0 else "", row.locale.name, *_cells(row))
+    table.add_section()
+    table.add_row("mean", "", *_means(summary), style="bold")
+    if len({summary.statistics[name].count for name in HEADERS}) > 1:
+        table.add_row("locales", "", *(str(summary.statistics[name].count) for name in HEADERS))
+    return table
+
+
+def _cells(row: LocaleRow) -> Iterator[str]:
+    """Yield one locale's figures; the better merge has a star, the other ones a blank in its place."""
+    margin = row.difference("similarity", "average") or 0.0
+    for name in HEADERS:
+        number = _number(row.values[name])
+        if name in ("similarity", "average"):
+            better = margin > 0 if name == "similarity" else margin < 0
+            yield f"[bold]{number}{BETTER}[/]" if better else f"{number} "
+        elif name == ZERO_SHOT_BEST and row.best_source is not None:
+            yield f"{number} {row.best_source}"
+        else:
+            yield number
+
+
+def _means(summary: Summary) -> Iterator[str]:
+    for name in HEADERS:
+        number = _number(summary.statistics[name].mean)
+        yield f"{number} " if name in ("similarity", "average") else number
+
+
+def _legend(summary: Summary) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
+    table.add_column("column", overflow="fold")
+    table.add_column("mean", justify="right", no_wrap=True)
+    table.add_column("has seen", overflow="fold")
+    table.add_column("what it is", overflow="fold")
+    for column in summary.columns:
+        if column.name in EXPECTED_VARIANTS or summary.statistics[column.name].count:
+            table.add_row(
+                escape(column.title), _number(summary.statistics[column.name].mean), column.seen, column.meaning
+            )
+    return table
+
+
+def _number(value: float | None) -> str:
+    """Format a fraction to three digits."""
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,348 @@
+"""The run store: a folder of records, the only truth about results.
+
+    {results}/{prefix}_{locale}/results.json       the record of a finished cell, written last and atomically
+    {results}/{prefix}_{locale}/predictions.csv    every prediction: id, gold, predicted, confidence
+    {results}/{prefix}_{locale}/failure.json       instead of them: why the cell failed
+    {results}/transfer/{split}/{source}.json       the zero-shot accuracy of one source in every locale
+
+A cell is done if and only if there is a valid record with its identity. A record of another identity is never overwritten
+unasked.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sprachbund import digests, files
+from sprachbund.errors import SprachbundError, StoreError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "DatasetInfo",
+    "EvaluationInfo",
+    "Example",
+    "Failure",
+    "ModelInfo",
+    "Performance",
+    "Prediction",
+    "Record",
+    "RunStore",
+    "SourceInfo",
+    "Transfer",
+    "TransferCell",
+    "cell_identity",
+    "now",
+]
+
+SCHEMA_VERSION = 1
+M = TypeVar("M", bound=BaseModel)
+
+RECORD, PREDICTIONS, FAILURE = "results.json", "predictions.csv", "failure.json"
+PREDICTION_COLUMNS = ("id", "gold", "predicted", "confidence")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EvaluationInfo(_Section):
+    """What was asked, and of whom."""
+
+    variant: str
+    """The prefix: ``baseline``, ``similarity``, … or what users typed after ``--prefix``; empty without one."""
+    locale: str
+    split: str
+    uses: tuple[str, ...]
+    """What the candidate has seen of the target, see the glossary."""
+    timestamp: str
+    """ISO 8601, UTC."""
+    seconds: float
+    """Wall time of making and evaluating the candidate."""
+    precision: str
+    versions: dict[str, str]
+
+
+class SourceInfo(_Section):
+    """One source of a candidate."""
+
+    locale: str
+    weight: float
+    digest: str
+
+
+class ModelInfo(_Section):
+    """The candidate, by name and by content."""
+
+    model: str
+    """The checkpoint as the user named it, or its folder."""
+    zoo: str
+    """The family of sources that it stems from: their template or, for embedded models, their name and digest."""
+    digest: str
+    """Of the candidate: equal content, equal digest."""
+    sources: tuple[SourceInfo, ...]
+    """In recipe order; one for a single checkpoint."""
+    recipe: dict[str, Any] | None
+    """None for a checkpoint that nobody says how it was made."""
+    effective_sources: float
+    """1 / Σ weight², in [1, number of sources]."""
+    head_agreement: float | None
+    """Smallest cosine between the classification heads of two sources; None for one source."""
+    architecture: str
+    parameters: int
+
+
+class DatasetInfo(_Section):
+    """What was predicted."""
+
+    name: str
+    revision: str
+    digest: str
+    """Of the rows of this locale and split."""
+    licence: str
+    notice: str
+    demonstration: bool
+    examples: int
+    intents: int
+
+
+class Performance(_Section):
+    """The metrics, by label name."""
+
+    accuracy: float
+    """Fraction in [0, 1]."""
+    correct: int
+    total: int
+    macro_f1: float
+    """Mean F1 over the intents that occur in the gold labels of this split, fraction in [0, 1]."""
+    macro_f1_intents: int
+    """How many intents that are."""
+    mean_confidence: float
+    majority_rate: float
+    """Accuracy of always answering the most frequent intent."""
+
+
+class Prediction(_Section):
+    """One row of predictions.csv."""
+
+    id: str
+    gold: str
+    predicted: str
+    confidence: float
+
+
+class Example(Prediction):
+    """A prediction with its text, for people."""
+
+    text: str
+    correct: bool
+
+
+class Record(_Section):
+    """results.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    identity: str
+    predictions_digest: str = ""
+    """SHA-256 of predictions.csv, filled in by the store."""
+    evaluation_info: EvaluationInfo
+    model_info: ModelInfo
+    dataset_info: DatasetInfo
+    performance: Performance
+    examples: tuple[Example, ...]
+
+
+class Failure(_Section):
+    """failure.json: a cell that could not be finished; it is tried again on resume."""
+
+    schema_version: int = SCHEMA_VERSION
+    variant: str
+    locale: str
+    identity: str | None
+    reason: str
+    traceback: str
+    timestamp: str
+
+
+class TransferCell(_Section):
+    """One source in one locale."""
+
+    data_digest: str
+    correct: int
+    total: int
+    majority_rate: float
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction in [0, 1]."""
+        return self.correct / self.total
+
+
+class Transfer(_Section):
+    """What one source, as it is, reaches in each locale."""
+
+    schema_version: int = SCHEMA_VERSION
+    source: str
+    digest: str
+    zoo: str
+    split: str
+    dataset: str
+    """Name of the data set."""
+    cells: dict[str, TransferCell] = Field(default_factory=dict)
+
+
+def cell_identity(candidate: Mapping[str, Any], *, data_digest: str, split: str, precision: str) -> str:
+    """Return what makes a cell this cell and no other."""
+    return digests.of_value({"candidate": dict(candidate), "data": data_digest, "split": split, "precision": precision})
+
+
+def now() -> str:
+    """Return the time as records write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """The records in one results folder."""
+
+    root: Path
+
+    def folder(self, prefix: str, locale: str) -> Path:
+        """Return where a cell's files stand."""
+        return self.root / f"{prefix}_{locale}"
+
+    def records(self) -> Iterator[Record]:
+        """Yield all valid records, in order of their folders' names."""
+        for path in sorted(self.root.glob(f"*/{RECORD}")):
+            yield read_record(path.parent)
+
+    def failures(self) -> Iterator[Failure]:
+        """Yield the failures that no success has followed."""
+        for path in sorted(self.root.glob(f"*/{FAILURE}")):
+            if not (path.parent / RECORD).exists():
+                yield _parse(Failure, path)
+
+    def transfers(self, split: str) -> Iterator[Transfer]:
+        """Yield what is known of each source's zero-shot accuracy on a split."""
+        for path in sorted((self.root / "transfer" / split).glob("*.json")):
+            yield _parse(Transfer, path)
+
+    def transfer(self, source: str, split: str) -> Transfer | None:
+        """Return what is known of one source, or None."""
+        path = self._transfer_path(source, split)
+        return _parse(Transfer, path) if path.exists() else None
+
+    def write_transfer(self, transfer: Transfer) -> None:
+        """Write or replace one source's row."""
+        files.write_json(self._transfer_path(transfer.source, transfer.split), transfer.model_dump())
+
+    def _transfer_path(self, source: str, split: str) -> Path:
+        return self.root / "transfer" / split / f"{source}.json"
+
+
+def find_record(folder: Path, identity: str, *, overwrite: bool = False) -> Record | None:
+    """Return the finished record of a cell, None if there is none yet.
+
+    Raises:
+        StoreError: the folder holds a record of another identity and ``overwrite`` is off.
+    """
+    if not (folder / RECORD).exists():
+        return None
+    record = read_record(folder)
+    if record.identity == identity:
+        return record if _predictions_intact(folder, record) else None
+    if overwrite:
+        return None
+    raise StoreError(
+        f"{folder} holds the result of something else ({_described(record)}): "
+        "choose another --output-dir or --results-dir, or replace it with --overwrite."
+    )
+
+
+def _described(record: Record) -> str:
+    return f"{record.model_info.model} on {record.dataset_info.name}, {record.evaluation_info.timestamp}"
+
+
+def _predictions_intact(folder: Path, record: Record) -> bool:
+    path = folder / PREDICTIONS
+    return path.exists() and digests.of_file(path) == record.predictions_digest
+
+
+def read_record(folder: Path) -> Record:
+    """Return the record in a folder.
+
+    Raises:
+        StoreError: it is no record, or one of a newer version.
+    """
+    return _parse(Record, folder / RECORD)
+
+
+def read_predictions(folder: Path) -> list[Prediction]:
+    """Return every prediction of a cell, in the order of the data set."""
+    with (folder / PREDICTIONS).open(encoding="utf-8", newline="") as stream:
+        return [Prediction.model_validate(row) for row in csv.DictReader(stream)]
+
+
+def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]) -> Record:
+    """Write predictions, then the record that makes the cell done; return the record as written."""
+    text = _csv(predictions)
+    complete = record.model_copy(update={"predictions_digest": hashlib.sha256(text.encode()).hexdigest()})
+    files.write_text(folder / PREDICTIONS, text)
+    files.write_json(folder / RECORD, complete.model_dump())
+    (folder / FAILURE).unlink(missing_ok=True)
+    return complete
+
+
+def write_failure(folder: Path, variant: str, locale: str, identity: str | None, error: BaseException) -> Failure:
+    """Record why a cell failed; a record of an earlier success of another identity stays where it is."""
+    failure = Failure(
+        variant=variant,
+        locale=locale,
+        identity=identity,
+        reason=str(error) if isinstance(error, SprachbundError) else f"{type(error).__name__}: {error}",
+        traceback="".join(traceback.format_exception(error)),
+        timestamp=now(),
+    )
+    files.write_json(folder / FAILURE, failure.model_dump())
+    return failure
+
+
+def _csv(predictions: Sequence[Prediction]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(PREDICTION_COLUMNS)
+    writer.writerows((p.id, p.gold, p.predicted, f"{p.confidence:.6f}") for p in predictions)
+    return stream.getvalue()
+
+
+def _parse(model: type[M], path: Path) -> M:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} was written by a newer sprachbund (schema {version}, this one knows {SCHEMA_VERSION}): "
+                "update sprachbund."
+            )
+        return model.model_validate(value)
+    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
+        raise StoreError(
+            f"{path} is not a record of sprachbund ({_first_line(error)}): move it away and run again."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error).splitlines()[0]

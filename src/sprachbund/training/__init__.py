@@ -1,0 +1,1 @@
+"""Make checkpoints: a base from scratch, a source per locale, and the embedded models that need no download."""

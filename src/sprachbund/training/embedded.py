@@ -1,0 +1,125 @@
+"""The embedded models: what the demonstration merges, made on this machine from the embedded data set.
+
+A base and 52 sources in the published layout under one cache folder, whose name carries the digest of everything that decides
+what they are. Made once (some minutes on two cores), found again for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sprachbund import data, digests, files, parallel
+from sprachbund.checkpoints import PUBLISHED, ZOO_CARD
+from sprachbund.errors import UnknownName
+from sprachbund.training.jobs import CODE_VERSION, LAYOUT, train_base, train_sources
+from sprachbund.training.settings import FinetuneSettings, PretrainSettings
+
+__all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure"]
+
+CACHE_VARIABLE, SIZE_VARIABLE = "SPRACHBUND_CACHE", "SPRACHBUND_DEMO_SIZE"
+
+Report = Callable[[str, int, int], None]
+"""Called with the stage's name, how much of it is done and how much there is."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """One size of the demonstration."""
+
+    data: str
+    pretrain: PretrainSettings
+    finetune: FinetuneSettings
+
+
+SIZES = {
+    "full": Size("cldr", PretrainSettings(), FinetuneSettings(dropout=0.0)),
+    # Everything runs, nothing means anything: for tests, and to see the files in under two minutes.
+    "tiny": Size(
+        "cldr:15",
+        PretrainSettings(
+            vocabulary=1500,
+            hidden=16,
+            layers=1,
+            heads=2,
+            intermediate=16,
+            mlm_steps=20,
+            ranking_steps=20,
+            ranking_batch=32,
+        ),
+        FinetuneSettings(epochs=1, dropout=0.0),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Where the embedded models stand, and the data they were made for."""
+
+    size: str
+    root: Path
+    data: str
+
+    @property
+    def base(self) -> Path:
+        """The base's folder."""
+        return self.root / "base"
+
+    @property
+    def template(self) -> str:
+        """The template of the sources."""
+        return f"{self.root}/{PUBLISHED.rpartition('/')[2]}"
+
+    def local_name(self, model: str) -> str:
+        """Map a published repository to the embedded model of the same name; other names stay as they are."""
+        owner = PUBLISHED.rpartition("/")[0]
+        return str(self.root / model.removeprefix(f"{owner}/")) if model.startswith(f"{owner}/") else model
+
+
+def chosen_size() -> str:
+    """Return the size that the environment asks for: SPRACHBUND_DEMO_SIZE, ``full`` by default."""
+    name = os.environ.get(SIZE_VARIABLE) or "full"
+    if name not in SIZES:
+        raise UnknownName(f"size in {SIZE_VARIABLE}", name, SIZES)
+    return name
+
+
+def cache_folder() -> Path:
+    """Return where made models are kept: SPRACHBUND_CACHE, else the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sprachbund"
+
+
+def ensure(size: str | None = None, report: Report = lambda stage, done, total: None) -> Embedded:
+    """Return the embedded models of a size; make what is missing."""
+    name = size or chosen_size()
+    settings = SIZES[name]
+    dataset = data.load(settings.data)
+    digest = digests.of_value(
+        [CODE_VERSION, dataset.revision, LAYOUT, settings.pretrain.model_dump(), settings.finetune.model_dump()]
+    )
+    root = cache_folder() / "embedded" / f"{name}-{digest[:12]}"
+    embedded = Embedded(name, root, settings.data)
+    if (root / ZOO_CARD).exists():
+        return embedded
+    train_base(
+        dataset,
+        dataset.locales,
+        embedded.base,
+        settings.pretrain,
+        progress=lambda stage, step, steps, loss: report(f"base: {stage}", step, steps),
+    )
+    finished = 0
+
+    def count(_: object) -> None:
+        nonlocal finished
+        finished += 1
+        report("fine-tuning sources", finished, len(dataset.locales))
+
+    train_sources(embedded.base, dataset, dataset.locales, root, settings.finetune, jobs=parallel.cores(), done=count)
+    files.write_json(root / ZOO_CARD, {"name": f"embedded-{name}-{digest[:12]}", "data": settings.data})
+    return embedded

@@ -1,0 +1,91 @@
+"""Fine-tune a base into the source of one locale.
+
+All locales share the seed of the classification head, so that their heads can be averaged; each has its own data order.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from sprachbund.data import Partition
+from sprachbund.inference import Encoded, load_tokenizer, pad, tokenise
+from sprachbund.training.loop import Progress, optimise
+from sprachbund.training.settings import FinetuneSettings
+
+__all__ = ["finetune"]
+
+BATCHES_PER_WINDOW = 8
+"""Lengths are sorted within so many batches: enough to save padding, few enough to keep batches random."""
+
+
+def finetune(
+    base: Path,
+    train: Partition,
+    intents: Sequence[str],
+    out: Path,
+    settings: FinetuneSettings,
+    progress: Progress | None = None,
+) -> None:
+    """Train a classifier of ``intents`` on one locale's train split and save it, with its tokenizer, in ``out``."""
+    tokenizer = load_tokenizer(base)
+    model = _classifier(base, intents, settings)
+    numbers = {intent: number for number, intent in enumerate(intents)}
+    encoded = tokenise(tokenizer, train.texts)
+    labels = [numbers[intent] for intent in train.intents]
+
+    own_seed = settings.seed + zlib.crc32(train.locale.encode())
+    torch.manual_seed(own_seed)
+    steps = settings.epochs * math.ceil(len(encoded) / settings.batch)
+    losses = _losses(model, encoded, labels, settings, random.Random(own_seed))
+    optimise(model, losses, stage=train.locale, steps=steps, learning_rate=settings.learning_rate, progress=progress)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def _classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> torch.nn.Module:
+    torch.manual_seed(settings.head_seed)
+    rate = settings.dropout
+    dropout = {} if rate is None else {"hidden_dropout_prob": rate, "attention_probs_dropout_prob": rate}
+    model: torch.nn.Module = AutoModelForSequenceClassification.from_pretrained(
+        str(base),
+        dtype=torch.float32,
+        num_labels=len(intents),
+        id2label=dict(enumerate(intents)),
+        label2id={intent: number for number, intent in enumerate(intents)},
+        **dropout,
+    )
+    return model
+
+
+def _losses(
+    model: torch.nn.Module,
+    encoded: Encoded,
+    labels: Sequence[int],
+    settings: FinetuneSettings,
+    lot: random.Random,
+) -> Iterator[torch.Tensor]:
+    pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
+    for _ in range(settings.epochs):
+        for batch in _batches(encoded, settings.batch, lot):
+            ids, mask = pad([encoded[index] for index in batch], pad_id)
+            wanted = torch.tensor([labels[index] for index in batch])
+            yield model(input_ids=ids, attention_mask=mask, labels=wanted).loss
+
+
+def _batches(encoded: Encoded, size: int, lot: random.Random) -> list[list[int]]:
+    """Return one epoch of batches in random order, each of texts of like length, so that little is spent on padding."""
+    order = lot.sample(range(len(encoded)), len(encoded))
+    window = size * BATCHES_PER_WINDOW
+    batches = []
+    for start in range(0, len(order), window):
+        alike = sorted(order[start : start + window], key=lambda index: len(encoded[index]))
+        batches += [alike[first : first + size] for first in range(0, len(alike), size)]
+    lot.shuffle(batches)
+    return batches

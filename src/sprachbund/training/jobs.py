@@ -1,0 +1,179 @@
+"""Training that resumes: what is finished, and was trained in the same way, is not trained again.
+
+Each finished checkpoint carries ``training.json`` with the digest of everything that decided what it is. It is written in a
+temporary folder together with the model, so that a checkpoint is there with its card or not at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sprachbund import digests, files, inference, parallel
+from sprachbund.checkpoints import PUBLISHED, open_checkpoint
+from sprachbund.data import DataSet, Partition
+from sprachbund.errors import CheckpointError
+from sprachbund.training.finetune import finetune
+from sprachbund.training.loop import Progress
+from sprachbund.training.pretrain import pretrain
+from sprachbund.training.settings import FinetuneSettings, PretrainSettings
+
+__all__ = ["LAYOUT", "TRAINING_CARD", "TrainingCard", "source_folder", "train_base", "train_sources"]
+
+LAYOUT = PUBLISHED.rpartition("/")[2].replace(":", "/")
+"""The published layout under any root: ``xlm-roberta-base_massive_k_{locale}/alpha_0.5_{locale}_epoch-9``."""
+TRAINING_CARD = "training.json"
+CODE_VERSION = 1
+"""Raised when a change to this package makes other models from the same settings."""
+
+
+class TrainingCard(BaseModel):
+    """How a checkpoint was trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = 1
+    digest: str
+    """Of settings, data, base and code version."""
+    locale: str | None
+    """None for a base."""
+    data: str
+    settings: dict[str, Any]
+    dev_accuracy: float | None
+    """Fraction in [0, 1]; None for a base."""
+    seconds: float
+
+
+def train_base(
+    data: DataSet,
+    locales: Sequence[str],
+    out: Path,
+    settings: PretrainSettings,
+    *,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> TrainingCard:
+    """Pre-train a base on the train texts of ``locales``, unless ``out`` holds just that base."""
+    train = [data.partition(locale, "train") for locale in locales]
+    digest = digests.of_value([CODE_VERSION, settings.model_dump(), [partition.digest for partition in train]])
+    known = _finished(out, digest, overwrite)
+    if known:
+        return known
+    start = time.monotonic()
+    with files.atomic_folder(out) as folder:
+        pretrain(train, folder, settings, progress)
+        return _write_card(folder, digest, None, data, settings, None, start)
+
+
+def train_sources(
+    base: Path,
+    data: DataSet,
+    locales: Sequence[str],
+    root: Path,
+    settings: FinetuneSettings,
+    *,
+    jobs: int = 1,
+    done: Callable[[TrainingCard], None] = lambda card: None,
+    overwrite: bool = False,
+) -> list[TrainingCard]:
+    """Fine-tune ``base`` for each locale into the published layout under ``root``; return the cards in order of ``locales``."""
+    base_digest = digests.of_file(open_checkpoint(base).folder / "model.safetensors")
+    cards: dict[str, TrainingCard] = {}
+    tasks = []
+    for locale in locales:
+        task = _task(base, base_digest, data, locale, root, settings)
+        known = _finished(task.out, task.digest, overwrite)
+        if known:
+            cards[locale] = known
+            done(known)
+        else:
+            tasks.append(task)
+    for card in parallel.unordered(_train_source, tasks, jobs):
+        cards[str(card.locale)] = card
+        done(card)
+    return [cards[locale] for locale in locales]
+
+
+def source_folder(root: Path, locale: str) -> Path:
+    """Return where the source of a locale stands under a root."""
+    return root / LAYOUT.replace("{locale}", locale)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that a process needs to train one source."""
+
+    base: Path
+    train: Partition
+    dev: Partition
+    data_name: str
+    intents: tuple[str, ...]
+    out: Path
+    settings: FinetuneSettings
+    digest: str
+
+
+def _task(base: Path, base_digest: str, data: DataSet, locale: str, root: Path, settings: FinetuneSettings) -> _Task:
+    train, dev = data.partition(locale, "train"), data.partition(locale, "dev")
+    digest = digests.of_value([CODE_VERSION, settings.model_dump(), base_digest, train.digest, data.intents])
+    return _Task(base, train, dev, data.name, data.intents, source_folder(root, locale), settings, digest)
+
+
+def _train_source(task: _Task) -> TrainingCard:
+    inference.quieten()
+    start = time.monotonic()
+    with files.atomic_folder(task.out) as folder:
+        finetune(task.base, task.train, task.intents, folder, task.settings)
+        accuracy = _dev_accuracy(folder, task)
+        return _write_card(folder, task.digest, task.train.locale, task.data_name, task.settings, accuracy, start)
+
+
+def _dev_accuracy(folder: Path, task: _Task) -> float:
+    model, tokenizer = inference.load_classifier(folder), inference.load_tokenizer(folder)
+    winners = inference.logits(model, inference.tokenise(tokenizer, task.dev.texts)).argmax(axis=1)
+    hits: int = sum(task.intents[winner] == gold for winner, gold in zip(winners, task.dev.intents, strict=True))
+    return hits / len(task.dev)
+
+
+def _write_card(
+    folder: Path,
+    digest: str,
+    locale: str | None,
+    data: DataSet | str,
+    settings: PretrainSettings | FinetuneSettings,
+    dev_accuracy: float | None,
+    start: float,
+) -> TrainingCard:
+    card = TrainingCard(
+        digest=digest,
+        locale=locale,
+        data=data if isinstance(data, str) else data.name,
+        settings=settings.model_dump(),
+        dev_accuracy=dev_accuracy,
+        seconds=round(time.monotonic() - start, 1),
+    )
+    files.write_json(folder / TRAINING_CARD, card.model_dump())
+    return card
+
+
+def _finished(out: Path, digest: str, overwrite: bool) -> TrainingCard | None:
+    """Return the card of a checkpoint trained just so; refuse to replace any other unasked."""
+    if not out.exists():
+        return None
+    path = out / TRAINING_CARD
+    try:
+        card = TrainingCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        card = None
+    if card and card.digest == digest:
+        return card
+    if overwrite:
+        return None
+    raise CheckpointError(
+        f"{out} holds another model (other settings, data or base): choose another folder, or replace it with --overwrite."
+    )

@@ -1,0 +1,165 @@
+"""A small multilingual encoder from scratch, on the train texts of all locales and without a label.
+
+Three stages:
+
+1. a SentencePiece-like unigram tokenizer, trained on the same texts;
+2. masked and translation language modelling (Conneau and Lample 2019, arXiv:1901.07291): single phrases and, every
+   other step, the same phrase in two locales side by side; 15 % of the tokens are to be guessed;
+3. translation ranking (Feng et al. 2022, LaBSE, arXiv:2007.01852): a phrase must find its own translation among those
+   of the batch, by the mean of its token states. Without it the locales hardly share a space, and merging has nothing
+   to work on.
+
+Stages 2 and 3 use which phrases are translations of each other: the encoder has seen parallel train text of all locales.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizer
+
+from sprachbund.data import Partition
+from sprachbund.inference import Encoded, Tokenizer, pad, tokenise
+from sprachbund.training.loop import Progress, optimise
+from sprachbund.training.settings import PretrainSettings
+
+__all__ = ["pretrain"]
+
+MASKED_SHARE = 0.15
+IGNORED = -100
+TEXTS_PER_PASS = 64
+"""Texts of like length that pass the encoder together: the less padding, the less work."""
+POSITION_OFFSET = 2
+"""XLM-R counts positions from ``pad_token_id + 1``."""
+
+
+@dataclass(frozen=True)
+class _ParallelText:
+    """``phrases[i]`` holds the token ids of concept ``i`` in each locale that can say it."""
+
+    phrases: Sequence[Encoded]
+
+    def pairs(self, lot: random.Random, count: int) -> list[tuple[list[int], list[int]]]:
+        """Draw ``count`` different concepts, each in two locales."""
+        return [tuple(lot.sample(said, 2)) for said in lot.sample(self.phrases, count)]  # type: ignore[misc]
+
+
+def pretrain(
+    train: Sequence[Partition], out: Path, settings: PretrainSettings, progress: Progress | None = None
+) -> None:
+    """Train tokenizer and encoder on the texts of ``train`` and save both as a masked-LM checkpoint in ``out``."""
+    torch.manual_seed(settings.seed)
+    lot = random.Random(settings.seed)
+    tokenizer = _train_tokenizer(train, settings)
+    text = _parallel(train, tokenizer)
+    model = XLMRobertaForMaskedLM(_config(tokenizer, settings))
+    for stage, losses, steps in (
+        ("language modelling", _language_modelling(model, tokenizer, text, settings, lot), settings.mlm_steps),
+        ("translation ranking", _translation_ranking(model, tokenizer, text, settings, lot), settings.ranking_steps),
+    ):
+        optimise(model, losses, stage=stage, steps=steps, learning_rate=settings.learning_rate, progress=progress)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def _train_tokenizer(train: Sequence[Partition], settings: PretrainSettings) -> Tokenizer:
+    texts = [text for partition in train for text in partition.texts]
+    fresh: Tokenizer = XLMRobertaTokenizer()
+    tokenizer = fresh.train_new_from_iterator(texts, vocab_size=settings.vocabulary)
+    tokenizer.model_max_length = settings.max_tokens
+    return tokenizer
+
+
+def _config(tokenizer: Tokenizer, settings: PretrainSettings) -> XLMRobertaConfig:
+    return XLMRobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=settings.intermediate,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+        max_position_embeddings=settings.max_tokens + POSITION_OFFSET,
+        type_vocab_size=1,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+
+
+def _parallel(train: Sequence[Partition], tokenizer: Tokenizer) -> _ParallelText:
+    by_id: dict[str, Encoded] = defaultdict(list)
+    for partition in train:
+        for id_, tokens in zip(partition.ids, tokenise(tokenizer, partition.texts), strict=True):
+            by_id[id_].append(tokens)
+    return _ParallelText([said for said in by_id.values() if len(said) > 1])
+
+
+def _language_modelling(
+    model: XLMRobertaForMaskedLM,
+    tokenizer: Tokenizer,
+    text: _ParallelText,
+    settings: PretrainSettings,
+    lot: random.Random,
+) -> Iterator[torch.Tensor]:
+    everything = [tokens for said in text.phrases for tokens in said]
+    for step in range(settings.mlm_steps):
+        if step % 2:
+            texts = lot.sample(everything, settings.mlm_batch)
+        else:
+            texts = [_side_by_side(*pair, settings.max_tokens) for pair in text.pairs(lot, settings.mlm_batch)]
+        ids, mask = pad(texts, tokenizer.pad_token_id)
+        ids, labels = _mask_tokens(ids, tokenizer)
+        states = model.roberta(input_ids=ids, attention_mask=mask).last_hidden_state
+        # Only the masked positions meet the vocabulary: the product with it is most of the work.
+        guessed = labels != IGNORED
+        yield functional.cross_entropy(model.lm_head(states[guessed]), labels[guessed])
+
+
+def _side_by_side(first: list[int], second: list[int], longest: int) -> list[int]:
+    """Join two encoded texts as XLM-R does: ``<s> a </s> </s> b </s>``, where each brings its own ends."""
+    return (first + first[-1:] + second[1:])[:longest]
+
+
+def _mask_tokens(ids: torch.Tensor, tokenizer: Tokenizer) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hide 15 % of the tokens as BERT does (80 % mask, 10 % any token, 10 % as they are)."""
+    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
+    chosen = (torch.rand(ids.shape) < MASKED_SHARE) & ~special
+    labels = torch.where(chosen, ids, IGNORED)
+    fate = torch.rand(ids.shape)
+    ids = torch.where(chosen & (fate < 0.8), tokenizer.mask_token_id, ids)
+    ids = torch.where(chosen & (fate >= 0.9), torch.randint(len(tokenizer), ids.shape), ids)
+    return ids, labels
+
+
+def _translation_ranking(
+    model: XLMRobertaForMaskedLM,
+    tokenizer: Tokenizer,
+    text: _ParallelText,
+    settings: PretrainSettings,
+    lot: random.Random,
+) -> Iterator[torch.Tensor]:
+    for _ in range(settings.ranking_steps):
+        pairs = text.pairs(lot, min(settings.ranking_batch, len(text.phrases)))
+        here, there = (_mean_states(model, [pair[side] for pair in pairs], tokenizer.pad_token_id) for side in (0, 1))
+        agreement = here @ there.T / settings.temperature
+        own = torch.arange(len(pairs))
+        yield (functional.cross_entropy(agreement, own) + functional.cross_entropy(agreement.T, own)) / 2
+
+
+def _mean_states(model: XLMRobertaForMaskedLM, encoded: Encoded, pad_id: int) -> torch.Tensor:
+    """Return unit vectors ``[texts, hidden]``: the mean of the states of the tokens that are no padding."""
+    order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
+    sums = []
+    for start in range(0, len(order), TEXTS_PER_PASS):
+        ids, mask = pad([encoded[index] for index in order[start : start + TEXTS_PER_PASS]], pad_id)
+        states = model.roberta(input_ids=ids, attention_mask=mask).last_hidden_state
+        sums.append((states * mask.unsqueeze(-1)).sum(1))
+    # The length of a vector goes in the normalisation, so the sum stands for the mean.
+    return functional.normalize(torch.cat(sums), dim=-1)[torch.tensor(order).argsort()]

@@ -1,0 +1,41 @@
+"""Everything that decides what training yields. A trained checkpoint is cached under the digest of these."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["FinetuneSettings", "PretrainSettings"]
+
+
+class PretrainSettings(BaseModel):
+    """A small XLM-R from scratch: its shape, and how long it learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vocabulary: int = Field(default=8000, ge=300, description="Subwords of the tokenizer.")
+    hidden: int = Field(default=96, ge=8, description="Width of the encoder.")
+    layers: int = Field(default=2, ge=1, description="Layers of the encoder.")
+    heads: int = Field(default=4, ge=1, description="Attention heads per layer.")
+    intermediate: int = Field(default=192, ge=8, description="Width of the feed-forward blocks.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout everywhere.")
+    max_tokens: int = Field(default=128, ge=16, description="Positions: longer texts are cut.")
+    mlm_steps: int = Field(default=300, ge=0, description="Steps of masked and translation language modelling.")
+    mlm_batch: int = Field(default=128, ge=1, description="Sequences per step of language modelling.")
+    ranking_steps: int = Field(default=600, ge=0, description="Steps of translation ranking.")
+    ranking_batch: int = Field(default=192, ge=2, description="Pairs per step of translation ranking.")
+    temperature: float = Field(default=0.05, gt=0, description="Temperature of translation ranking.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate.")
+    seed: int = Field(default=0, ge=0, description="Seed of initialisation, masking and sampling.")
+
+
+class FinetuneSettings(BaseModel):
+    """From a base to the classifier of one locale."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=10, ge=1, description="Passes over the train split.")
+    batch: int = Field(default=32, ge=1, description="Texts per step.")
+    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate.")
+    dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout everywhere; default: the base's.")
+    head_seed: int = Field(default=0, ge=0, description="Seed of the classification head: one for all locales.")
+    seed: int = Field(default=0, ge=0, description="Seed from which each locale derives its data order and dropout.")

@@ -1,0 +1,92 @@
+"""What a checkpoint tells without being loaded, and what identifies it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from pico import INTENTS, Pico, rewrite
+
+from sprachbund.checkpoints import Checkpoint, open_checkpoint
+from sprachbund.errors import CheckpointError
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_config_tensors_and_labels(sources: list[Checkpoint]) -> None:
+    source = sources[0]
+    assert source.labels == INTENTS
+    assert source.architecture == "XLMRobertaForSequenceClassification"
+    assert source.tensors["classifier.out_proj.weight"].shape == (4, 16)
+    assert set(source.head) == {f"classifier.{layer}.{part}" for layer in ("dense", "out_proj") for part in ("weight", "bias")}
+
+
+def test_parameters_are_those_that_torch_counts(sources: list[Checkpoint]) -> None:
+    from sprachbund.inference import load_classifier
+
+    model = load_classifier(sources[0].folder)
+    assert sources[0].parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_labels_are_in_the_order_of_the_logits_not_of_the_file(pico: Pico) -> None:
+    folder = pico.source("m").folder
+    edit_config(folder, id2label={"10": "k", "2": "c", "0": "a", "1": "b"})
+    assert open_checkpoint(folder).labels == ("a", "b", "c", "k")
+
+
+def test_a_config_without_labels_has_two_of_them(pico: Pico) -> None:
+    folder = pico.source("m").folder
+    edit_config(folder, id2label=None)
+    assert open_checkpoint(folder).labels == ("LABEL_0", "LABEL_1")
+
+
+def test_the_digest_is_that_of_the_content(pico: Pico, tmp_path: Path) -> None:
+    source = pico.source("m")
+    shutil.copytree(source.folder, tmp_path / "copy")
+    assert open_checkpoint(tmp_path / "copy", "another name").digest == source.digest
+
+
+@pytest.mark.parametrize("what", ["tensor", "label order", "tokenizer", "architecture"])
+def test_the_digest_changes_with(what: str, pico: Pico) -> None:
+    source = pico.source("m")
+    before = source.digest
+    if what == "tensor":
+
+        def one_bit(tensors: dict[str, torch.Tensor]) -> None:
+            tensors["classifier.dense.bias"].view(torch.int32)[0] ^= 1
+
+        rewrite(source.folder, one_bit)
+    elif what == "label order":
+        edit_config(source.folder, id2label=dict(enumerate(reversed(INTENTS))))
+    elif what == "tokenizer":
+        with (source.folder / "tokenizer.json").open("a") as stream:
+            stream.write(" ")
+    else:
+        edit_config(source.folder, architectures=["XLMRobertaForMultipleChoice"])
+    assert open_checkpoint(source.folder).digest != before
+
+
+def test_what_is_missing_is_said(pico: Pico, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"^my model: there is no folder"):
+        open_checkpoint(tmp_path / "nowhere", "my model")
+    folder = pico.source("m").folder
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors; pickled weights \(\.bin\) are not read"):
+        open_checkpoint(folder)
+    (folder / "model.safetensors.index.json").touch()
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors; sharded weights are not read yet"):
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b'"text"'])
+def test_a_config_that_is_no_config_is_named(content: bytes, pico: Pico) -> None:
+    folder = pico.source("m").folder
+    (folder / "config.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"m/config\.json is not (valid JSON|a config)"):
+        _ = open_checkpoint(folder).labels

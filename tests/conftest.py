@@ -1,0 +1,62 @@
+"""Fixtures that most tests share; torch is imported by those that need it, so that the others stay quick."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pico import Pico, TinyData
+    from sprachbund.checkpoints import Checkpoint
+
+
+@pytest.fixture
+def pico(tmp_path: Path) -> Pico:
+    """Makes pico checkpoints in a folder of the test's own."""
+    from pico import Pico
+
+    return Pico(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """What all pico sources grew from; for reading only."""
+    from pico import Pico
+
+    return Pico(tmp_path_factory.mktemp("shared")).base()
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Checkpoint]:
+    """Three sources of one base and one head seed; for reading only."""
+    from pico import Pico
+
+    factory = Pico(tmp_path_factory.mktemp("shared"))
+    return [factory.source(name) for name in ("de-DE", "fr-FR", "ja-JP")]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TinyData:
+    """80 rows of made-up words in each locale."""
+    from pico import tiny_data
+
+    return tiny_data()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the real data; tests that ask for it are skipped where it is not at hand."""
+    named = os.environ.get("SPRACHBUND_SHARED")
+    if not named:
+        pytest.skip("SPRACHBUND_SHARED is not set: the real data is not at hand")
+    return Path(named).resolve()
+
+
+@pytest.fixture
+def quiet() -> Callable[[str, int, int], None]:
+    """A progress report that nobody reads."""
+    return lambda stage, done, total: None

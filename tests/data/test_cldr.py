@@ -1,0 +1,199 @@
+"""The embedded data set: real words, parallel ids, no leak between splits, the same everywhere and always."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from sprachbund import data, locales
+from sprachbund.data import PARTITIONS, Partition
+from sprachbund.data.cldr import CldrData, load
+from sprachbund.errors import UserError
+
+CONCEPTS = 21 * 90
+SPOKEN = {
+    "en-US": {"territory": "Argentina", "language": "Icelandic", "currency": "Swiss Franc", "full_date": "Tuesday, October 24, 1978"},
+    "de-DE": {"territory": "Neuseeland", "month_and_year": "Oktober 2028", "unit_length": "28 Lichtjahre"},
+    "ja-JP": {"territory": "ニュージーランド", "relative_past": "34 日前", "full_date": "1978年10月24日火曜日"},
+    "sq-AL": {"territory": "Zelandë e Re", "relative_future": "pas 46 muajsh", "unit_length": "28 vite dritë"},
+    "sw-KE": {"month_and_year": "Oktoba 2028", "unit_digital": "baiti 888"},
+    "ru-RU": {"currency": "белизский доллар", "money": "390 турецких лир"},
+    "tl-PH": {"month_and_year": "Oktubre 2028"},
+    "zh-CN": {"month_and_year": "2028年10月", "territory": "新西兰"},
+    "zh-TW": {"month_and_year": "2028年10月", "territory": "紐西蘭"},
+    "sl-SL": {"month_and_year": "oktober 2028", "territory": "Nova Zelandija"},
+}
+PRINT_DIGESTS = """
+from sprachbund import data
+cldr = data.load("cldr:20")
+print(*(cldr.partition(locale, name).digest for locale in ("sq-AL", "ja-JP") for name in ("train", "dev", "test")))
+"""
+
+
+@pytest.fixture(scope="module")
+def cldr() -> CldrData:
+    return load()
+
+
+def everything(cldr: CldrData, locale: str) -> list[tuple[str, str, str, str]]:
+    """All rows of a locale: id, partition, text, intent."""
+    return [
+        (id_, name, text, intent)
+        for name in PARTITIONS
+        for id_, text, intent in zip(*columns(cldr.partition(locale, name)), strict=True)
+    ]
+
+
+def columns(partition: Partition) -> tuple[tuple[str, ...], ...]:
+    return partition.ids, partition.texts, partition.intents
+
+
+def test_all_52_locales_have_1500_rows_and_21_intents(cldr: CldrData) -> None:
+    assert cldr.locales == locales.names()
+    assert len(cldr.locales) == 52
+    sizes = {locale: len(everything(cldr, locale)) for locale in cldr.locales}
+    assert min(sizes.values()) >= 1500, sizes
+    for locale in cldr.locales:
+        assert {intent for *_, intent in everything(cldr, locale)} == set(cldr.intents)
+    assert len(cldr.intents) == len(set(cldr.intents)) == 21
+
+
+def test_an_id_is_one_concept_in_all_locales(cldr: CldrData) -> None:
+    meaning: dict[str, tuple[str, str]] = {}
+    for locale in cldr.locales:
+        for id_, partition, _, intent in everything(cldr, locale):
+            assert meaning.setdefault(id_, (partition, intent)) == (partition, intent)
+    assert len(meaning) > 0.95 * CONCEPTS  # almost every concept can be said somewhere
+
+
+def test_most_ids_are_in_most_locales(cldr: CldrData) -> None:
+    spread = Counter(id_ for locale in cldr.locales for id_, *_ in everything(cldr, locale))
+    assert sum(count >= 40 for count in spread.values()) > 0.9 * CONCEPTS
+
+
+def test_ids_are_unique_within_a_locale(cldr: CldrData) -> None:
+    for locale in cldr.locales:
+        ids = [id_ for id_, *_ in everything(cldr, locale)]
+        assert len(ids) == len(set(ids))
+
+
+def test_no_dev_or_test_phrase_stands_in_train(cldr: CldrData) -> None:
+    for locale in cldr.locales:
+        train = {text.casefold() for text in cldr.partition(locale, "train").texts}
+        for name in ("dev", "test"):
+            leaked = [text for text in cldr.partition(locale, name).texts if text.casefold() in train]
+            assert not leaked, (locale, name)
+
+
+def test_no_phrase_has_two_intents(cldr: CldrData) -> None:
+    for locale in cldr.locales:
+        intents: dict[str, str] = {}
+        for _, _, text, intent in everything(cldr, locale):
+            assert intents.setdefault(text.casefold(), intent) == intent, (locale, text)
+
+
+def test_no_intent_is_more_than_a_tenth(cldr: CldrData) -> None:
+    for locale in cldr.locales:
+        rows = everything(cldr, locale)
+        assert max(Counter(intent for *_, intent in rows).values()) <= 0.1 * len(rows)
+        assert cldr.partition(locale, "test").majority_rate() <= 0.1
+
+
+def test_a_tenth_is_dev_and_a_fifth_is_test(cldr: CldrData) -> None:
+    for locale in cldr.locales:
+        rows = len(everything(cldr, locale))
+        assert len(cldr.partition(locale, "dev")) / rows == pytest.approx(0.1, abs=0.02)
+        assert len(cldr.partition(locale, "test")) / rows == pytest.approx(0.2, abs=0.02)
+
+
+def test_every_concept_is_a_row_or_counted_as_dropped(cldr: CldrData) -> None:
+    for locale in cldr.locales:
+        rows = everything(cldr, locale)
+        dropped = cldr.dropped[locale]
+        assert set(dropped) <= {"untranslated", "two intents", "also in train"}
+        assert len(rows) + sum(dropped.values()) == CONCEPTS
+
+
+def test_each_reason_for_dropping_occurs(cldr: CldrData) -> None:
+    for locale in cldr.locales:
+        cldr.partition(locale, "train")
+    totals = sum((Counter(reasons) for reasons in cldr.dropped.values()), Counter())
+    assert all(totals[reason] > 0 for reason in ("untranslated", "two intents", "also in train"))
+
+
+def test_luxembourg_is_no_phrase_in_english(cldr: CldrData) -> None:
+    """The territory and the city are one word there, but not in German or Japanese."""
+    assert "Luxembourg" not in {text for _, _, text, _ in everything(cldr, "en-US")}
+    assert cldr.dropped["en-US"]["two intents"] >= 2
+
+
+@pytest.mark.parametrize("locale", SPOKEN)
+def test_real_words(locale: str, cldr: CldrData) -> None:
+    said = {(text, intent) for _, _, text, intent in everything(cldr, locale)}
+    for intent, text in SPOKEN[locale].items():
+        assert (text, intent) in said
+
+
+def test_translations_share_an_id(cldr: CldrData) -> None:
+    found = {}
+    for locale, text in {"de-DE": "Oktober 2028", "sq-AL": "tetor 2028", "zh-TW": "2028年10月"}.items():
+        (found[locale],) = (id_ for id_, _, said, _ in everything(cldr, locale) if said == text)
+    assert len(set(found.values())) == 1, found
+
+
+def test_a_full_date_has_the_right_weekday_and_a_duration_its_sign(cldr: CldrData) -> None:
+    english = everything(cldr, "en-US")
+    assert all(text.endswith(" ago") for *_, text, intent in english if intent == "relative_past")
+    assert all(text.startswith("in ") for *_, text, intent in english if intent == "relative_future")
+    assert "34 days ago" in {text for *_, text, _ in english}  # and not "1 month ago"
+
+
+def test_texts_are_trimmed_and_never_empty(cldr: CldrData) -> None:
+    for locale in cldr.locales:
+        for *_, text, _ in everything(cldr, locale):
+            assert text == " ".join(text.split())
+            assert text
+
+
+def test_scenarios_group_intents(cldr: CldrData) -> None:
+    scenarios = {(row.intent, row.scenario) for row in cldr.rows("en-US")}
+    assert len(scenarios) == 21
+    assert {scenario for _, scenario in scenarios} == {"place", "writing", "money", "time", "measure"}
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_the_same_in_another_process_whatever_the_hash_seed(seed: str) -> None:
+    here = load("20")
+    expected = [here.partition(locale, name).digest for locale in ("sq-AL", "ja-JP") for name in PARTITIONS]
+    there = subprocess.run(
+        [sys.executable, "-c", PRINT_DIGESTS],
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert there.stdout.split() == expected
+
+
+def test_its_size_can_be_chosen() -> None:
+    small = data.load("cldr:12")
+    assert small.name == "cldr:12"
+    assert "12 phrases per intent" in small.revision
+    assert max(Counter(row.intent for row in small.rows("en-US")).values()) == 12
+    assert load("90").name == "cldr"
+
+
+@pytest.mark.parametrize("argument", ["9", "many", "-20", "1.5"])
+def test_a_size_that_is_none_is_refused(argument: str) -> None:
+    with pytest.raises(UserError, match=rf"--data cldr:{argument}: what follows 'cldr:' is the number of phrases"):
+        load(argument)
+
+
+def test_it_says_that_it_is_a_demonstration(cldr: CldrData) -> None:
+    assert cldr.demonstration
+    assert "Unicode" in cldr.notice
+    assert cldr.licence == "Unicode-3.0"

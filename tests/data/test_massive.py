@@ -1,0 +1,165 @@
+"""MASSIVE from its official layout: folder or tarball, all columns, and what is said about files that are none of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sprachbund import data
+from sprachbund.data.massive import INTENTS
+from sprachbund.errors import DataError
+
+SPLITS = {"train": 3, "dev": 1, "test": 2}
+
+
+def lines(locale: str, **changes: str) -> str:
+    """A file of six rows in the official layout; ``changes`` go into the last."""
+    partitions = [name for name, count in SPLITS.items() for _ in range(count)]
+    rows = [
+        {
+            "id": str(number),
+            "locale": locale,
+            "partition": partition,
+            "scenario": "alarm",
+            "intent": ("alarm_set", "alarm_query")[number % 2],
+            "utt": f"{locale} größe {number}",
+            "annot_utt": "",
+            "worker_id": "1",
+        }
+        for number, partition in enumerate(partitions)
+    ]
+    rows[-1].update(changes)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def folder(root: Path, place: str = "", **changes: str) -> Path:
+    (root / place).mkdir(parents=True, exist_ok=True)
+    for locale in ("sq-AL", "de-DE"):
+        (root / place / f"{locale}.jsonl").write_text(lines(locale, **changes), encoding="utf-8")
+    return root
+
+
+def tarball(path: Path, mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in {
+            "1.1/LICENSE": "CC BY 4.0",
+            "1.1/data/sq-AL.jsonl": lines("sq-AL"),
+            "1.1/data/._sq-AL.jsonl": "rubbish that macOS packs",
+            "1.1/data/de-DE.jsonl": lines("de-DE"),
+        }.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content.encode())
+            archive.addfile(member, io.BytesIO(content.encode()))
+    return path
+
+
+@pytest.mark.parametrize("place", ["", "data", "1.1/data"])
+def test_reads_a_folder_wherever_in_it_the_files_stand(place: str, tmp_path: Path) -> None:
+    massive = data.load(f"massive:{folder(tmp_path, place)}")
+    assert massive.locales == ("de-DE", "sq-AL")
+    assert {name: len(massive.partition("sq-AL", name)) for name in SPLITS} == SPLITS
+    test = massive.partition("sq-AL", "test")
+    assert test.ids == ("4", "5")
+    assert test.texts == ("sq-AL größe 4", "sq-AL größe 5")
+    assert test.intents == ("alarm_set", "alarm_query")
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w"])
+def test_a_tarball_is_the_same_data_as_a_folder(mode: str, tmp_path: Path) -> None:
+    packed = data.load(f"massive:{tarball(tmp_path / 'massive.tar', mode)}")
+    unpacked = data.load(f"massive:{folder(tmp_path / 'folder')}")
+    assert packed.locales == unpacked.locales
+    for locale in packed.locales:
+        for name in SPLITS:
+            assert packed.partition(locale, name).digest == unpacked.partition(locale, name).digest
+
+
+def test_says_where_it_came_from_and_under_which_licence(tmp_path: Path) -> None:
+    massive = data.load(f"massive:{folder(tmp_path)}")
+    assert massive.licence == "CC-BY-4.0"
+    assert "Amazon" in massive.notice
+    assert "SLURP" in massive.notice
+    assert not massive.demonstration
+
+
+def test_a_partition_that_is_missing_is_said(tmp_path: Path) -> None:
+    (tmp_path / "sq-AL.jsonl").write_text("".join(lines("sq-AL").splitlines(keepends=True)[:4]), encoding="utf-8")
+    massive = data.load(f"massive:{tmp_path}")
+    assert len(massive.partition("sq-AL", "train")) == 3
+    with pytest.raises(DataError, match="Data set 'massive' has no test rows for sq-AL"):
+        massive.partition("sq-AL", "test")
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "7", '{"id": "9", "locale": "sq-AL"}', ""], ids=["cut off", "a list", "a number", "columns missing", "empty"]
+)
+def test_a_row_that_is_none_is_given_by_file_and_line(line: str, tmp_path: Path) -> None:
+    (folder(tmp_path) / "sq-AL.jsonl").write_text(lines("sq-AL") + line + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"massive, sq-AL\.jsonl, line 7: not a row of MASSIVE"):
+        data.load(f"massive:{tmp_path}").partition("sq-AL", "test")
+
+
+def test_a_file_of_another_encoding_is_given_by_name(tmp_path: Path) -> None:
+    (folder(tmp_path) / "sq-AL.jsonl").write_bytes(lines("sq-AL").encode("latin-1"))
+    with pytest.raises(DataError, match=r"sq-AL\.jsonl"):
+        data.load(f"massive:{tmp_path}").partition("sq-AL", "test")
+
+
+def test_an_unknown_intent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="sq-AL, id 5: intent 'cook_dinner' is not among its 60 intents"):
+        data.load(f"massive:{folder(tmp_path, intent='cook_dinner')}").partition("sq-AL", "test")
+
+
+def test_no_path_no_file_no_locale(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="name a folder or tarball, --data massive:PATH"):
+        data.load("massive")
+    with pytest.raises(DataError, match=r"--data massive:/no/where: there is no /no/where\."):
+        data.load("massive:/no/where")
+    (tmp_path / "xx-YY.jsonl").touch()
+    with pytest.raises(DataError, match=r"no \{locale\}\.jsonl of the 52 locales in it"):
+        data.load(f"massive:{tmp_path}")
+
+
+def damaged(content: bytes, kind: str) -> bytes:
+    if kind == "truncated":
+        return content[: len(content) // 2]
+    if kind == "a bit flipped":
+        middle = len(content) // 2
+        return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+    return b"<html>404 Not Found</html>"
+
+
+@pytest.mark.parametrize("kind", ["truncated", "a bit flipped", "a web page"])
+def test_a_broken_tarball_is_one_sentence(kind: str, tmp_path: Path) -> None:
+    path = tarball(tmp_path / "massive.tar.gz")
+    path.write_bytes(damaged(path.read_bytes(), kind))
+    with pytest.raises(DataError, match=r"massive\.tar\.gz cannot be read as a tar archive .* download it again\.$"):
+        data.load(f"massive:{path}")
+
+
+def test_sixty_intents_in_the_order_of_the_hub() -> None:
+    assert len(INTENTS) == len(set(INTENTS)) == 60
+    assert list(INTENTS) != sorted(INTENTS)
+    assert (INTENTS[0], INTENTS[59]) == ("datetime_query", "cooking_query")
+
+
+def test_intents_are_those_of_the_shared_list(shared: Path) -> None:
+    listed = (shared / "data/massive_intents.txt").read_text(encoding="utf-8").split()
+    assert list(INTENTS) == listed
+
+
+def test_the_real_archive(shared: Path) -> None:
+    massive = data.load(f"massive:{shared}/data/massive-1.1.tar.gz")
+    assert len(massive.locales) == 52
+    ids = set()
+    for locale in ("sq-AL", "ja-JP", "en-US"):
+        sizes = [len(massive.partition(locale, name)) for name in ("train", "dev", "test")]
+        assert sizes == [11_514, 2_033, 2_974]
+        ids.add(massive.partition(locale, "test").ids)
+    assert len(ids) == 1  # the same rows in the same order
+    assert massive.partition("sq-AL", "test").texts[0] == "mv zgjo në pesë të mëngjesit këtë javë"
+    assert len(set(massive.partition("en-US", "test").intents)) == 59

@@ -1,0 +1,182 @@
+"""The four files: their names, their numbers, and what each says of the data."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from results_folder import ResultsFolder
+
+from sprachbund.errors import UnknownName
+from sprachbund.report import write_aggregate
+from sprachbund.report.aggregate import markdown
+
+WHEN = datetime(2026, 11, 23, 20, 5, 59)
+FILES = [
+    "results_aggregated_20261123_200559.csv",
+    "results_comparison_20261123_200559.csv",
+    "results_summary_20261123_200559.json",
+    "results_report_20261123_200559.md",
+]
+
+
+def write(folder: ResultsFolder, out: Path, *formats: str) -> list[Path]:
+    return write_aggregate(folder.load(), folder.summary(), out, formats or ("all",), when=WHEN)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def section(report: str, title: str) -> list[str]:
+    return report.split(f"## {title}\n")[1].split("\n## ")[0].strip().splitlines()
+
+
+def test_writes_four_files_by_default(small: ResultsFolder, tmp_path: Path) -> None:
+    assert [path.name for path in write(small, tmp_path / "new")] == FILES
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(FILES)
+
+
+@pytest.mark.parametrize(("name", "files"), [("csv", FILES[:2]), ("json", FILES[2:3]), ("markdown", FILES[3:])])
+def test_writes_one_format(small: ResultsFolder, tmp_path: Path, name: str, files: list[str]) -> None:
+    assert [path.name for path in write(small, tmp_path, name)] == files
+
+
+def test_an_unknown_format_is_refused(small: ResultsFolder, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="Unknown format 'markdwn': did you mean markdown"):
+        write(small, tmp_path, "markdwn")
+
+
+def test_never_overwrites(small: ResultsFolder, tmp_path: Path) -> None:
+    first = write(small, tmp_path, "json")
+    before = first[0].read_bytes()
+    second, third = write(small, tmp_path, "csv", "json"), write(small, tmp_path)
+    assert [path.stem[-15:] for path in second] == ["20261123_200600"] * 3, "one set has one stamp"
+    assert [path.stem[-15:] for path in third] == ["20261123_200601"] * 4
+    assert first[0].read_bytes() == before
+
+
+def test_long_table_has_every_record_in_full_precision(small: ResultsFolder, tmp_path: Path) -> None:
+    record = small.record(
+        "similarity", "sq-AL", 1, total=3, sources={"nl-NL": 2 / 3, "de-DE": 1 / 3}, head_agreement=0.5
+    )
+    small.record("", "sq-AL", 1, total=3, folder="some-model_sq-AL")
+    rows = read_csv(write(small, tmp_path)[0])
+    assert len(rows) == 10
+    albanian = next(row for row in rows if row["locale"] == "sq-AL" and row["variant"] == "similarity")
+    assert albanian == {
+        "locale": "sq-AL",
+        "language": "Albanian",
+        "family": "Indo-European",
+        "variant": "similarity",
+        "uses": "nothing",
+        "accuracy": repr(1 / 3),
+        "macro_f1": repr(1 / 6),
+        "correct": "1",
+        "total": "3",
+        "majority_rate": "0.08",
+        "split": "test",
+        "dataset": "cldr",
+        "revision": "CLDR 47, seed 0",
+        "demonstration": "true",
+        "zoo": "embedded-xlmr 1a2b3c",
+        "model": "merged_models/similarity_merge_sq-AL",
+        "sources": "nl-NL:0.666666667 de-DE:0.333333333",
+        "effective_sources": repr(1 / ((2 / 3) ** 2 + (1 / 3) ** 2)),
+        "head_agreement": "0.5",
+        "seconds": "1.5",
+        "identity": record.identity,
+        "timestamp": "2026-11-23T20:00:00+00:00",
+    }
+    assert rows[-1]["variant"] == ""
+    assert rows[0]["head_agreement"] == "", "a single source has no head agreement"
+
+
+def test_comparison_leaves_missing_cells_blank(small: ResultsFolder, tmp_path: Path) -> None:
+    small.record("ties", "af-ZA", 95)
+    rows = {row["locale"]: row for row in read_csv(write(small, tmp_path)[1])}
+    assert len(rows) == 52
+    afrikaans, dutch, thai = rows["af-ZA"], rows["nl-NL"], rows["th-TH"]
+    assert float(afrikaans["similarity_minus_baseline"]) == pytest.approx(-0.3)
+    assert float(afrikaans["ties_minus_baseline"]) == pytest.approx(0.05)
+    assert (afrikaans["zero_shot_best"], afrikaans["zero_shot_best_source"]) == ("0.7", "nl-NL")
+    assert (dutch["baseline"], dutch["similarity_minus_baseline"], dutch["similarity"]) == ("", "", "0.4")
+    figures = {key: value for key, value in thai.items() if key not in {"locale", "language", "family"}}
+    about = {"split": "test", "dataset": "cldr", "demonstration": "true", "zero_shot_sources": "0"}
+    assert {key: value for key, value in figures.items() if value} == about
+
+
+def test_summary_holds_statistics_counts_and_what_is_missing(small: ResultsFolder, tmp_path: Path) -> None:
+    small.failure("baseline", "nl-NL", "no space left")
+    summary = read_json(write(small, tmp_path)[2])
+    assert summary["counts"] == {"expected": 156, "done": 8, "failed": 1, "missing": 147}
+    assert summary["mean_baseline"] == pytest.approx(0.85)
+    assert summary["columns"]["similarity"]["median"] == 0.6
+    assert summary["columns"]["zero_shot_best"]["uses"] == ["target-test"]
+    assert summary["smallest_head_agreement"] == {"cosine": 0.4, "variant": "similarity", "locale": "nl-NL"}
+    assert len(summary["missing"]["baseline"]) == 49
+    assert summary["failed"] == [{"variant": "baseline", "locale": "nl-NL", "reason": "ValueError: no space left"}]
+    assert summary["family"]["zoo"] == "embedded-xlmr 1a2b3c"
+    dutch = next(row for row in summary["locales"] if row["locale"] == "nl-NL")
+    assert dutch["baseline"] is None
+
+
+def test_report_has_headline_tables_and_making(small: ResultsFolder) -> None:
+    small.failure("baseline", "nl-NL", "one | two\nthree")
+    report = markdown(small.load(), small.summary(), WHEN, "sprachbund aggregate --data cldr")
+    assert "similarity beats average in 1 of 3 locales" in report
+    assert "**8 of 156** results are there; 1 failed, 147 are missing." in report
+    assert "| zero-shot best | target-test | oracle: best single foreign source |" in section(
+        report, "What each column has seen of its target"
+    )
+    assert "| similarity | 3 | 0.5333 | 0.6000 | 0.1155 | 0.4000 nl-NL | 0.6000 af-ZA, en-US |" in section(
+        report, "Accuracy over the locales"
+    )
+    by_locale = section(report, "Accuracy by locale")
+    assert (
+        "| nl-NL | Dutch | Indo-European |  | 0.4000 | 0.5000 |  |  | -0.1000 | 0.3000 | 0.4000 | 0.4000 en-US | 0.0800 |"
+    ) in by_locale
+    gaps = section(report, "Missing and failed")
+    assert any(line.startswith("- similarity: 49 missing: am-ET, ar-SA") for line in gaps)
+    assert "| baseline | nl-NL | ValueError: one \\| two three |" in gaps
+    made = " ".join(section(report, "How this was made"))
+    assert "`sprachbund aggregate --data cldr` at 2026-11-23 20:05:59" in made
+    assert "sprachbund 0.1.0, torch 2.13.0" in made
+
+
+def test_report_tables_are_tables(full: ResultsFolder) -> None:
+    """Every row of a table has as many cells as its head, and no line of the template runs into the next."""
+    full.record("ties", "af-ZA", 95)
+    report = markdown(full.load(), full.summary(), WHEN)
+    tables = [block.splitlines() for block in report.split("\n\n") if block.startswith("|")]
+    assert [len(table) for table in tables] == [2 + 8, 2 + 8, 2 + 7, 2 + 52]
+    for table in tables:
+        assert len({line.count("|") for line in table}) == 1
+    assert "\n\n\n" not in report
+
+
+def test_report_of_a_full_run_says_so(full: ResultsFolder) -> None:
+    report = markdown(full.load(), full.summary(), WHEN)
+    assert "**156 of 156** results are there; 0 failed, 0 are missing." in report
+    assert "- baseline: none missing" in report
+    assert "No cell failed." in report
+
+
+@pytest.mark.parametrize("demonstration", [True, False])
+def test_a_demonstration_is_said_in_every_file(small: ResultsFolder, tmp_path: Path, demonstration: bool) -> None:
+    folder = ResultsFolder(tmp_path / "other", demonstration=demonstration)
+    folder.record("baseline", "af-ZA", 90)
+    aggregated, comparison, summary, report = write(folder, tmp_path)
+    word = "true" if demonstration else "false"
+    assert {row["demonstration"] for path in (aggregated, comparison) for row in read_csv(path)} == {word}
+    assert read_json(summary)["demonstration"] is demonstration
+    assert ("**DEMONSTRATION" in report.read_text(encoding="utf-8")) is demonstration

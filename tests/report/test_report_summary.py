@@ -1,0 +1,205 @@
+"""Every figure of the summary against a computation by hand (the numbers stand in the ``small`` fixture)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from results_folder import ResultsFolder
+
+from sprachbund.errors import StoreError
+from sprachbund.locales import LOCALES
+from sprachbund.report import headline, summarise, transfer_similarity_correlation
+from sprachbund.report.summary import Difference, LocaleRow, Summary, by_language_family, statistics_of
+from sprachbund.similarity import SimilarityMatrix
+
+
+def row(summary: Summary, locale: str) -> LocaleRow:
+    return next(row for row in summary.rows if row.locale.name == locale)
+
+
+def compared(summary: Summary, first: str, second: str) -> Difference:
+    return next(d for d in summary.differences if (d.first, d.second) == (first, second))
+
+
+def test_rows_hold_the_figures_of_each_locale(small: ResultsFolder) -> None:
+    summary = small.summary()
+    assert row(summary, "af-ZA").values == {
+        "baseline": 0.9,
+        "similarity": 0.6,
+        "average": 0.5,
+        "zero_shot_mean": pytest.approx(0.55),  # English 0.40, Dutch 0.70; Afrikaans itself is no foreign source
+        "zero_shot_english": 0.4,
+        "zero_shot_best": 0.7,
+        "majority_rate": 0.08,
+    }
+    assert row(summary, "af-ZA").best_source == "nl-NL"
+    assert row(summary, "af-ZA").foreign_sources == 2
+
+
+def test_english_for_english_is_blank(small: ResultsFolder) -> None:
+    english = row(small.summary(), "en-US")
+    assert english.values["zero_shot_english"] is None
+    assert english.values["zero_shot_mean"] == pytest.approx(0.4)
+
+
+def test_missing_is_none_and_has_no_difference(small: ResultsFolder) -> None:
+    dutch = row(small.summary(), "nl-NL")
+    assert dutch.values["baseline"] is None
+    assert dutch.difference("similarity", "baseline") is None
+    assert dutch.difference("similarity", "average") == pytest.approx(-0.1)
+
+
+def test_every_locale_has_a_row_but_only_some_are_evaluated(small: ResultsFolder) -> None:
+    summary = small.summary()
+    assert tuple(row.locale for row in summary.rows) == LOCALES
+    assert [row.locale.name for row in summary.evaluated] == ["af-ZA", "en-US", "nl-NL"]
+    assert set(row(summary, "th-TH").values.values()) == {None}
+
+
+def test_no_figure_is_nan_or_a_stand_in(small: ResultsFolder) -> None:
+    for found in small.summary().rows:
+        assert all(value is None or math.isfinite(value) for value in found.values.values())
+        assert 0.0 not in found.values.values()
+
+
+def test_the_best_source_of_equals_is_the_first(small: ResultsFolder) -> None:
+    small.transfer("de-DE", {"af-ZA": 70})
+    assert row(small.summary(), "af-ZA").best_source == "de-DE"
+
+
+def test_majority_rate_comes_from_transfers_where_there_is_no_record(small: ResultsFolder) -> None:
+    small.transfer("de-DE", {"th-TH": 44})
+    assert row(small.summary(), "th-TH").values["majority_rate"] == 0.08
+
+
+def test_statistics_over_the_locales_that_are_there() -> None:
+    found = statistics_of({"a": 0.1, "b": 0.4, "c": None, "d": 0.1, "e": 0.6})
+    assert (found.count, found.minimum, found.maximum) == (4, 0.1, 0.6)
+    assert (found.lowest, found.highest) == (("a", "d"), ("e",))
+    assert found.mean == pytest.approx(0.3)
+    assert found.median == pytest.approx(0.25)
+    assert found.std == pytest.approx(math.sqrt((0.04 + 0.01 + 0.04 + 0.09) / 3)), "sample: divided by n - 1"
+
+
+def test_statistics_of_one_and_of_none() -> None:
+    one, none = statistics_of({"a": 0.5}), statistics_of({"a": None})
+    assert (one.count, one.mean, one.std) == (1, 0.5, None)
+    assert (none.count, none.mean, none.minimum, none.lowest) == (0, None, None, ())
+
+
+def test_differences_are_paired(small: ResultsFolder) -> None:
+    summary = small.summary()
+    merged, behind = compared(summary, "similarity", "average"), compared(summary, "similarity", "baseline")
+    assert (merged.count, merged.wins, merged.ties, merged.losses) == (3, 1, 1, 1)
+    assert merged.mean == pytest.approx(0.0)
+    assert (behind.count, behind.wins, behind.ties, behind.losses) == (2, 0, 0, 2)
+    assert behind.mean == pytest.approx(-0.25)
+    assert compared(summary, "similarity", "zero_shot_mean").mean == pytest.approx((0.05 + 0.2 + 0.1) / 3)
+
+
+def test_other_variants_are_compared_with_the_baseline(small: ResultsFolder) -> None:
+    small.record("ties", "af-ZA", 95)
+    small.record("ties", "th-TH", 10)
+    ties = compared(small.summary(), "ties", "baseline")
+    assert (ties.count, ties.wins) == (1, 1)
+    assert ties.mean == pytest.approx(0.05)
+
+
+def test_expected_cells_are_done_failed_or_missing(small: ResultsFolder) -> None:
+    small.record("ties", "af-ZA", 95)
+    small.failure("baseline", "nl-NL", "no space left")
+    small.failure("ties", "nl-NL", "no space left")
+    summary = small.summary()
+    counts = summary.counts
+    assert (counts.expected, counts.done, counts.failed, counts.missing) == (156, 8, 1, 147)
+    assert len(summary.missing["baseline"]) == 49
+    assert "nl-NL" not in summary.missing["baseline"], "a failed cell is not missing"
+    assert len(summary.failures) == 2
+
+
+def test_a_full_run_misses_nothing(full: ResultsFolder) -> None:
+    summary = full.summary()
+    assert (summary.counts.done, summary.counts.missing) == (156, 0)
+    assert set(summary.missing.values()) == {()}
+    assert summary.mean_baseline == pytest.approx(0.78 + 0.003 * 25.5)
+
+
+def test_columns_say_what_they_have_seen(small: ResultsFolder) -> None:
+    small.record("similarity", "sq-AL", 60, uses=("target-train", "unlabelled"))
+    seen = {column.name: column.seen for column in small.summary().columns}
+    assert seen == {
+        "baseline": "target-train",
+        "similarity": "target-train, unlabelled",
+        "average": "nothing",
+        "zero_shot_mean": "nothing",
+        "zero_shot_english": "nothing",
+        "zero_shot_best": "target-test",
+        "majority_rate": "target-test",
+    }
+
+
+def test_the_oracle_of_dev_has_seen_dev(folder: ResultsFolder) -> None:
+    folder.record("baseline", "af-ZA", 90, split="dev")
+    assert {c.name: c.seen for c in folder.summary().columns}["zero_shot_best"] == "target-dev"
+
+
+def test_effective_sources_and_head_agreement(small: ResultsFolder) -> None:
+    summary = small.summary()
+    assert summary.effective_sources == {
+        "baseline": 1.0,
+        "similarity": pytest.approx(1 / (0.25 + 0.09 + 0.04)),
+        "average": pytest.approx(2.0),
+    }
+    found = summary.head_agreement
+    assert found is not None
+    assert (found.cosine, found.variant, found.locale) == (0.4, "similarity", "nl-NL")
+
+
+def test_a_prefix_that_is_a_column_is_refused(small: ResultsFolder) -> None:
+    small.record("majority_rate", "af-ZA", 1)
+    with pytest.raises(StoreError, match="'majority_rate' is the name of a column"):
+        summarise(small.load())
+
+
+def test_headline_says_who_wins(small: ResultsFolder) -> None:
+    assert headline(small.summary()) == (
+        "similarity beats average in 1 of 3 locales and ties in 1 (mean difference +0.0 points). "
+        "It stands at +11.7 points against the mean zero-shot source and -25.0 points against the baseline."
+    )
+
+
+def test_headline_without_anything_to_compare(folder: ResultsFolder) -> None:
+    folder.record("baseline", "af-ZA", 90)
+    assert headline(folder.summary()) == "No locale has both similarity and average yet: 1 of 156 results are there."
+
+
+def test_groups_follow_the_locale_table(full: ResultsFolder) -> None:
+    groups = by_language_family(full.summary().rows)
+    assert [family for family, _ in groups][:3] == ["Indo-European", "Afro-Asiatic", "Turkic"]
+    assert sum(len(rows) for _, rows in groups) == 52
+    germanic = [row.locale.name for row in groups[0][1]][:8]
+    assert germanic == ["af-ZA", "da-DK", "de-DE", "en-US", "is-IS", "nb-NO", "nl-NL", "sv-SE"]
+
+
+def matrix(values: list[list[float]]) -> SimilarityMatrix:
+    return SimilarityMatrix(("af-ZA", "en-US", "nl-NL"), np.array(values), "test", "made up", frozenset({"nothing"}))
+
+
+def test_correlation_reads_rows_as_targets(small: ResultsFolder) -> None:
+    """Zero-shot accuracies off the diagonal, target by target: af 40 70, en 30 50, nl 20 40."""
+    transfers = small.load().transfers
+    same_order = matrix([[9, 3.5, 6], [2, 9, 5], [1, 3.5, 9]])
+    found = transfer_similarity_correlation(transfers, same_order)
+    assert found is not None
+    assert found.rho == pytest.approx(1.0)
+    assert found.pairs == 6
+    wrong_way_round = transfer_similarity_correlation(transfers, matrix(same_order.values.T.tolist()))
+    assert wrong_way_round is not None
+    assert wrong_way_round.rho < 0.5
+
+
+def test_correlation_of_nothing_is_none(small: ResultsFolder) -> None:
+    assert transfer_similarity_correlation([], matrix([[1, 2, 3]] * 3)) is None
+    assert transfer_similarity_correlation(small.load().transfers, matrix([[1, 1, 1]] * 3)) is None

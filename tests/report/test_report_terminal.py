@@ -1,0 +1,112 @@
+"""What stands on the terminal, and that it fits."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from results_folder import ResultsFolder
+from rich.cells import cell_len
+from rich.console import Console
+
+from sprachbund.locales import LOCALES
+from sprachbund.report import print_missing, print_results
+from sprachbund.report.summary import Summary
+
+
+def results(summary: Summary, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    print_results(console, summary)
+    return lines(console)
+
+
+def missing(summary: Summary) -> list[str]:
+    console = Console(file=io.StringIO(), width=80)
+    print_missing(console, summary)
+    return lines(console)
+
+
+def lines(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def line_of(locale: str, found: list[str]) -> str:
+    return next(line for line in found if locale in line.split()[:2])
+
+
+def test_52_locales_fit_80_columns_uncut(full: ResultsFolder) -> None:
+    found = results(full.summary())
+    assert max(map(cell_len, found)) <= 80
+    assert not any("…" in line for line in found)
+    for place in LOCALES:
+        assert len(line_of(place.name, found).split()) >= 7
+    assert max(map(cell_len, results(full.summary(), width=79))) <= 79
+
+
+def test_a_row_shows_its_figures_and_marks_the_better_merge(small: ResultsFolder) -> None:
+    found = results(small.summary())
+    expected = "Indo-European af-ZA 0.900 0.600* 0.500 0.550 0.400 0.700 nl-NL"
+    assert line_of("af-ZA", found).split() == expected.split()
+    assert line_of("nl-NL", found).split() == ["nl-NL", "0.400", "0.500*", "0.300", "0.400", "0.400", "en-US"]
+    assert "*" not in line_of("en-US", found), "a tie has no better one"
+
+
+def test_a_missing_figure_is_an_empty_cell_in_its_place(small: ResultsFolder) -> None:
+    found = results(small.summary())
+    dutch, english = line_of("nl-NL", found), line_of("en-US", found)
+    baseline = slice(english.index("0.800"), english.index("0.800") + 5)
+    assert dutch[baseline].isspace()
+
+
+def test_means_stand_at_the_end_with_their_counts_where_they_differ(small: ResultsFolder) -> None:
+    found = results(small.summary())
+    assert line_of("mean", found).split() == ["mean", "0.850", "0.533", "0.533", "0.417", "0.400", "0.533"]
+    assert line_of("locales", found).split() == ["locales", "2", "3", "3", "3", "2", "3"]
+
+
+def test_the_legend_says_what_each_column_has_seen(small: ResultsFolder) -> None:
+    small.record("ties", "af-ZA", 95)
+    found = results(small.summary())
+    assert any(line.split()[:3] == ["baseline", "0.850", "target-train"] for line in found)
+    assert any(line.split()[:4] == ["zero-shot", "best", "0.533", "target-test"] for line in found)
+    assert any(line.split()[:3] == ["ties", "0.950", "nothing"] for line in found), "other variants stand in the legend"
+
+
+@pytest.mark.parametrize("demonstration", [True, False])
+def test_a_demonstration_is_said(folder: ResultsFolder, demonstration: bool) -> None:
+    folder.demonstration = demonstration
+    folder.record("baseline", "af-ZA", 90)
+    found = results(folder.summary())
+    assert found[0].startswith("DEMONSTRATION:") is demonstration
+    assert any("Names of Unicode CLDR" in line for line in found), "the notice"
+    assert "1 of 156 results are there, 155 missing." in found
+
+
+def test_a_folder_without_any_prefix_has_no_table(folder: ResultsFolder) -> None:
+    folder.record("", "af-ZA", 90, folder="some-model_af-ZA")
+    found = results(folder.summary())
+    assert not any(line.startswith("family") for line in found)
+    assert "0 of 156 results are there, 156 missing, 1 without a prefix, in no column." in found
+
+
+def test_missing_cells_are_listed_by_variant(small: ResultsFolder) -> None:
+    found = missing(small.summary())
+    assert found[0] == "baseline: 50 missing"
+    assert found[1].startswith("  am-ET ar-SA az-AZ")
+    assert max(map(cell_len, found)) <= 80
+
+
+def test_missing_says_all_and_none(folder: ResultsFolder) -> None:
+    for place in LOCALES:
+        folder.record("baseline", place.name, 80)
+    assert missing(folder.summary()) == [
+        "baseline: none missing",
+        "similarity: all 52 missing",
+        "average: all 52 missing",
+    ]
+
+
+def test_failures_are_listed_with_their_reason(small: ResultsFolder) -> None:
+    small.failure("baseline", "nl-NL", "shape [3, 4] is not [4, 3]")
+    assert missing(small.summary())[-1] == "baseline nl-NL failed: ValueError: shape [3, 4] is not [4, 3]"

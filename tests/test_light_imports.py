@@ -1,0 +1,56 @@
+"""What must answer at once loads nothing heavy: each case runs in a fresh interpreter, which then reads its sys.modules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "transformers", "scipy", "pyarrow", "huggingface_hub"}
+
+COMMANDS = {
+    "help": ["--help"],
+    "help of a command": ["experiment", "--help"],
+    "list of locales": ["experiment", "--list-locales"],
+    "similarity": ["similarity", "sq-AL"],
+    "original selection": ["similarity", "sq-AL", "--selection", "original"],
+    "methods": ["methods"],
+}
+
+
+def loaded_by(code: str) -> tuple[set[str], str]:
+    """Return the top-level modules that some code loads, and what it printed."""
+    program = f"import sys\n{code}\nprint('loaded:', *sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert process.returncode == 0, process.stderr
+    printed, _, modules = process.stdout.rpartition("loaded:")
+    return set(modules.split()), printed
+
+
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+def test_commands_that_load_nothing_heavy(arguments: list[str]) -> None:
+    modules, printed = loaded_by(f"from sprachbund.cli import run\nassert run({arguments!r}) == 0")
+    assert printed.strip()
+    assert not modules & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("sprachbund.merging", HEAVY),
+        ("sprachbund.similarity", HEAVY),
+        ("sprachbund.methods", HEAVY),
+        ("sprachbund.data", HEAVY | {"babel"}),
+        ("sprachbund.choosing", HEAVY),
+    ],
+)
+def test_modules_that_load_nothing_heavy(module: str, absent: set[str]) -> None:
+    modules, _ = loaded_by(f"import {module}")
+    assert "sprachbund" in modules
+    assert not modules & absent
+
+
+def test_something_heavy_would_be_seen() -> None:
+    modules, _ = loaded_by("import sprachbund.inference")
+    assert modules >= {"torch", "transformers"}
