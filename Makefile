@@ -26,7 +26,7 @@ demo: $(INSTALLED)  ## Run the whole job on embedded models and data, into demo/
 	$(BIN)/sprachbund demo --output-dir demo
 
 test: $(INSTALLED_DEV)  ## Run the tests, one process per core, without the network
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(INSTALLED_DEV)  ## Check style and formatting
 	$(BIN)/ruff check .
@@ -63,7 +63,7 @@ $(INSTALLED_DEV): pyproject.toml $(INSTALLED)
 # Some distributions split ensurepip off: there, an outer pip puts a pip into the environment.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	    echo "error: sprachbund needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || true)." \
+	    echo "error: sprachbund needs Python 3.11 or newer, and $(PYTHON) gives: $$($(PYTHON) --version 2>&1)." \
 	         "Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv || { $(PYTHON) -m venv --clear --without-pip .venv && \
 	    $(PYTHON) -m pip --python $(BIN)/python install pip; }

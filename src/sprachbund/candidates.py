@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -88,4 +89,4 @@ def distance_from_base(source: Checkpoint, base: Checkpoint) -> float:
         before = base.file.read(there).astype(np.float64)
         moved += float(np.square(source.file.read(name).astype(np.float64) - before).sum())
         norm += float(np.square(before).sum())
-    return (moved / norm) ** 0.5
+    return math.sqrt(moved / norm)

@@ -49,7 +49,11 @@ class Subject:
     @property
     def uses(self) -> tuple[str, ...]:
         """What the model has seen of the locale; a single checkpoint counts as that locale's own."""
-        return self.details.uses if self.details else union_of_uses([TARGET_TRAIN])
+        if self.details is None:
+            return union_of_uses([TARGET_TRAIN])
+        # A merge may be evaluated elsewhere than in its target: who knows the locale is the locale's own source.
+        own = [TARGET_TRAIN for source in self.details.sources if source.locale == self.locale]
+        return union_of_uses(set(self.details.uses) - {TARGET_TRAIN}, own)
 
 
 def describe(checkpoint: Checkpoint, locale: str) -> Subject:

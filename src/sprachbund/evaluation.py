@@ -7,6 +7,7 @@ and says so; any other mismatch is an error.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from sprachbund.store import Performance, Prediction
 
 __all__ = ["LabelNames", "correct", "label_names", "performance", "predictions"]
 
-_NUMBERED = re.compile(r"LABEL_\d+")
+_NUMBERED = re.compile(r"LABEL_(\d+)")
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,14 @@ def label_names(labels: Sequence[str], data: DataSet, model: str) -> LabelNames:
     Raises:
         IncompatibleError: the labels are neither the data set's intents nor numbers for them.
     """
-    intents = set(data.intents)
-    if set(labels) == intents:
+    intents = data.intents
+    if sorted(labels) == sorted(intents):
         return LabelNames(tuple(labels))
-    if all(_NUMBERED.fullmatch(label) for label in labels) and len(labels) == len(data.intents):
+    numbers = [int(match[1]) for match in map(_NUMBERED.fullmatch, labels) if match]
+    if len(labels) == len(intents) and sorted(numbers) == list(range(len(intents))):
         note = f"{model} names its labels LABEL_0 to LABEL_{len(labels) - 1}: read in the label order of {data.name}."
-        return LabelNames(tuple(data.intents), note)
-    strangers = sorted(set(labels) - intents) or sorted(intents - set(labels))
+        return LabelNames(tuple(intents[number] for number in numbers), note)
+    strangers = sorted((Counter(labels) - Counter(intents)) or (Counter(intents) - Counter(labels)))
     raise IncompatibleError(
         f"{model} was trained for other labels than those of {data.name}: {len(labels)} labels against {len(intents)} intents, "
         f"{', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''} on one side only. "

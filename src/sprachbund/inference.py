@@ -15,6 +15,8 @@ import torch
 import transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from sprachbund.errors import CheckpointError
+
 __all__ = ["Encoded", "Tokenizer", "load_classifier", "load_tokenizer", "logits", "pad", "quieten", "tokenise"]
 
 Encoded: TypeAlias = "list[list[int]]"
@@ -59,7 +61,11 @@ def pad(encoded: Encoded, pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def logits(model: torch.nn.Module, encoded: Encoded, tokens_per_batch: int = TOKENS_PER_BATCH) -> np.ndarray:
-    """Return the logits ``[texts, labels]`` in fp32, in the order of the texts."""
+    """Return the logits ``[texts, labels]`` in fp32, in the order of the texts.
+
+    Raises:
+        CheckpointError: the model answers with NaN or infinite numbers.
+    """
     pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
     device = next(model.parameters()).device
     out: np.ndarray | None = None
@@ -72,7 +78,15 @@ def logits(model: torch.nn.Module, encoded: Encoded, tokens_per_batch: int = TOK
             out[batch] = scores
     if out is None:
         raise ValueError("there are no texts to classify")
+    if not np.isfinite(out).all():  # the largest of NaNs would be the first label, and look like an answer
+        raise CheckpointError(
+            f"{_name(model)} answers with NaN or infinite numbers: download the model again, or train it again."
+        )
     return out
+
+
+def _name(model: torch.nn.Module) -> str:
+    return str(getattr(model, "name_or_path", "") or type(model).__name__)
 
 
 def _batches(encoded: Encoded, tokens_per_batch: int) -> Iterator[list[int]]:

@@ -71,15 +71,19 @@ def merged_tensors(
 def _merged_infos(sources: Sequence[Checkpoint]) -> list[TensorInfo]:
     """Describe the merged tensors: shape of the first source, the widest dtype of all."""
     return [
-        TensorInfo(name, _widest([source.tensors[name].dtype for source in sources]), info.shape)
+        TensorInfo(name, _widest(name, [source.tensors[name].dtype for source in sources]), info.shape)
         for name, info in sources[0].tensors.items()
     ]
 
 
-def _widest(dtypes: Sequence[str]) -> str:
+def _widest(name: str, dtypes: Sequence[str]) -> str:
     """Return the dtype that holds all: the same for one dtype, F32 for a mix of sixteen-bit ones."""
     if len(set(dtypes)) == 1:
         return dtypes[0]
+    if not all(TensorInfo(name, dtype, ()).is_float for dtype in dtypes):
+        raise IncompatibleError(
+            f"Tensor {name} is {' and '.join(sorted(set(dtypes)))} in the sources: it cannot be merged."
+        )
     return "F64" if "F64" in dtypes else "F32"
 
 

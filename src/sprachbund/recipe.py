@@ -13,11 +13,23 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sprachbund import digests
 from sprachbund.errors import MixError
 from sprachbund.registry import Registry
 
-__all__ = ["MANUAL", "OWN", "SEED_VARIANTS", "VARIANTS", "Mix", "Recipe", "Variant", "union_of_uses"]
+__all__ = [
+    "GIVEN",
+    "MANUAL",
+    "OWN",
+    "SEED_VARIANTS",
+    "TARGET_TRAIN",
+    "VARIANTS",
+    "Mix",
+    "Recipe",
+    "Variant",
+    "single",
+    "union_of_uses",
+    "variants",
+]
 
 OWN = "own"
 """The selection that takes nothing but the target's own source."""
@@ -108,11 +120,6 @@ class Mix:
 def single(digest: str) -> dict[str, Any]:
     """Return the content of a candidate that is one checkpoint as it is."""
     return {"kind": "single", "digest": digest}
-
-
-def candidate_digest(candidate: Mapping[str, Any]) -> str:
-    """Return what identifies a candidate."""
-    return digests.of_value(candidate)
 
 
 def union_of_uses(*parts: Iterable[str]) -> tuple[str, ...]:

@@ -294,9 +294,13 @@ def read_predictions(folder: Path) -> list[Prediction]:
 
 
 def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]) -> Record:
-    """Write predictions, then the record that makes the cell done; return the record as written."""
+    """Write predictions, then the record that makes the cell done; return the record as written.
+
+    A record that is replaced goes first: it must never stand beside predictions that are not its own.
+    """
     text = _csv(predictions)
     complete = record.model_copy(update={"predictions_digest": hashlib.sha256(text.encode()).hexdigest()})
+    (folder / RECORD).unlink(missing_ok=True)
     files.write_text(folder / PREDICTIONS, text)
     files.write_json(folder / RECORD, complete.model_dump())
     (folder / FAILURE).unlink(missing_ok=True)

@@ -65,7 +65,7 @@ class _Task:
 
 
 _encoded: dict[tuple[str, str], Encoded] = {}
-"""Token ids by tokenizer and locale, shared by all sources that a process evaluates."""
+"""Token ids by tokenizer and partition, shared by all sources that a process evaluates."""
 
 
 def _evaluate(task: _Task) -> Transfer:

@@ -16,7 +16,7 @@ from sprachbund.errors import UserError
 
 CONCEPTS = 21 * 90
 SPOKEN = {
-    "en-US": {"territory": "Argentina", "language": "Icelandic", "currency": "Swiss Franc", "full_date": "Tuesday, October 24, 1978"},
+    "en-US": {"territory": "New Zealand", "language": "Makonde", "currency": "Swiss Franc", "full_date": "Tuesday, October 24, 1978"},
     "de-DE": {"territory": "Neuseeland", "month_and_year": "Oktober 2028", "unit_length": "28 Lichtjahre"},
     "ja-JP": {"territory": "ニュージーランド", "relative_past": "34 日前", "full_date": "1978年10月24日火曜日"},
     "sq-AL": {"territory": "Zelandë e Re", "relative_future": "pas 46 muajsh", "unit_length": "28 vite dritë"},
@@ -58,7 +58,9 @@ def test_all_52_locales_have_1500_rows_and_21_intents(cldr: CldrData) -> None:
     sizes = {locale: len(everything(cldr, locale)) for locale in cldr.locales}
     assert min(sizes.values()) >= 1500, sizes
     for locale in cldr.locales:
-        assert {intent for *_, intent in everything(cldr, locale)} == set(cldr.intents)
+        # CLDR writes digital sizes in Taiwan as in its root locale, which counts as untranslated.
+        lacking = {"unit_digital"} if locale == "zh-TW" else set()
+        assert {intent for *_, intent in everything(cldr, locale)} == set(cldr.intents) - lacking
     assert len(cldr.intents) == len(set(cldr.intents)) == 21
 
 
@@ -125,10 +127,12 @@ def test_each_reason_for_dropping_occurs(cldr: CldrData) -> None:
     assert all(totals[reason] > 0 for reason in ("untranslated", "two intents", "also in train"))
 
 
-def test_luxembourg_is_no_phrase_in_english(cldr: CldrData) -> None:
-    """The territory and the city are one word there, but not in German or Japanese."""
-    assert "Luxembourg" not in {text for _, _, text, _ in everything(cldr, "en-US")}
-    assert cldr.dropped["en-US"]["two intents"] >= 2
+def test_what_has_two_intents_in_one_locale_only_is_dropped_there_only(cldr: CldrData) -> None:
+    """In German, Luxemburg is the territory and the city; CLDR's English has no such city."""
+    assert "Luxemburg" not in {text for _, _, text, _ in everything(cldr, "de-DE")}
+    assert ("Luxembourg", "territory") in {(text, intent) for *_, text, intent in everything(cldr, "en-US")}
+    # Arabic, Sinhala, Greek, Chakma, Gujarati, Sundanese, Kannada, Japanese: language and script; St. Helena: city and territory
+    assert cldr.dropped["en-US"]["two intents"] == 2 * 9
 
 
 @pytest.mark.parametrize("locale", SPOKEN)

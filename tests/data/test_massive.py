@@ -144,7 +144,7 @@ def test_a_broken_tarball_is_one_sentence(kind: str, tmp_path: Path) -> None:
 def test_sixty_intents_in_the_order_of_the_hub() -> None:
     assert len(INTENTS) == len(set(INTENTS)) == 60
     assert list(INTENTS) != sorted(INTENTS)
-    assert (INTENTS[0], INTENTS[59]) == ("datetime_query", "cooking_query")
+    assert (INTENTS[0], INTENTS[59]) == ("datetime_query", "lists_query")
 
 
 def test_intents_are_those_of_the_shared_list(shared: Path) -> None:

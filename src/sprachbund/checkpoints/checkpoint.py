@@ -38,7 +38,9 @@ class Checkpoint:
                 f"{path} is not valid JSON ({error}): save or download the checkpoint again."
             ) from error
         if not isinstance(config, dict):
-            raise CheckpointError(f"{path} is not a config but a {type(config).__name__}: save or download the checkpoint again.")
+            raise CheckpointError(
+                f"{path} is not a config but a {type(config).__name__}: save or download the checkpoint again."
+            )
         return config
 
     @cached_property

@@ -11,7 +11,7 @@ from rich.table import Table
 from sprachbund import locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, say
-from sprachbund.training.settings import FinetuneSettings, PretrainSettings
+from sprachbund.training.settings import LAYOUT, FinetuneSettings, PretrainSettings
 
 __all__ = ["pretrain", "train"]
 
@@ -61,7 +61,7 @@ def train(
 ) -> int:
     """Fine-tune a base once per locale, all heads from one seed; finished sources are kept."""
     from sprachbund import inference, parallel
-    from sprachbund.training.jobs import LAYOUT, train_sources
+    from sprachbund.training.jobs import train_sources
 
     inference.quieten()
     dataset, names = _data_and_locales(data, locales)

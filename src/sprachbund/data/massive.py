@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,13 +83,17 @@ class _Tarball:
     def _members(self) -> dict[str, bytes]:
         try:
             with tarfile.open(self.path) as archive:
-                return {
+                members = {
                     Path(member.name).stem: _content(archive.extractfile(member))
                     for member in archive
                     if member.isfile() and member.name.endswith(".jsonl") and not Path(member.name).name.startswith(".")
                 }
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise DataError(f"{self.path} cannot be read as a tar archive ({error}): download it again.") from error
+                while archive.fileobj.read(1 << 20):  # tarfile stops before the end, where gzip keeps its checksum
+                    pass
+                return members
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+            raise DataError(f"{self.path} cannot be read as a tar archive ({reason}): download it again.") from error
 
     @property
     def locales(self) -> frozenset[str]:
@@ -110,11 +115,17 @@ class MassiveData(DataSet):
 
     def rows(self, locale: str) -> Iterable[Row]:
         """Yield the rows of a locale's file."""
-        for number, line in enumerate(self.reader.lines(locale), start=1):
-            try:
-                entry = json.loads(line)
-                yield Row(*(entry[column] for column in ("id", "locale", "partition", "scenario", "intent", "utt")))
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise DataError(
-                    f"{self.name}, {locale}.jsonl, line {number}: not a row of MASSIVE ({error!r})."
-                ) from error
+        try:
+            for number, line in enumerate(self.reader.lines(locale), start=1):
+                yield self._row(locale, number, line)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.name}, {locale}.jsonl is not UTF-8 ({error}): download or unpack it again."
+            ) from error
+
+    def _row(self, locale: str, number: int, line: str) -> Row:
+        try:
+            entry = json.loads(line)
+            return Row(*(entry[column] for column in ("id", "locale", "partition", "scenario", "intent", "utt")))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise DataError(f"{self.name}, {locale}.jsonl, line {number}: not a row of MASSIVE ({error!r}).") from error

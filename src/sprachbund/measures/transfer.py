@@ -30,14 +30,14 @@ def evaluate_transfer(
 ) -> dict[str, TransferCell]:
     """Return the accuracy of one source in each target.
 
-    ``encoded`` keeps token ids by tokenizer digest and locale: sources of one base share the work.
+    ``encoded`` keeps token ids by the digests of tokenizer and partition: sources of one base share the work.
     """
     names = label_names(checkpoint.labels, data, checkpoint.name).names
     model, tokenizer = load_classifier(checkpoint.folder), load_tokenizer(checkpoint.folder)
     cells = {}
     for target in targets:
         partition = data.partition(target, split)
-        key = (checkpoint.tokenizer_digest, target)
+        key = (checkpoint.tokenizer_digest, partition.digest)
         if key not in encoded:
             encoded[key] = tokenise(tokenizer, partition.texts)
         cells[target] = TransferCell(

@@ -14,8 +14,7 @@ from pathlib import Path
 from sprachbund import data, digests, files, parallel
 from sprachbund.checkpoints import PUBLISHED, ZOO_CARD
 from sprachbund.errors import UnknownName
-from sprachbund.training.jobs import CODE_VERSION, LAYOUT, train_base, train_sources
-from sprachbund.training.settings import FinetuneSettings, PretrainSettings
+from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 
 __all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure"]
 
@@ -40,7 +39,7 @@ SIZES = {
     "tiny": Size(
         "cldr:15",
         PretrainSettings(
-            vocabulary=1500,
+            vocabulary=4000,
             hidden=16,
             layers=1,
             heads=2,
@@ -106,6 +105,14 @@ def ensure(size: str | None = None, report: Report = lambda stage, done, total: 
     embedded = Embedded(name, root, settings.data)
     if (root / ZOO_CARD).exists():
         return embedded
+    _make(embedded, dataset, settings, report)
+    files.write_json(root / ZOO_CARD, {"name": f"embedded-{name}-{digest[:12]}", "data": settings.data})
+    return embedded
+
+
+def _make(embedded: Embedded, dataset: data.DataSet, settings: Size, report: Report) -> None:
+    from sprachbund.training.jobs import train_base, train_sources  # loads torch, which who finds the models needs not
+
     train_base(
         dataset,
         dataset.locales,
@@ -120,6 +127,6 @@ def ensure(size: str | None = None, report: Report = lambda stage, done, total: 
         finished += 1
         report("fine-tuning sources", finished, len(dataset.locales))
 
-    train_sources(embedded.base, dataset, dataset.locales, root, settings.finetune, jobs=parallel.cores(), done=count)
-    files.write_json(root / ZOO_CARD, {"name": f"embedded-{name}-{digest[:12]}", "data": settings.data})
-    return embedded
+    train_sources(
+        embedded.base, dataset, dataset.locales, embedded.root, settings.finetune, jobs=parallel.cores(), done=count
+    )

@@ -10,9 +10,10 @@ import random
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from sprachbund.data import Partition
 from sprachbund.inference import Encoded, load_tokenizer, pad, tokenise
@@ -49,17 +50,17 @@ def finetune(
     tokenizer.save_pretrained(out)
 
 
-def _classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> torch.nn.Module:
+def _classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> PreTrainedModel:
     torch.manual_seed(settings.head_seed)
-    rate = settings.dropout
-    dropout = {} if rate is None else {"hidden_dropout_prob": rate, "attention_probs_dropout_prob": rate}
-    model: torch.nn.Module = AutoModelForSequenceClassification.from_pretrained(
-        str(base),
-        dtype=torch.float32,
-        num_labels=len(intents),
-        id2label=dict(enumerate(intents)),
-        label2id={intent: number for number, intent in enumerate(intents)},
-        **dropout,
+    changes: dict[str, Any] = {
+        "num_labels": len(intents),
+        "id2label": dict(enumerate(intents)),
+        "label2id": {intent: number for number, intent in enumerate(intents)},
+    }
+    if settings.dropout is not None:
+        changes |= dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), settings.dropout)
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        str(base), dtype=torch.float32, **changes
     )
     return model
 

@@ -15,21 +15,17 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests, files, inference, parallel
-from sprachbund.checkpoints import PUBLISHED, open_checkpoint
+from sprachbund.checkpoints import WEIGHTS, open_checkpoint
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CheckpointError
 from sprachbund.training.finetune import finetune
 from sprachbund.training.loop import Progress
 from sprachbund.training.pretrain import pretrain
-from sprachbund.training.settings import FinetuneSettings, PretrainSettings
+from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 
-__all__ = ["LAYOUT", "TRAINING_CARD", "TrainingCard", "source_folder", "train_base", "train_sources"]
+__all__ = ["TRAINING_CARD", "TrainingCard", "source_folder", "train_base", "train_sources"]
 
-LAYOUT = PUBLISHED.rpartition("/")[2].replace(":", "/")
-"""The published layout under any root: ``xlm-roberta-base_massive_k_{locale}/alpha_0.5_{locale}_epoch-9``."""
 TRAINING_CARD = "training.json"
-CODE_VERSION = 1
-"""Raised when a change to this package makes other models from the same settings."""
 
 
 class TrainingCard(BaseModel):
@@ -82,7 +78,7 @@ def train_sources(
     overwrite: bool = False,
 ) -> list[TrainingCard]:
     """Fine-tune ``base`` for each locale into the published layout under ``root``; return the cards in order of ``locales``."""
-    base_digest = digests.of_file(open_checkpoint(base).folder / "model.safetensors")
+    base_digest = digests.of_file(open_checkpoint(base).folder / WEIGHTS)
     cards: dict[str, TrainingCard] = {}
     tasks = []
     for locale in locales:

@@ -37,5 +37,5 @@ def optimise(
         optimizer.step()
         schedule.step()
         if progress:
-            progress(stage, step, steps, float(loss))
+            progress(stage, step, steps, loss.item())
     model.eval()

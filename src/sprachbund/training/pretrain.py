@@ -25,6 +25,7 @@ from torch.nn import functional
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizer
 
 from sprachbund.data import Partition
+from sprachbund.errors import UserError
 from sprachbund.inference import Encoded, Tokenizer, pad, tokenise
 from sprachbund.training.loop import Progress, optimise
 from sprachbund.training.settings import PretrainSettings
@@ -70,6 +71,12 @@ def pretrain(
 
 def _train_tokenizer(train: Sequence[Partition], settings: PretrainSettings) -> Tokenizer:
     texts = [text for partition in train for text in partition.texts]
+    characters = len(set().union(*texts))
+    if characters >= settings.vocabulary:
+        raise UserError(
+            f"--vocabulary {settings.vocabulary}: the texts have {characters} different characters, "
+            "and each needs a token: ask for more."
+        )
     fresh: Tokenizer = XLMRobertaTokenizer()
     tokenizer = fresh.train_new_from_iterator(texts, vocab_size=settings.vocabulary)
     tokenizer.model_max_length = settings.max_tokens

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["FinetuneSettings", "PretrainSettings"]
+from sprachbund.checkpoints import PUBLISHED
+
+__all__ = ["CODE_VERSION", "LAYOUT", "FinetuneSettings", "PretrainSettings"]
+
+CODE_VERSION = 1
+"""Raised when a change to this package makes other models from the same settings."""
+LAYOUT = PUBLISHED.rpartition("/")[2].replace(":", "/")
+"""The published layout under any root: ``xlm-roberta-base_massive_k_{locale}/alpha_0.5_{locale}_epoch-9``."""
 
 
 class PretrainSettings(BaseModel):
@@ -33,9 +40,13 @@ class FinetuneSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(default=10, ge=1, description="Passes over the train split.")
-    batch: int = Field(default=32, ge=1, description="Texts per step.")
-    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate.")
+    epochs: int = Field(default=8, ge=1, description="Passes over the train split.")
+    batch: int = Field(default=16, ge=1, description="Texts per step.")
+    learning_rate: float = Field(
+        default=1.5e-3,
+        gt=0,
+        description="Peak learning rate: for small bases made by pretrain; XLM-R wants about 2e-5.",
+    )
     dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout everywhere; default: the base's.")
     head_seed: int = Field(default=0, ge=0, description="Seed of the classification head: one for all locales.")
     seed: int = Field(default=0, ge=0, description="Seed from which each locale derives its data order and dropout.")

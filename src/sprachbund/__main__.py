@@ -1,0 +1,5 @@
+"""``python -m sprachbund``."""
+
+from sprachbund.cli import main
+
+main()

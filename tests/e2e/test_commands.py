@@ -1,0 +1,124 @@
+"""The same jobs as subcommands, and what they do beyond the seed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sprachbund.cli import run
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+
+def ok(done) -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def refused(done) -> str:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.count("error:") == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_without_models_and_data_it_stops_before_any_work_and_names_three_ways_on(type_in, tmp_path) -> None:
+    message = refused(type_in("python run_large_scale_experiment.py"))
+    for word in ("MASSIVE", "52 of 52 sources are missing", "--models", "--data", "--demo"):
+        assert word in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outside_the_environment_a_script_says_what_to_do() -> None:
+    for script in ("run_large_scale_experiment", "run_merging_pipeline", "evaluate_specific_model", "aggregate_results"):
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(Path(__file__).parents[2] / f"{script}.py")], capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0
+        assert done.stderr.startswith("sprachbund is not installed here: run `make install`")
+
+
+def test_own_models_by_template_are_another_zoo_and_never_mixed(type_in, tiny, tmp_path) -> None:
+    for name in ("mine", "theirs"):
+        (tmp_path / name).symlink_to(tiny.root)
+    template = '"mine/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"'
+    line = f"python run_large_scale_experiment.py --locales sq-AL --models {template} --data {tiny.data}"
+    ok(type_in(line))
+    ok(type_in(f"{line} --num-languages 3 --output-dir other"))
+    message = refused(type_in(f"{line} --num-languages 3"))
+    assert "--overwrite" in message
+    ok(type_in(f"{line} --num-languages 3 --overwrite"))
+    record = json.loads((tmp_path / "results/average_sq-AL/results.json").read_text())
+    assert len(record["model_info"]["sources"]) == 3
+
+
+def test_keep_models_none_gives_the_same_records_and_keeps_nothing(type_in, tmp_path) -> None:
+    line = "sprachbund experiment --demo --locales sq-AL"
+    ok(type_in(f"{line} --output-dir kept"))
+    ok(type_in(f"{line} --output-dir gone --keep-models none"))
+    assert not (tmp_path / "gone" / "merged_models").exists()
+    for variant in ("baseline", "similarity", "average"):
+        kept, gone = (
+            json.loads((tmp_path / folder / f"results/{variant}_sq-AL/results.json").read_text())
+            for folder in ("kept", "gone")
+        )
+        assert kept["identity"] == gone["identity"]
+        assert kept["performance"] == gone["performance"]
+        assert kept["predictions_digest"] == gone["predictions_digest"]
+
+
+def test_merge_by_hand_normalises_the_weights_it_was_given(type_in, tmp_path) -> None:
+    line = "python run_merging_pipeline.py --mode manual --target-lang sqi --sources it-IT ro-RO --weights 3 1 --demo"
+    out = ok(type_in(line))
+    assert "merged_models/manual_merge_sq-AL" in out
+    details = json.loads((tmp_path / "merged_models/manual_merge_sq-AL/merge_details.json").read_text())
+    assert [(s["locale"], s["weight"]) for s in details["sources"]] == [("it-IT", 0.75), ("ro-RO", 0.25)]
+    assert all(s["distance_from_base"] > 0 for s in details["sources"])
+
+
+def test_evaluate_without_a_prefix_names_the_folder_after_the_model(type_in, tmp_path) -> None:
+    model = "haryoaw/xlm-roberta-base_massive_k_sq-AL"
+    assert "alpha_0.5_sq-AL_epoch-9" in ok(type_in(f"sprachbund evaluate --base-model {model} --list-models --demo"))
+    ok(type_in(f"sprachbund evaluate --base-model {model} --model-dir alpha_0.5_sq-AL_epoch-9 --locale sq-AL --demo"))
+    folder = tmp_path / "results" / "xlm-roberta-base_massive_k_sq-AL_alpha_0.5_sq-AL_epoch-9_sq-AL"
+    record = json.loads((folder / "results.json").read_text())
+    assert {"evaluation_info", "model_info", "dataset_info", "performance", "examples"} <= record.keys()
+    header, *rows = (folder / "predictions.csv").read_text().splitlines()
+    assert header == "id,gold,predicted,confidence"
+    assert len(rows) == record["performance"]["total"]
+    assert "error: " in refused(type_in(f"sprachbund evaluate --base-model {model} --locale sq-AL --demo"))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sprachbund experiment --demo --locales sq-Al xx-YY", ["Unknown locale 'xx-YY'", "--list-locales"]),
+        ("sprachbund experiment --demo --variants simlarity", ["Unknown variant 'simlarity'", "did you mean similarity"]),
+        ("sprachbund experiment --demo --start-from 52", ["--start-from 52", "0 to 51"]),
+        ("sprachbund experiment --demo --data cldr", ["leave out --data"]),
+        ("sprachbund experiment --demo --skip-baseline --skip-similarity --skip-average", ["Every variant is skipped"]),
+        ("sprachbund merge --demo --mode similarity", ["--target-lang is needed"]),
+        ("sprachbund merge --demo --mode best --target-lang sq-AL", ["--mode"]),
+        ("sprachbund merge --demo --mode manual --target-lang sq-AL", ["needs --sources"]),
+        ("sprachbund merge --demo --mode similarity --target-lang zh", ["zh-CN or zh-TW"]),
+        ("sprachbund merge --demo --mode similarity --target-lang sq-AL --num-languages 60", ["60 sources", "at most 51"]),
+        ("sprachbund merge --demo --mode average --target-lang sq-AL --weights 1 2", ["--mode manual"]),
+        ("sprachbund evaluate --base-model nowhere --locale sq-AL --data cldr", ["no folder nowhere"]),
+        ("sprachbund aggregate", ["results", "run_large_scale_experiment.py"]),
+        ("sprachbund similarity sq-AL --similarity uriel:syntx_knn", ["did you mean uriel:syntax_knn"]),
+        ("sprachbund experimnt", ["Did you mean"]),
+    ],
+)
+def test_a_wrong_command_gets_one_sentence(tiny, tmp_path, monkeypatch, capsys, line, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(shlex.split(line)[1:]) == 2
+    message = capsys.readouterr().err
+    assert message.count("error:") == 1
+    for word in words:
+        assert word in message
+    assert list(tmp_path.iterdir()) == []

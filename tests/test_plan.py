@@ -1,0 +1,109 @@
+"""Which locales and variants are run, and whether their models have room."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from sprachbund import locales
+from sprachbund.config import ExperimentConfig
+from sprachbund.errors import UnknownName, UserError
+from sprachbund.plan import Cell, check_disk, chosen_locales, chosen_variants
+from sprachbund.recipe import VARIANTS
+
+
+def targets(**settings: Any) -> tuple[str, ...]:
+    return chosen_locales(ExperimentConfig(**settings), locales.names())
+
+
+def variants(**settings: Any) -> list[str]:
+    return [variant.name for variant in chosen_variants(ExperimentConfig(**settings))]
+
+
+def test_all_52_by_default() -> None:
+    assert targets() == locales.names()
+
+
+def test_start_from_counts_from_0_in_the_order_of_list_locales() -> None:
+    assert targets(start_from=10, max_locales=1) == ("en-US",)
+    assert targets(start_from=22, max_locales=2) == ("ja-JP", "jv-ID")
+    assert targets(start_from=51) == ("zh-TW",)
+
+
+def test_locales_then_start_from_then_max_locales() -> None:
+    chosen = ("sq-AL", "af-ZA", "ja-JP", "de-DE")
+    assert targets(locales=chosen) == chosen
+    assert targets(locales=chosen, start_from=1) == ("af-ZA", "ja-JP", "de-DE")
+    assert targets(locales=chosen, start_from=1, max_locales=2) == ("af-ZA", "ja-JP")
+    assert targets(locales=chosen, max_locales=9) == chosen
+
+
+def test_each_locale_once_in_its_own_spelling() -> None:
+    assert targets(locales=("SQ-al", "de-DE", "sq-AL")) == ("sq-AL", "de-DE")
+
+
+def test_a_start_beyond_the_end_and_an_unknown_locale() -> None:
+    with pytest.raises(UserError, match=r"--start-from 2: there are 2 locales, numbered 0 to 1\."):
+        targets(locales=("sq-AL", "de-DE"), start_from=2)
+    with pytest.raises(UnknownName, match="Unknown locale 'sq-XX': did you mean .*sq-AL.* See --list-locales"):
+        targets(locales=("sq-XX",))
+
+
+def test_variants_without_those_that_are_skipped() -> None:
+    assert variants() == ["baseline", "similarity", "average"]
+    assert variants(skip_baseline=True) == ["similarity", "average"]
+    assert variants(skip_similarity=True) == ["baseline", "average"]
+    assert variants(skip_average=True) == ["baseline", "similarity"]
+    assert variants(variants=("average-all", "baseline"), skip_average=True) == ["average-all", "baseline"]
+    with pytest.raises(UserError, match="Every variant is skipped"):
+        variants(skip_baseline=True, skip_similarity=True, skip_average=True)
+
+
+# --- disk --------------------------------------------------------------------------------------------------------------
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def set_free(count: int) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 10**12 - count, count))
+
+    return set_free
+
+
+def cells_in(folder: Path, count: int) -> list[Cell]:
+    """``count`` merges and one single source, which takes no room."""
+    merges = [Cell(VARIANTS["average"], f"l{n}", {}, "", folder, folder / f"merged/l{n}") for n in range(count)]
+    return [Cell(VARIANTS["baseline"], "l0", {}, "", folder, None), *merges]
+
+
+def test_the_room_that_merges_take_is_known_beforehand(tmp_path: Path, free: Any) -> None:
+    free(12 * 10**9)
+    cells = cells_in(tmp_path, 10)
+    assert check_disk(tmp_path, cells, 10**9, keep=True) == 10 * 10**9
+    assert check_disk(tmp_path, cells, 10**9, keep=False) == 10**9
+    assert check_disk(tmp_path, cells[:1], 10**9, keep=True) == 0
+
+
+def test_too_little_room_names_the_way_on(tmp_path: Path, free: Any) -> None:
+    free(10 * 10**9)  # exactly as much as is needed is too little
+    with pytest.raises(UserError, match=r"10 merged models need 10\.0 GB, .* has 10\.0 GB free: keep none .*--keep-models none"):
+        check_disk(tmp_path / "new", cells_in(tmp_path, 10), 10**9, keep=True)
+    free(10**9)
+    with pytest.raises(UserError, match=r"1 merged models need 1\.0 GB, .*: choose another --output-dir\."):
+        check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=False)
+
+
+def test_models_that_are_there_need_no_room(tmp_path: Path, free: Any) -> None:
+    free(6 * 10**9)
+    for number in range(5):
+        (tmp_path / f"merged/l{number}").mkdir(parents=True)
+    assert check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=True) == 5 * 10**9

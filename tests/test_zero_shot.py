@@ -1,0 +1,158 @@
+"""Every source in every locale: right numbers, done once, never mixed with other models or data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pico import INTENTS, Pico, TinyData, rewrite, rows_of, tiny_data
+
+from sprachbund import cells, inference
+from sprachbund.checkpoints import Checkpoint, Zoo
+from sprachbund.data import Partition, Row
+from sprachbund.errors import StoreError
+from sprachbund.store import RunStore, Transfer
+from sprachbund.zero_shot import run_zero_shot
+
+SOURCES = ("de-DE", "fr-FR")
+TARGETS = ("ja-JP", "de-DE", "sq-AL")
+Run = Callable[..., list[Transfer]]
+
+
+@pytest.fixture
+def zoo(pico: Pico) -> Zoo:
+    return pico.zoo(SOURCES)
+
+
+@pytest.fixture
+def run(zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Run:
+    def run_it(split: str = "test", targets: Iterable[str] = TARGETS, data: TinyData = tiny, overwrite: bool = False) -> list[Transfer]:
+        return run_zero_shot(
+            RunStore(tmp_path / "results"),
+            zoo,
+            data,
+            split,
+            SOURCES,
+            tuple(targets),
+            jobs=1,
+            report=lambda stage, done, total: None,
+            overwrite=overwrite,
+        )
+
+    return run_it
+
+
+def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(folder: Path) -> None:
+        raise AssertionError(f"{folder} was loaded")
+
+    monkeypatch.setattr("sprachbund.measures.transfer.load_classifier", load)
+
+
+def test_each_number_is_that_of_a_single_evaluation(run: Run, zoo: Zoo, tiny: TinyData, tmp_path: Path) -> None:
+    rows = run()
+    assert [row.source for row in rows] == list(SOURCES)
+    for row in rows:
+        assert list(row.cells) == list(TARGETS)
+        assert row.digest == zoo.checkpoint(row.source).digest
+        for target, cell in row.cells.items():
+            subject = cells.describe(zoo.checkpoint(row.source), target)
+            alone = cells.evaluate(subject, tiny, "test", "x", tmp_path / "x", started=time.monotonic())
+            assert (cell.correct, cell.total) == (alone.performance.correct, 24)
+            assert cell.data_digest == alone.dataset_info.digest
+            assert cell.majority_rate == 0.25
+    assert len({cell.correct for row in rows for cell in row.cells.values()}) > 1
+
+
+def test_rows_are_kept(run: Run, tmp_path: Path) -> None:
+    rows = run()
+    assert list(RunStore(tmp_path / "results").transfers("test")) == rows
+
+
+def test_what_is_known_is_not_done_again(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = run()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    nobody_works(monkeypatch)
+    assert run() == rows
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == before
+
+
+def test_new_targets_are_added_to_what_is_known(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(targets=["ja-JP"])
+    asked: list[tuple[str, ...]] = []
+    from sprachbund.measures import evaluate_transfer
+
+    def spy(checkpoint: object, data: object, split: str, targets: tuple[str, ...], encoded: object) -> object:
+        asked.append(targets)
+        return evaluate_transfer(checkpoint, data, split, targets, encoded)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("sprachbund.zero_shot.evaluate_transfer", spy)
+    both = run(targets=["sq-AL", "ja-JP"])
+    assert asked == [("sq-AL",), ("sq-AL",)]
+    for before, after in zip(first, both, strict=True):
+        assert after.cells["ja-JP"] == before.cells["ja-JP"]
+        assert set(after.cells) == {"ja-JP", "sq-AL"}
+
+
+def counted_alone(checkpoint: Checkpoint, partition: Partition) -> int:
+    """The hits of a model that is loaded for this partition only."""
+    model, tokenizer = inference.load_classifier(checkpoint.folder), inference.load_tokenizer(checkpoint.folder)
+    winners = inference.logits(model, inference.tokenise(tokenizer, partition.texts)).argmax(axis=1)
+    return sum(INTENTS[winner] == gold for winner, gold in zip(winners, partition.intents, strict=True))
+
+
+def test_two_splits_in_one_process_do_not_mix(run: Run, zoo: Zoo, tiny: TinyData) -> None:
+    """Token ids are kept between sources; those of dev are none of test's."""
+    for split, total in (("dev", 16), ("test", 24)):
+        for row in run(split):
+            for target, cell in row.cells.items():
+                hits = counted_alone(zoo.checkpoint(row.source), tiny.partition(target, split))
+                assert (cell.correct, cell.total) == (hits, total)
+
+
+def other_words(locale: str) -> Iterable[Row]:
+    """The same ids and intents in other words."""
+    return (replace(row, utt=f"tuvo {row.utt}") for row in rows_of(locale))
+
+
+def test_two_data_sets_in_one_process_do_not_mix(run: Run, zoo: Zoo) -> None:
+    run()
+    changed = tiny_data(source=other_words)
+    for row in run(data=changed, overwrite=True):
+        for target, cell in row.cells.items():
+            assert cell.correct == counted_alone(zoo.checkpoint(row.source), changed.partition(target, "test"))
+
+
+def test_rows_of_other_data_are_in_the_way(run: Run, tmp_path: Path) -> None:
+    run()
+    changed = tiny_data(source=other_words)
+    with pytest.raises(StoreError, match=r"transfer/test/de-DE\.json is about other models or data \(.*tiny\): choose another folder"):
+        run(data=changed)
+    assert run(data=changed, overwrite=True)[0].cells["ja-JP"].data_digest == changed.partition("ja-JP", "test").digest
+
+
+def test_rows_of_other_models_are_in_the_way(run: Run, zoo: Zoo) -> None:
+    before = run()
+    rewrite(zoo.checkpoint("fr-FR").folder, lambda tensors: tensors["classifier.dense.weight"].neg_())
+    with pytest.raises(StoreError, match=r"fr-FR\.json is about other models or data"):
+        run()
+    after = run(overwrite=True)
+    assert after[0] == before[0]
+    assert after[1].digest != before[1].digest
+
+
+def test_a_killed_run_goes_on_where_it_was(run: Run, zoo: Zoo, tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    run_store = RunStore(tmp_path / "results")
+    with pytest.raises(KeyboardInterrupt):
+        run_zero_shot(run_store, zoo, tiny, "test", SOURCES, TARGETS, jobs=1, report=stop)
+    (first,) = run_store.transfers("test")
+    rows = run()
+    assert [row.source for row in rows] == list(SOURCES)
+    assert rows[0] == first
