@@ -13,4 +13,5 @@ except ModuleNotFoundError as error:
         "sprachbund is not installed here: run `make install`, then `source .venv/bin/activate`."
     ) from None
 
-script("aggregate")
+if __name__ == "__main__":  # processes that the job starts import this file
+    script("aggregate")

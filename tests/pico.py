@@ -18,7 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaForSequenceClassification, XLMRobertaTokenizer
+from transformers import (
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+    XLMRobertaForSequenceClassification,
+    XLMRobertaTokenizer,
+)
 
 from sprachbund import inference, locales
 from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
@@ -123,7 +128,11 @@ class Pico:
     ) -> Checkpoint:
         """A classifier: the base, a head from ``head_seed``, and normal noise of size ``change`` from its name."""
         id2label = dict(enumerate(labels))
-        named = {"num_labels": len(labels), "id2label": id2label, "label2id": {label: n for n, label in id2label.items()}}
+        named = {
+            "num_labels": len(labels),
+            "id2label": id2label,
+            "label2id": {label: n for n, label in id2label.items()},
+        }
         model = XLMRobertaForSequenceClassification(config(**{**named, **shape}))
         model.roberta.load_state_dict(_grown_from_seed(config(**shape)).roberta.state_dict())
         torch.manual_seed(head_seed)

@@ -52,7 +52,8 @@ def test_the_model_card_has_front_matter_and_no_score(details: MergeDetails, tmp
 
 def test_sources_from_the_hub_are_linked(details: MergeDetails) -> None:
     published = [
-        source.model_copy(update={"model": f"haryoaw/xlm-roberta-base_massive_k_{source.locale}"}) for source in details.sources
+        source.model_copy(update={"model": f"haryoaw/xlm-roberta-base_massive_k_{source.locale}"})
+        for source in details.sources
     ]
     card = model_card(details.model_copy(update={"sources": tuple(published)}), ["ask"])
     matter = yaml.safe_load(card.split("---\n")[1])

@@ -79,7 +79,9 @@ def test_examples_are_the_first_rows_as_they_come(pico: Pico, tiny: TinyData, tm
 def test_the_identity_is_that_of_content_data_and_split(pico: Pico, tiny: TinyData, tmp_path: Path) -> None:
     zoo = pico.zoo(["de-DE", "fr-FR"])
     identities = {
-        evaluate(pico.root / "zoo" / source, tiny, tmp_path / "out" / f"{source} {locale} {split}", locale, split).identity
+        evaluate(
+            pico.root / "zoo" / source, tiny, tmp_path / "out" / f"{source} {locale} {split}", locale, split
+        ).identity
         for source in ("de-DE", "fr-FR")
         for locale in ("sq-AL", "ja-JP")
         for split in ("dev", "test")
@@ -103,7 +105,9 @@ def test_a_merged_folder_is_known_by_what_went_in(pico: Pico, tiny: TinyData, tm
     assert record.evaluation_info.uses == ("nothing",)
 
 
-def test_a_merge_has_seen_labels_of_every_locale_whose_source_is_in_it(pico: Pico, tiny: TinyData, tmp_path: Path) -> None:
+def test_a_merge_has_seen_labels_of_every_locale_whose_source_is_in_it(
+    pico: Pico, tiny: TinyData, tmp_path: Path
+) -> None:
     """Made for Albanian from German and French: in French it is no stranger."""
     folder = merged(pico, tmp_path / "m", "de-DE", "fr-FR")
     uses = {locale: cells.describe(open_checkpoint(folder), locale).uses for locale in ("sq-AL", "fr-FR", "ja-JP")}
@@ -133,6 +137,8 @@ def test_a_model_of_other_labels_leaves_no_record(pico: Pico, tiny: TinyData, tm
 
 def test_numbered_labels_are_read_in_the_data_set_s_order(pico: Pico, tiny: TinyData, tmp_path: Path) -> None:
     named, numbered = pico.source("m"), Pico(tmp_path / "other").source("m", labels=[f"LABEL_{n}" for n in range(4)])
-    first, second = (evaluate(source.folder, tiny, tmp_path / f"out {source.labels[0]}") for source in (named, numbered))
+    first, second = (
+        evaluate(source.folder, tiny, tmp_path / f"out {source.labels[0]}") for source in (named, numbered)
+    )
     assert first.performance == second.performance
     assert store.read_predictions(tmp_path / "out ask") == store.read_predictions(tmp_path / "out LABEL_0")

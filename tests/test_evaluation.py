@@ -104,7 +104,12 @@ def test_numbered_labels_are_numbers_in_the_data_set_s_order_and_that_is_said(ti
 
 
 def test_the_number_in_a_label_counts_not_its_place(tiny: TinyData) -> None:
-    assert label_names(["LABEL_2", "LABEL_0", "LABEL_3", "LABEL_1"], tiny, "m").names == ("greet", "ask", "leave", "count")
+    assert label_names(["LABEL_2", "LABEL_0", "LABEL_3", "LABEL_1"], tiny, "m").names == (
+        "greet",
+        "ask",
+        "leave",
+        "count",
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,9 @@ def test_the_number_in_a_label_counts_not_its_place(tiny: TinyData) -> None:
     ],
 )
 def test_any_other_label_set_is_an_error(labels: tuple[str, ...], tiny: TinyData) -> None:
-    with pytest.raises(IncompatibleError, match=r"^m was trained for other labels than those of tiny: . labels against 4"):
+    with pytest.raises(
+        IncompatibleError, match=r"^m was trained for other labels than those of tiny: . labels against 4"
+    ):
         label_names(labels, tiny, "m")
 
 

@@ -39,8 +39,9 @@ def test_strangers_are_named_in_a_warning(pico: Pico, sources: list[Checkpoint])
     assert agreement is not None
     assert abs(agreement.cosine) < 0.15 < TOO_LOW
     assert agreement.warning is not None
-    assert f"of {agreement.first} and stranger have cosine {agreement.cosine:.2f}: they were initialised independently" in (
-        agreement.warning
+    assert (
+        f"of {agreement.first} and stranger have cosine {agreement.cosine:.2f}: they were initialised independently"
+        in (agreement.warning)
     )
 
 

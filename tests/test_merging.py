@@ -27,7 +27,9 @@ def in_float64(sources: Sequence[Checkpoint], weights: Sequence[float]) -> dict[
     """Σ wᵢ θᵢ, written down once more: another library reads the files, another precision adds up."""
     states = [state(source) for source in sources]
     return {
-        name: torch.stack([weight * tensors[name].double() for weight, tensors in zip(weights, states, strict=True)]).sum(0)
+        name: torch.stack(
+            [weight * tensors[name].double() for weight, tensors in zip(weights, states, strict=True)]
+        ).sum(0)
         for name in states[0]
     }
 
@@ -35,7 +37,10 @@ def in_float64(sources: Sequence[Checkpoint], weights: Sequence[float]) -> dict[
 def magnitudes(sources: Sequence[Checkpoint], weights: Sequence[float]) -> dict[str, np.ndarray]:
     """Σ |wᵢ θᵢ|: what the rounding errors of the sum are measured by."""
     return {
-        name: np.sum([abs(w) * np.abs(s.file.read(name).astype(np.float64)) for s, w in zip(sources, weights, strict=True)], axis=0)
+        name: np.sum(
+            [abs(w) * np.abs(s.file.read(name).astype(np.float64)) for s, w in zip(sources, weights, strict=True)],
+            axis=0,
+        )
         for name in sources[0].tensors
     }
 
@@ -137,7 +142,9 @@ def test_a_bias_moves_along_a_straight_line(share: float, sources: list[Checkpoi
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
-def test_sixteen_bit_sources_are_summed_in_fp32_and_rounded_once(dtype: torch.dtype, pico: Pico, tmp_path: Path) -> None:
+def test_sixteen_bit_sources_are_summed_in_fp32_and_rounded_once(
+    dtype: torch.dtype, pico: Pico, tmp_path: Path
+) -> None:
     sources = [pico.source(name, dtype=dtype) for name in ("a", "b", "c")]
     merge(sources, WEIGHTS, tmp_path)
     states = [state(source) for source in sources]
@@ -236,7 +243,9 @@ def test_only_what_makes_a_checkpoint_is_copied(pico: Pico, sources: list[Checkp
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_a_source_that_is_not_finite_is_named_with_the_tensor(place: int, value: float, pico: Pico, tmp_path: Path) -> None:
+def test_a_source_that_is_not_finite_is_named_with_the_tensor(
+    place: int, value: float, pico: Pico, tmp_path: Path
+) -> None:
     names = ["s0", "s1", "s2"]
     for name in names:
         pico.source(name)

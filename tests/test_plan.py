@@ -95,7 +95,9 @@ def test_the_room_that_merges_take_is_known_beforehand(tmp_path: Path, free: Any
 
 def test_too_little_room_names_the_way_on(tmp_path: Path, free: Any) -> None:
     free(10 * 10**9)  # exactly as much as is needed is too little
-    with pytest.raises(UserError, match=r"10 merged models need 10\.0 GB, .* has 10\.0 GB free: keep none .*--keep-models none"):
+    with pytest.raises(
+        UserError, match=r"10 merged models need 10\.0 GB, .* has 10\.0 GB free: keep none .*--keep-models none"
+    ):
         check_disk(tmp_path / "new", cells_in(tmp_path, 10), 10**9, keep=True)
     free(10**9)
     with pytest.raises(UserError, match=r"1 merged models need 1\.0 GB, .*: choose another --output-dir\."):

@@ -140,7 +140,9 @@ def test_predictions_that_are_not_the_record_s_make_it_undone(damage: str, writt
 
 def test_a_newer_record_asks_for_an_update(written: Path) -> None:
     edit(written / "results.json", lambda value: value.update(schema_version=2, from_the_future=1))
-    with pytest.raises(StoreError, match=r"results\.json was written by a newer sprachbund \(schema 2, this one knows 1\): update"):
+    with pytest.raises(
+        StoreError, match=r"results\.json was written by a newer sprachbund \(schema 2, this one knows 1\): update"
+    ):
         store.find_record(written, "mine")
 
 
@@ -215,7 +217,9 @@ def test_a_success_removes_the_failure(tmp_path: Path, record: Record) -> None:
 def test_the_store_yields_its_records_in_order(tmp_path: Path, record: Record) -> None:
     run_store = RunStore(tmp_path)
     for variant, locale in (("similarity", "sq-AL"), ("average", "sq-AL"), ("average", "de-DE")):
-        store.write_record(run_store.folder(variant, locale), record.model_copy(update={"identity": f"{variant} {locale}"}), [])
+        store.write_record(
+            run_store.folder(variant, locale), record.model_copy(update={"identity": f"{variant} {locale}"}), []
+        )
     assert [found.identity for found in run_store.records()] == ["average de-DE", "average sq-AL", "similarity sq-AL"]
     assert run_store.folder("average", "de-DE") == tmp_path / "average_de-DE"
 
@@ -243,7 +247,12 @@ def test_transfer_rows(tmp_path: Path) -> None:
 
 
 def test_the_identity_of_a_cell_hangs_on_each_of_its_parts() -> None:
-    parts: dict[str, Any] = {"candidate": {"kind": "single", "digest": "a"}, "data_digest": "d", "split": "test", "precision": "fp32"}
+    parts: dict[str, Any] = {
+        "candidate": {"kind": "single", "digest": "a"},
+        "data_digest": "d",
+        "split": "test",
+        "precision": "fp32",
+    }
     changes: dict[str, Any] = {
         "candidate": {"kind": "single", "digest": "b"},
         "data_digest": "e",

@@ -29,7 +29,9 @@ def zoo(pico: Pico) -> Zoo:
 
 @pytest.fixture
 def run(zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Run:
-    def run_it(split: str = "test", targets: Iterable[str] = TARGETS, data: TinyData = tiny, overwrite: bool = False) -> list[Transfer]:
+    def run_it(
+        split: str = "test", targets: Iterable[str] = TARGETS, data: TinyData = tiny, overwrite: bool = False
+    ) -> list[Transfer]:
         return run_zero_shot(
             RunStore(tmp_path / "results"),
             zoo,
@@ -129,7 +131,9 @@ def test_two_data_sets_in_one_process_do_not_mix(run: Run, zoo: Zoo) -> None:
 def test_rows_of_other_data_are_in_the_way(run: Run, tmp_path: Path) -> None:
     run()
     changed = tiny_data(source=other_words)
-    with pytest.raises(StoreError, match=r"transfer/test/de-DE\.json is about other models or data \(.*tiny\): choose another folder"):
+    with pytest.raises(
+        StoreError, match=r"transfer/test/de-DE\.json is about other models or data \(.*tiny\): choose another folder"
+    ):
         run(data=changed)
     assert run(data=changed, overwrite=True)[0].cells["ja-JP"].data_digest == changed.partition("ja-JP", "test").digest
 
@@ -144,7 +148,9 @@ def test_rows_of_other_models_are_in_the_way(run: Run, zoo: Zoo) -> None:
     assert after[1].digest != before[1].digest
 
 
-def test_a_killed_run_goes_on_where_it_was(run: Run, zoo: Zoo, tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on_where_it_was(
+    run: Run, zoo: Zoo, tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(stage: str, done: int, total: int) -> None:
         if done == 1:
             raise KeyboardInterrupt

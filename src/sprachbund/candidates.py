@@ -37,12 +37,12 @@ def merge_candidate(
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     candidate = choice.mix.candidate(choice.recipe, digests_of(choice.mix.sources, sources))
     distances = [None if base is None else distance_from_base(source, base) for source in sources]
-    if out.exists():
-        details = read_details(out)
-        if details and details.candidate == candidate and [s.distance_from_base for s in details.sources] == distances:
-            return details
-        if not overwrite:
-            raise StoreError(f"{out} holds another model: choose another --output-dir, or replace it with --overwrite.")
+    known = read_details(out) if out.exists() else None
+    if known and known.candidate == candidate:
+        if base is None or [source.distance_from_base for source in known.sources] == distances:
+            return known
+    elif out.exists() and not overwrite:
+        raise StoreError(f"{out} holds another model: choose another --output-dir, or replace it with --overwrite.")
     agreement = head_agreement(sources)
     details = MergeDetails(
         mode=mode,

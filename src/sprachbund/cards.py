@@ -125,13 +125,14 @@ def model_card(details: MergeDetails, intents: Sequence[str]) -> str:
     recipe = details.recipe
     front = ModelCardData(
         language=sorted({_iso639_1(recipe.target), *(_iso639_1(s.locale) for s in details.sources)}),
-        base_model=[s.model for s in details.sources if "/" in s.model and not Path(s.model.split(":")[0]).exists()]
-        or None,
+        base_model=[s.model.partition(":")[0] for s in details.sources if _is_published(s.model)] or None,
         pipeline_tag="text-classification",
         library_name="transformers",
         tags=["merge", "sprachbund"],
     ).to_yaml()
-    rows = "\n".join(f"| {s.locale} | {s.weight:.4f} | {_or_dash(s.score)} | `{s.model}` |" for s in details.sources)
+    rows = "\n".join(
+        f"| {s.locale} | {s.weight:.4f} | {_or_dash(s.score)} | `{_public_name(s.model)}` |" for s in details.sources
+    )
     warnings = "".join(f"\n> **Warning.** {warning}\n" for warning in details.warnings)
     return f"""---
 {front}
@@ -140,7 +141,7 @@ def model_card(details: MergeDetails, intents: Sequence[str]) -> str:
 # Merged model for {_language(recipe.target)}
 
 A classifier of {len(intents)} intents, merged from {len(details.sources)} fine-tuned checkpoints by
-[sprachbund](https://pypi.org/project/sprachbund/): method `{recipe.method}`, selection `{recipe.selection}`,
+sprachbund {details.version}: method `{recipe.method}`, selection `{recipe.selection}`,
 weighting {_weighting(recipe)}, head policy `{recipe.head_policy}`. Of the target it has seen: {", ".join(details.uses)}.
 {warnings}
 | source | weight | similarity | model |
@@ -150,6 +151,16 @@ weighting {_weighting(recipe)}, head policy `{recipe.head_policy}`. Of the targe
 The weights amount to {details.effective_sources:.2f} equally weighted sources. `merge_details.json` holds the full recipe
 and the digests of all sources. This card reports no score: evaluate the model on your own data before you rely on it.
 """
+
+
+def _is_published(model: str) -> bool:
+    """Tell a hub repository from a folder on this machine."""
+    return not Path(model.rpartition(":")[0] or model).exists() and model.partition(":")[0].count("/") == 1
+
+
+def _public_name(model: str) -> str:
+    """Return a name that can be shown to others: a local path says more about this machine than about the model."""
+    return model if _is_published(model) else Path(model).name
 
 
 def _weighting(recipe: Recipe) -> str:

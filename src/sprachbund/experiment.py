@@ -124,6 +124,7 @@ class Experiment:
             merge_candidate(choice, self.inputs.zoo, mode, cell.model_folder, overwrite=self.config.overwrite)
             yield open_checkpoint(cell.model_folder)
             return
+        self.config.output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.config.output_dir, prefix=".merging.") as temporary:
             folder = Path(temporary) / cell.model_folder.name
             merge_candidate(choice, self.inputs.zoo, mode, folder)

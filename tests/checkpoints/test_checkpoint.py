@@ -24,7 +24,9 @@ def test_config_tensors_and_labels(sources: list[Checkpoint]) -> None:
     assert source.labels == INTENTS
     assert source.architecture == "XLMRobertaForSequenceClassification"
     assert source.tensors["classifier.out_proj.weight"].shape == (4, 16)
-    assert set(source.head) == {f"classifier.{layer}.{part}" for layer in ("dense", "out_proj") for part in ("weight", "bias")}
+    assert set(source.head) == {
+        f"classifier.{layer}.{part}" for layer in ("dense", "out_proj") for part in ("weight", "bias")
+    }
 
 
 def test_parameters_are_those_that_torch_counts(sources: list[Checkpoint]) -> None:

@@ -81,7 +81,9 @@ def test_a_masked_language_model_is_a_base(base: Checkpoint, sources: list[Check
 
 
 def test_a_bare_encoder_is_a_base_too(base: Checkpoint, sources: list[Checkpoint], tmp_path: Path) -> None:
-    bare = {name.removeprefix("roberta."): tensor for name, tensor in state(base).items() if name.startswith("roberta.")}
+    bare = {
+        name.removeprefix("roberta."): tensor for name, tensor in state(base).items() if name.startswith("roberta.")
+    }
     save_file(bare, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text("{}")
     encoder = open_checkpoint(tmp_path)
@@ -91,9 +93,13 @@ def test_a_bare_encoder_is_a_base_too(base: Checkpoint, sources: list[Checkpoint
 
 
 def test_another_base_is_refused(pico: Pico, base: Checkpoint, sources: list[Checkpoint]) -> None:
-    with pytest.raises(IncompatibleError, match=r"^narrow is not the base of de-DE: tensor .* is 8 there and 16 in the source"):
+    with pytest.raises(
+        IncompatibleError, match=r"^narrow is not the base of de-DE: tensor .* is 8 there and 16 in the source"
+    ):
         check_base(pico.base("narrow", hidden=8), sources[0])
-    with pytest.raises(IncompatibleError, match=r"^base is not the base of deep: it has no tensor roberta\.encoder\.layer\.1\."):
+    with pytest.raises(
+        IncompatibleError, match=r"^base is not the base of deep: it has no tensor roberta\.encoder\.layer\.1\."
+    ):
         check_base(base, pico.source("deep", layers=2))
     with pytest.raises(IncompatibleError, match=r"^base and foreign have different tokenizers"):
         check_base(base, pico.source("foreign", words=tokenizer("um")))

@@ -165,7 +165,9 @@ def test_offsets_that_end_beyond_the_file_are_given_in_bytes(tmp_path: Path) -> 
 
 def test_an_unknown_dtype_is_named_with_its_tensor(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(2).to(torch.float8_e4m3fn)}, tmp_path / "t")
-    with pytest.raises(CheckpointError, match=r"t: tensor w has dtype F8_E4M3, which cannot be merged: convert it to F32"):
+    with pytest.raises(
+        CheckpointError, match=r"t: tensor w has dtype F8_E4M3, which cannot be merged: convert it to F32"
+    ):
         TensorFile(tmp_path / "t")
 
 

@@ -42,7 +42,9 @@ def test_missing_sources_are_listed_with_reasons(pico: Pico) -> None:
 
 def test_a_hub_id_says_that_the_hub_cannot_be_asked_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="haryoaw/xlm-roberta-base_massive_k_sq-AL:alpha_0.5_sq-AL_epoch-9 is not a"):
+    with pytest.raises(
+        CheckpointError, match="haryoaw/xlm-roberta-base_massive_k_sq-AL:alpha_0.5_sq-AL_epoch-9 is not a"
+    ):
         Zoo(PUBLISHED).checkpoint("sq-AL")
 
 
@@ -57,7 +59,9 @@ def test_a_wrong_subfolder_is_answered_with_the_right_ones(pico: Pico) -> None:
     pico.source("repo/epoch-2")
     with pytest.raises(CheckpointError, match=r"has no subfolder epoch-3; checkpoints in it: epoch-1, epoch-2\."):
         locate(f"{pico.root}/repo", "epoch-3")
-    with pytest.raises(CheckpointError, match=r"repo has no config\.json; checkpoints in its subfolders: epoch-1, epoch-2"):
+    with pytest.raises(
+        CheckpointError, match=r"repo has no config\.json; checkpoints in its subfolders: epoch-1, epoch-2"
+    ):
         locate(f"{pico.root}/repo")
 
 

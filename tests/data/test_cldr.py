@@ -16,7 +16,12 @@ from sprachbund.errors import UserError
 
 CONCEPTS = 21 * 90
 SPOKEN = {
-    "en-US": {"territory": "New Zealand", "language": "Makonde", "currency": "Swiss Franc", "full_date": "Tuesday, October 24, 1978"},
+    "en-US": {
+        "territory": "New Zealand",
+        "language": "Makonde",
+        "currency": "Swiss Franc",
+        "full_date": "Tuesday, October 24, 1978",
+    },
     "de-DE": {"territory": "Neuseeland", "month_and_year": "Oktober 2028", "unit_length": "28 Lichtjahre"},
     "ja-JP": {"territory": "ニュージーランド", "relative_past": "34 日前", "full_date": "1978年10月24日火曜日"},
     "sq-AL": {"territory": "Zelandë e Re", "relative_future": "pas 46 muajsh", "unit_length": "28 vite dritë"},

@@ -95,7 +95,9 @@ def test_a_partition_that_is_missing_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", "7", '{"id": "9", "locale": "sq-AL"}', ""], ids=["cut off", "a list", "a number", "columns missing", "empty"]
+    "line",
+    ["{", "[]", "7", '{"id": "9", "locale": "sq-AL"}', ""],
+    ids=["cut off", "a list", "a number", "columns missing", "empty"],
 )
 def test_a_row_that_is_none_is_given_by_file_and_line(line: str, tmp_path: Path) -> None:
     (folder(tmp_path) / "sq-AL.jsonl").write_text(lines("sq-AL") + line + "\n", encoding="utf-8")

@@ -24,7 +24,9 @@ def of(*rows: Row) -> TinyData:
 
 def test_rows_become_columns_in_their_order() -> None:
     data = of(row("7", utt="aska bala"), row("3", "train"), row("5", intent="greet", utt="greeta"))
-    assert data.partition("sq-AL", "test") == Partition("sq-AL", "test", ("7", "5"), ("aska bala", "greeta"), ("ask", "greet"))
+    assert data.partition("sq-AL", "test") == Partition(
+        "sq-AL", "test", ("7", "5"), ("aska bala", "greeta"), ("ask", "greet")
+    )
     assert len(data.partition("sq-AL", "train")) == 1
 
 
@@ -82,7 +84,9 @@ def test_what_does_not_add_up_is_said(rows: list[Row], message: str) -> None:
 
 
 def test_unknown_locales_and_splits(tiny: TinyData) -> None:
-    with pytest.raises(UnknownName, match=r"Unknown locale 'sq-XK': did you mean .*sq-AL\? That is what the data set 'tiny' holds"):
+    with pytest.raises(
+        UnknownName, match=r"Unknown locale 'sq-XK': did you mean .*sq-AL\? That is what the data set 'tiny' holds"
+    ):
         tiny.partition("sq-XK", "test")
     with pytest.raises(UnknownName, match="Unknown split 'tset': did you mean test"):
         tiny.partition("sq-AL", "tset")

@@ -32,13 +32,18 @@ def type_in(tiny: Embedded, tmp_path: Path) -> Run:
 
     def run(line: str, *, folder: Path = tmp_path) -> subprocess.CompletedProcess[str]:
         words = shlex.split(line)
-        if words[:2] == ["uv", "run"]:  # what uv does in this project: run the script with the environment that is there
+        if words[:2] == [
+            "uv",
+            "run",
+        ]:  # what uv does in this project: run the script with the environment that is there
             words = ["python", *words[2:]]
         if words[0] == "python":
             words = [sys.executable, str(REPOSITORY / words[1]), *words[2:]]
         else:
             words = [sys.executable, "-m", *words]
         environment = {**os.environ, "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
-        return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+        return subprocess.run(
+            words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
 
     return run

@@ -12,7 +12,7 @@ import pytest
 
 from sprachbund.cli import run
 
-pytestmark = pytest.mark.xdist_group("e2e")
+pytestmark = pytest.mark.xdist_group("commands")
 
 
 def ok(done) -> str:
@@ -35,9 +35,17 @@ def test_without_models_and_data_it_stops_before_any_work_and_names_three_ways_o
 
 
 def test_outside_the_environment_a_script_says_what_to_do() -> None:
-    for script in ("run_large_scale_experiment", "run_merging_pipeline", "evaluate_specific_model", "aggregate_results"):
+    for script in (
+        "run_large_scale_experiment",
+        "run_merging_pipeline",
+        "evaluate_specific_model",
+        "aggregate_results",
+    ):
         done = subprocess.run(
-            [sys.executable, "-I", "-S", str(Path(__file__).parents[2] / f"{script}.py")], capture_output=True, text=True, check=False
+            [sys.executable, "-I", "-S", str(Path(__file__).parents[2] / f"{script}.py")],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode != 0
         assert done.stderr.startswith("sprachbund is not installed here: run `make install`")
@@ -98,7 +106,10 @@ def test_evaluate_without_a_prefix_names_the_folder_after_the_model(type_in, tmp
     ("line", "words"),
     [
         ("sprachbund experiment --demo --locales sq-Al xx-YY", ["Unknown locale 'xx-YY'", "--list-locales"]),
-        ("sprachbund experiment --demo --variants simlarity", ["Unknown variant 'simlarity'", "did you mean similarity"]),
+        (
+            "sprachbund experiment --demo --variants simlarity",
+            ["Unknown variant 'simlarity'", "did you mean similarity"],
+        ),
         ("sprachbund experiment --demo --start-from 52", ["--start-from 52", "0 to 51"]),
         ("sprachbund experiment --demo --data cldr", ["leave out --data"]),
         ("sprachbund experiment --demo --skip-baseline --skip-similarity --skip-average", ["Every variant is skipped"]),
@@ -106,7 +117,10 @@ def test_evaluate_without_a_prefix_names_the_folder_after_the_model(type_in, tmp
         ("sprachbund merge --demo --mode best --target-lang sq-AL", ["--mode"]),
         ("sprachbund merge --demo --mode manual --target-lang sq-AL", ["needs --sources"]),
         ("sprachbund merge --demo --mode similarity --target-lang zh", ["zh-CN or zh-TW"]),
-        ("sprachbund merge --demo --mode similarity --target-lang sq-AL --num-languages 60", ["60 sources", "at most 51"]),
+        (
+            "sprachbund merge --demo --mode similarity --target-lang sq-AL --num-languages 60",
+            ["60 sources", "at most 51"],
+        ),
         ("sprachbund merge --demo --mode average --target-lang sq-AL --weights 1 2", ["--mode manual"]),
         ("sprachbund evaluate --base-model nowhere --locale sq-AL --data cldr", ["no folder nowhere"]),
         ("sprachbund aggregate", ["results", "run_large_scale_experiment.py"]),

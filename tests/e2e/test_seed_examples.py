@@ -12,7 +12,7 @@ import pytest
 
 from sprachbund import locales
 
-pytestmark = pytest.mark.xdist_group("e2e")
+pytestmark = pytest.mark.xdist_group("seed")
 
 SCRIPT = "python run_large_scale_experiment.py"
 SINGLE_LOCALE = [
@@ -54,7 +54,13 @@ def test_the_workflow_for_a_single_locale(type_in, whole_run) -> None:
     assert cells(whole_run) == {"baseline_sq-AL", "similarity_sq-AL", "average_sq-AL"}
     for name in ("similarity_merge_sq-AL", "average_merge_sq-AL"):
         inside = {path.name for path in (whole_run / "merged_models" / name).iterdir()}
-        assert {"config.json", "model.safetensors", "tokenizer.json", "merge_details.txt", "merge_details.json"} <= inside
+        assert {
+            "config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "merge_details.txt",
+            "merge_details.json",
+        } <= inside
         assert "README.md" in inside
 
 
@@ -65,7 +71,9 @@ def test_the_run_over_all_locales_takes_what_the_single_workflow_left(type_in, w
     assert "156 of 156" in out
     assert "3 of them from before" in out
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert cells(whole_run) == {f"{v}_{name}" for v in ("baseline", "similarity", "average") for name in locales.names()}
+    assert cells(whole_run) == {
+        f"{v}_{name}" for v in ("baseline", "similarity", "average") for name in locales.names()
+    }
     assert progress(whole_run)["completed_locales"] == list(locales.names())
     final = json.loads((whole_run / "experiment_final_results.json").read_text())
     assert final["successful_experiments"] == final["total_experiments"] == 156

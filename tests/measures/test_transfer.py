@@ -6,7 +6,11 @@ from sprachbund.measures import transfer_matrix
 from sprachbund.selection import select
 from sprachbund.store import Transfer, TransferCell
 
-CORRECT = {"de-DE": {"de-DE": 9, "fr-FR": 5, "sq-AL": 1}, "fr-FR": {"de-DE": 6, "fr-FR": 8, "sq-AL": 4}, "sq-AL": {"de-DE": 2, "fr-FR": 3, "sq-AL": 7}}
+CORRECT = {
+    "de-DE": {"de-DE": 9, "fr-FR": 5, "sq-AL": 1},
+    "fr-FR": {"de-DE": 6, "fr-FR": 8, "sq-AL": 4},
+    "sq-AL": {"de-DE": 2, "fr-FR": 3, "sq-AL": 7},
+}
 """source → target → how many of ten."""
 
 

@@ -47,7 +47,8 @@ class _ParallelText:
     phrases: Sequence[Encoded]
 
     def pairs(self, lot: random.Random, count: int) -> list[tuple[list[int], list[int]]]:
-        """Draw ``count`` different concepts, each in two locales."""
+        """Draw ``count`` different concepts (all, where there are fewer), each in two locales."""
+        count = min(count, len(self.phrases))
         return [tuple(lot.sample(said, 2)) for said in lot.sample(self.phrases, count)]  # type: ignore[misc]
 
 
@@ -105,7 +106,10 @@ def _parallel(train: Sequence[Partition], tokenizer: Tokenizer) -> _ParallelText
     for partition in train:
         for id_, tokens in zip(partition.ids, tokenise(tokenizer, partition.texts), strict=True):
             by_id[id_].append(tokens)
-    return _ParallelText([said for said in by_id.values() if len(said) > 1])
+    phrases = [said for said in by_id.values() if len(said) > 1]
+    if not phrases:
+        raise UserError("Pre-training needs translations: texts with the same id in at least two --locales.")
+    return _ParallelText(phrases)
 
 
 def _language_modelling(
@@ -118,7 +122,7 @@ def _language_modelling(
     everything = [tokens for said in text.phrases for tokens in said]
     for step in range(settings.mlm_steps):
         if step % 2:
-            texts = lot.sample(everything, settings.mlm_batch)
+            texts = lot.sample(everything, min(settings.mlm_batch, len(everything)))
         else:
             texts = [_side_by_side(*pair, settings.max_tokens) for pair in text.pairs(lot, settings.mlm_batch)]
         ids, mask = pad(texts, tokenizer.pad_token_id)
@@ -126,6 +130,8 @@ def _language_modelling(
         states = model.roberta(input_ids=ids, attention_mask=mask).last_hidden_state
         # Only the masked positions meet the vocabulary: the product with it is most of the work.
         guessed = labels != IGNORED
+        if not guessed.any():  # few short texts, and the lot fell on none: the mean over nothing would be NaN
+            continue
         yield functional.cross_entropy(model.lm_head(states[guessed]), labels[guessed])
 
 
@@ -153,7 +159,7 @@ def _translation_ranking(
     lot: random.Random,
 ) -> Iterator[torch.Tensor]:
     for _ in range(settings.ranking_steps):
-        pairs = text.pairs(lot, min(settings.ranking_batch, len(text.phrases)))
+        pairs = text.pairs(lot, settings.ranking_batch)
         here, there = (_mean_states(model, [pair[side] for pair in pairs], tokenizer.pad_token_id) for side in (0, 1))
         agreement = here @ there.T / settings.temperature
         own = torch.arange(len(pairs))
