@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pico import Pico, TinyData
+
     from sprachbund.checkpoints import Checkpoint
 
 

@@ -148,6 +148,7 @@ class AggregateConfig(_Config):
     show_missing: bool = Field(default=False, description="List the experiments that are missing or failed.")
     data: str | None = Field(default=None, description="Only results on this data set.")
     zoo: str | None = Field(default=None, description="Only results of models of this zoo.")
+    split: Split | None = Field(default=None, description="Only results on this split.")
     demo: bool = Field(default=False, description="Only results of the embedded models and data.")
 
 
@@ -160,6 +161,7 @@ class PlotConfig(_Config):
     )
     data: str | None = Field(default=None, description="Only results on this data set.")
     zoo: str | None = Field(default=None, description="Only results of models of this zoo.")
+    split: Split | None = Field(default=None, description="Only results on this split.")
 
 
 class SimilarityConfig(ChoiceConfig):

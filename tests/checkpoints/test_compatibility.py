@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 from pico import INTENTS, Pico, rewrite, state, tokenizer
 from safetensors.torch import save_file
 
+from sprachbund import digests
 from sprachbund.checkpoints import Checkpoint, body_counterparts, check_base, check_mergeable, open_checkpoint
-from sprachbund.errors import IncompatibleError
+from sprachbund.errors import CheckpointError, IncompatibleError
 
 
 def refused(*sources: Checkpoint) -> str:
@@ -50,7 +52,43 @@ def test_another_vocabulary_size_is_another_shape(pico: Pico, sources: list[Chec
 
 def test_another_vocabulary_of_the_same_size_is_noticed(pico: Pico, sources: list[Checkpoint]) -> None:
     message = refused(sources[0], pico.source("foreign", words=tokenizer("um")))
-    assert message.startswith("de-DE and foreign have different tokenizers: ")
+    assert message.startswith("de-DE and foreign have different vocabularies: ")
+
+
+def test_a_vocabulary_is_no_matter_of_how_its_file_is_written(pico: Pico, sources: list[Checkpoint]) -> None:
+    """A tokenizer that has cut and padded remembers it in its file."""
+    source = pico.source("used")
+    used = json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8"))
+    used["truncation"] = {"max_length": 8, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    (source.folder / "tokenizer.json").write_text(json.dumps(used, indent=7), encoding="utf-8")
+    source = open_checkpoint(source.folder)
+    assert source.tokenizer_digest != sources[0].tokenizer_digest
+    check_mergeable([*sources, source])
+
+
+def test_two_tokens_in_each_other_s_place_are_another_vocabulary(pico: Pico, sources: list[Checkpoint]) -> None:
+    source = pico.source("swapped")
+    swapped = json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8"))
+    pieces = swapped["model"]["vocab"]
+    pieces[10], pieces[11] = pieces[11], pieces[10]
+    (source.folder / "tokenizer.json").write_text(json.dumps(swapped), encoding="utf-8")
+    assert "have different vocabularies" in refused(sources[0], open_checkpoint(source.folder))
+
+
+def test_vocabularies_of_other_kinds_of_tokenizers_are_read(pico: Pico) -> None:
+    source = pico.source("bpe")
+    tokens = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}}, "added_tokens": [{"content": "<mask>", "id": 2}]}
+    (source.folder / "tokenizer.json").write_text(json.dumps(tokens))
+    expected = digests.of_value({"a": 0, "b": 1, "<mask>": 2})
+    assert open_checkpoint(source.folder).vocabulary_digest == expected
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"model": {"vocab": [1, 2]}}'])
+def test_a_tokenizer_that_is_none_is_named(content: str, pico: Pico, sources: list[Checkpoint]) -> None:
+    source = pico.source("broken")
+    (source.folder / "tokenizer.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"broken/tokenizer\.json is no tokenizer \("):
+        check_mergeable([sources[0], open_checkpoint(source.folder)])
 
 
 def test_other_labels_are_counted_and_named(pico: Pico, sources: list[Checkpoint]) -> None:
@@ -101,5 +139,5 @@ def test_another_base_is_refused(pico: Pico, base: Checkpoint, sources: list[Che
         IncompatibleError, match=r"^base is not the base of deep: it has no tensor roberta\.encoder\.layer\.1\."
     ):
         check_base(base, pico.source("deep", layers=2))
-    with pytest.raises(IncompatibleError, match=r"^base and foreign have different tokenizers"):
+    with pytest.raises(IncompatibleError, match=r"^base and foreign have different vocabularies"):
         check_base(base, pico.source("foreign", words=tokenizer("um")))

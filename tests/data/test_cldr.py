@@ -136,7 +136,8 @@ def test_what_has_two_intents_in_one_locale_only_is_dropped_there_only(cldr: Cld
     """In German, Luxemburg is the territory and the city; CLDR's English has no such city."""
     assert "Luxemburg" not in {text for _, _, text, _ in everything(cldr, "de-DE")}
     assert ("Luxembourg", "territory") in {(text, intent) for *_, text, intent in everything(cldr, "en-US")}
-    # Arabic, Sinhala, Greek, Chakma, Gujarati, Sundanese, Kannada, Japanese: language and script; St. Helena: city and territory
+    # Language and script: Arabic, Sinhala, Greek, Chakma, Gujarati, Sundanese, Kannada, Japanese.
+    # City and territory: St. Helena.
     assert cldr.dropped["en-US"]["two intents"] == 2 * 9
 
 

@@ -136,3 +136,22 @@ def test_a_wrong_command_gets_one_sentence(tiny, tmp_path, monkeypatch, capsys, 
     for word in words:
         assert word in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pretrain_and_train_make_a_zoo_that_merges(type_in, tmp_path) -> None:
+    data = "--data cldr:10 --locales de-DE nl-NL"
+    shape = "--vocabulary 400 --hidden 8 --layers 1 --heads 2 --intermediate 8 --mlm-steps 3 --ranking-steps 3"
+    ok(type_in(f"sprachbund pretrain {data} --out zoo/base {shape} --ranking-batch 8"))
+    line = f"sprachbund train {data} --base zoo/base --out zoo --epochs 1"
+    first = ok(type_in(line))
+    assert "de-DE" in first
+    assert "nl-NL" in first
+    trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "zoo").rglob("model.safetensors")}
+    assert len(trained) == 3
+    ok(type_in(line))
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+    assert "--overwrite" in refused(type_in(f"{line} --head-seed 7"))
+    template = '"zoo/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"'
+    merge = f"sprachbund merge --models {template} --data cldr:10 --base zoo/base --mode manual --target-lang af"
+    out = ok(type_in(f"{merge} --sources de-DE nl-NL"))
+    assert "effective sources  2.00 of 2" in out

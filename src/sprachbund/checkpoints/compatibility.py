@@ -82,9 +82,10 @@ def _check_tensors(first: Checkpoint, other: Checkpoint) -> None:
 
 
 def _check_vocabulary(first: Checkpoint, other: Checkpoint) -> None:
-    if first.tokenizer_digest and other.tokenizer_digest and first.tokenizer_digest != other.tokenizer_digest:
+    ours, theirs = first.vocabulary_digest, other.vocabulary_digest
+    if ours and theirs and ours != theirs:
         raise IncompatibleError(
-            f"{first.name} and {other.name} have different tokenizers: a token would mean another row of the embedding. "
+            f"{first.name} and {other.name} have different vocabularies: a token would mean another row of the embedding. "
             "Merge only models of one vocabulary."
         )
 

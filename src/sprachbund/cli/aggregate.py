@@ -19,7 +19,7 @@ __all__ = ["aggregate"]
 @app.command
 def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = AggregateConfig()) -> int:
     """Compare all results of a folder and write them as CSV, JSON and Markdown."""
-    results = load_results(config.results_dir, data=config.data, zoo=config.zoo, demo=config.demo)
+    results = load_results(config.results_dir, data=config.data, zoo=config.zoo, split=config.split, demo=config.demo)
     summary = summarise(results)
     print_results(console, summary)
     if config.show_missing:

@@ -55,7 +55,7 @@ def run_experiment(config: ExperimentConfig) -> None:
             say(note)
         outcome = prepared.run(report)
     zoo = zoo_name(inputs.zoo.checkpoint(prepared.targets[0]), prepared.targets[0])
-    print_table(load_results(prepared.store.root, data=inputs.data.name, zoo=zoo))
+    print_table(load_results(prepared.store.root, data=inputs.data.name, zoo=zoo, split=config.split))
     total, failed = len(prepared.cells), len(outcome.failures)
     console.print(
         f"{total - failed} of {total} results ({outcome.reused} of them from before), in {config.output_dir / FINAL}",

@@ -18,6 +18,6 @@ __all__ = ["plot"]
 @app.command
 def plot(*, config: Annotated[PlotConfig, Parameter(name="*")] = PlotConfig()) -> int:
     """Draw baseline, similarity, average, mean and best zero-shot accuracy of every locale."""
-    summary = summarise(load_results(config.results_dir, data=config.data, zoo=config.zoo))
+    summary = summarise(load_results(config.results_dir, data=config.data, zoo=config.zoo, split=config.split))
     console.print(str(dumbbell(summary, config.out)), soft_wrap=True, markup=False)
     return 0

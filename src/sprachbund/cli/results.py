@@ -13,9 +13,16 @@ EMBEDDED_ZOO = "embedded-"
 """How the names of all embedded zoos begin."""
 
 
-def load_results(results_dir: Path, *, data: str | None = None, zoo: str | None = None, demo: bool = False) -> Results:
+def load_results(
+    results_dir: Path,
+    *,
+    data: str | None = None,
+    zoo: str | None = None,
+    split: str | None = None,
+    demo: bool = False,
+) -> Results:
     """Return the results of one family; ``demo`` stands for the embedded models."""
-    return load(results_dir, data=data, zoo=zoo or (EMBEDDED_ZOO if demo else None))
+    return load(results_dir, data=data, zoo=zoo or (EMBEDDED_ZOO if demo else None), split=split)
 
 
 def print_table(results: Results) -> None:

@@ -1,0 +1,135 @@
+"""Training that resumes: done once, never replaced unasked, the same on one process and on two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pico import Pico, TinyData, rows_of, state, tiny_data
+
+from sprachbund import inference
+from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo
+from sprachbund.data import Row
+from sprachbund.errors import CheckpointError
+from sprachbund.heads import head_agreement
+from sprachbund.training import jobs as module
+from sprachbund.training.jobs import TrainingCard, source_folder, train_sources
+from sprachbund.training.settings import FinetuneSettings
+
+LOCALES = ("de-DE", "ja-JP")
+SETTINGS = FinetuneSettings(epochs=1, batch=8, learning_rate=1e-2)
+
+
+@pytest.fixture
+def nobody_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(task: Any) -> None:
+        raise AssertionError(f"{task.out} was trained")
+
+    monkeypatch.setattr(module, "_train_source", train)
+
+
+def times(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def test_sources_stand_in_the_published_layout(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
+    train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)
+    assert source_folder(tmp_path, "ja-JP") == tmp_path / "xlm-roberta-base_massive_k_ja-JP/alpha_0.5_ja-JP_epoch-9"
+    zoo = Zoo(f"{tmp_path}/{PUBLISHED.rpartition('/')[2]}")
+    sources = [zoo.checkpoint(locale) for locale in LOCALES]
+    assert sources[0].labels == tiny.intents
+    agreement = head_agreement(sources)
+    assert agreement is not None
+    assert agreement.cosine > 0.5
+
+
+def test_a_card_says_what_was_trained_and_how_well(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
+    seen: list[TrainingCard] = []
+    cards = train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS, done=seen.append)
+    assert seen == cards
+    assert [card.locale for card in cards] == list(LOCALES)
+    for card in cards:
+        assert (card.data, card.settings) == ("tiny", SETTINGS.model_dump())
+        folder = source_folder(tmp_path, str(card.locale))
+        dev = tiny.partition(str(card.locale), "dev")
+        winners = inference.logits(
+            inference.load_classifier(folder), inference.tokenise(inference.load_tokenizer(folder), dev.texts)
+        ).argmax(1)
+        hits = sum(tiny.intents[winner] == gold for winner, gold in zip(winners, dev.intents, strict=True))
+        assert card.dev_accuracy == hits / 16
+
+
+@pytest.mark.usefixtures("tmp_path")
+def test_what_is_trained_is_not_trained_again(
+    base: Checkpoint, tiny: TinyData, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    cards = train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)
+    before = times(tmp_path)
+    request.getfixturevalue("nobody_trains")
+    seen: list[TrainingCard] = []
+    assert train_sources(base.folder, tiny, LOCALES[::-1], tmp_path, SETTINGS, done=seen.append) == cards[::-1]
+    assert seen == cards[::-1]
+    assert times(tmp_path) == before
+
+
+def test_only_what_is_missing_is_trained(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
+    train_sources(base.folder, tiny, LOCALES[:1], tmp_path, SETTINGS)
+    before = times(tmp_path)
+    train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)
+    after = times(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == 2 * len(before)
+
+
+def another_word(locale: str) -> Iterable[Row]:
+    return (replace(row, utt=f"tuvo {row.utt}") for row in rows_of(locale))
+
+
+@pytest.mark.parametrize("what", ["settings", "data", "base"])
+def test_a_source_of_anything_else_is_replaced_only_if_asked(
+    what: str, base: Checkpoint, tiny: TinyData, pico: Pico, tmp_path: Path
+) -> None:
+    train_sources(base.folder, tiny, LOCALES[:1], tmp_path / "zoo", SETTINGS)
+    before = state(source_folder(tmp_path / "zoo", "de-DE"))
+    folder = pico.base("other", initializer_range=0.9).folder if what == "base" else base.folder
+    data = tiny_data(source=another_word) if what == "data" else tiny
+    settings = SETTINGS.model_copy(update={"seed": 1}) if what == "settings" else SETTINGS
+    with pytest.raises(
+        CheckpointError, match=r"alpha_0\.5_de-DE_epoch-9 holds another model \(other settings, data or base\)"
+    ):
+        train_sources(folder, data, LOCALES[:1], tmp_path / "zoo", settings)
+    assert all(
+        (tensor == before[name]).all() for name, tensor in state(source_folder(tmp_path / "zoo", "de-DE")).items()
+    )
+    train_sources(folder, data, LOCALES[:1], tmp_path / "zoo", settings, overwrite=True)
+    assert any(
+        (tensor != before[name]).any() for name, tensor in state(source_folder(tmp_path / "zoo", "de-DE")).items()
+    )
+
+
+def test_a_training_that_dies_leaves_nothing(
+    base: Checkpoint, tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(folder: Path, task: Any) -> float:
+        assert (folder / "model.safetensors").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_dev_accuracy", die)
+    with pytest.raises(KeyboardInterrupt):
+        train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    monkeypatch.undo()
+    assert len(train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)) == 2
+
+
+def test_two_processes_write_the_same_files_as_one(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
+    alone = train_sources(base.folder, tiny, LOCALES, tmp_path / "alone", SETTINGS, jobs=1)
+    together = train_sources(base.folder, tiny, LOCALES, tmp_path / "together", SETTINGS, jobs=2)
+    for one, two in zip(alone, together, strict=True):
+        assert one.model_copy(update={"seconds": 0}) == two.model_copy(update={"seconds": 0})
+        for name in ("model.safetensors", "config.json", "tokenizer.json"):
+            ours, theirs = (source_folder(tmp_path / root, str(one.locale)) / name for root in ("alone", "together"))
+            assert ours.read_bytes() == theirs.read_bytes()
