@@ -10,10 +10,11 @@ import numpy as np
 
 from sprachbund import __version__, files, merging
 from sprachbund.cards import MergeDetails, MergedSource, read_details, write_details
-from sprachbund.checkpoints import Checkpoint, Zoo, body_counterparts, check_base, zoo_name
+from sprachbund.checkpoints import Checkpoint, Zoo, body_counterparts, check_base, zoo_name, zoo_uses
 from sprachbund.choosing import Choice
 from sprachbund.errors import StoreError
 from sprachbund.heads import head_agreement
+from sprachbund.recipe import union_of_uses
 from sprachbund.store import now
 
 __all__ = ["digests_of", "distance_from_base", "merge_candidate"]
@@ -47,7 +48,7 @@ def merge_candidate(
     details = MergeDetails(
         mode=mode,
         recipe=choice.recipe,
-        uses=choice.uses,
+        uses=union_of_uses(choice.uses, zoo_uses(sources[0])),
         zoo=zoo_name(sources[0], choice.mix.sources[0]),
         sources=tuple(
             MergedSource(

@@ -16,7 +16,7 @@ from typing import Any
 
 from sprachbund import __version__, digests, inference, store
 from sprachbund.cards import MergeDetails, read_details
-from sprachbund.checkpoints import Checkpoint, zoo_name
+from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
 from sprachbund.data import DataSet, Partition
 from sprachbund.evaluation import label_names, performance, predictions
 from sprachbund.recipe import TARGET_TRAIN, single, union_of_uses
@@ -48,12 +48,16 @@ class Subject:
 
     @property
     def uses(self) -> tuple[str, ...]:
-        """What the model has seen of the locale; a single checkpoint counts as that locale's own."""
-        if self.details is None:
-            return union_of_uses([TARGET_TRAIN])
-        # A merge may be evaluated elsewhere than in its target: who knows the locale is the locale's own source.
-        own = [TARGET_TRAIN for source in self.details.sources if source.locale == self.locale]
-        return union_of_uses(set(self.details.uses) - {TARGET_TRAIN}, own)
+        """What the model has seen of the locale; who knows the locale's labels is the locale's own source."""
+        seen = self.details.uses if self.details else zoo_uses(self.checkpoint)
+        sources = [source.locale for source in self.details.sources] if self.details else [self.source]
+        # A merge may be evaluated elsewhere than in its target.
+        return union_of_uses(set(seen) - {TARGET_TRAIN}, [TARGET_TRAIN] if self.locale in sources else [])
+
+    @property
+    def source(self) -> str:
+        """The locale that a single checkpoint was trained on; where its path does not say, the one it is evaluated in."""
+        return source_locale(self.checkpoint) or self.locale
 
 
 def describe(checkpoint: Checkpoint, locale: str) -> Subject:
@@ -99,10 +103,10 @@ def _model_info(subject: Subject) -> ModelInfo:
     if details:
         sources = tuple(SourceInfo(locale=s.locale, weight=s.weight, digest=s.digest) for s in details.sources)
     else:
-        sources = (SourceInfo(locale=subject.locale, weight=1.0, digest=checkpoint.digest),)
+        sources = (SourceInfo(locale=subject.source, weight=1.0, digest=checkpoint.digest),)
     return ModelInfo(
         model=checkpoint.name,
-        zoo=details.zoo if details else zoo_name(checkpoint, subject.locale),
+        zoo=details.zoo if details else zoo_name(checkpoint, subject.source),
         digest=digests.of_value(subject.candidate),
         sources=sources,
         recipe=details.recipe.model_dump() if details else None,

@@ -39,9 +39,21 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def load_classifier(folder: Path) -> torch.nn.Module:
-    """Return the classifier of a checkpoint in fp32, ready to evaluate."""
-    model: torch.nn.Module = AutoModelForSequenceClassification.from_pretrained(str(folder), dtype=torch.float32)
-    return model.eval()
+    """Return the classifier of a checkpoint in fp32, ready to evaluate.
+
+    Raises:
+        CheckpointError: tensors are missing, which transformers would fill with random numbers.
+    """
+    model, found = AutoModelForSequenceClassification.from_pretrained(
+        str(folder), dtype=torch.float32, output_loading_info=True
+    )
+    if found["missing_keys"]:
+        raise CheckpointError(
+            f"{folder} lacks tensors of a classifier, {', '.join(sorted(found['missing_keys'])[:3])} among them: "
+            "fine-tune it, or save it again as what it is."
+        )
+    classifier: torch.nn.Module = model.eval()
+    return classifier
 
 
 def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> Encoded:

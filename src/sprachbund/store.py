@@ -198,6 +198,8 @@ class Transfer(_Section):
     split: str
     dataset: str
     """Name of the data set."""
+    uses: tuple[str, ...] = ("nothing",)
+    """What the source has seen of any other locale."""
     cells: dict[str, TransferCell] = Field(default_factory=dict)
 
 
@@ -308,7 +310,7 @@ def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]
 
 
 def write_failure(folder: Path, variant: str, locale: str, identity: str | None, error: BaseException) -> Failure:
-    """Record why a cell failed; a record of an earlier success of another identity stays where it is."""
+    """Record why a cell failed; a record that was to be replaced goes: its figure must not stand for the new attempt."""
     failure = Failure(
         variant=variant,
         locale=locale,
@@ -318,6 +320,7 @@ def write_failure(folder: Path, variant: str, locale: str, identity: str | None,
         timestamp=now(),
     )
     files.write_json(folder / FAILURE, failure.model_dump())
+    (folder / RECORD).unlink(missing_ok=True)
     return failure
 
 

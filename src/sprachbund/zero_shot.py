@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sprachbund import inference, parallel
-from sprachbund.checkpoints import Checkpoint, Zoo, zoo_name
+from sprachbund.checkpoints import Checkpoint, Zoo, zoo_name, zoo_uses
 from sprachbund.data import DataSet
 from sprachbund.errors import StoreError
 from sprachbund.inference import Encoded
 from sprachbund.measures import evaluate_transfer
+from sprachbund.recipe import union_of_uses
 from sprachbund.store import RunStore, Transfer, TransferCell
 
 __all__ = ["run_zero_shot"]
@@ -79,7 +80,12 @@ def _known(
 ) -> Transfer:
     """Return the row of a source with the cells that still hold."""
     fresh = Transfer(
-        source=source, digest=checkpoint.digest, zoo=zoo_name(checkpoint, source), split=split, dataset=data.name
+        source=source,
+        digest=checkpoint.digest,
+        zoo=zoo_name(checkpoint, source),
+        split=split,
+        dataset=data.name,
+        uses=union_of_uses(zoo_uses(checkpoint)),
     )
     row = store.transfer(source, split)
     if row is None:

@@ -3,7 +3,17 @@
 from sprachbund.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint, open_checkpoint
 from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable
 from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
-from sprachbund.checkpoints.zoo import PUBLISHED, ZOO_CARD, Zoo, locate, split_subfolder, sub_checkpoints, zoo_name
+from sprachbund.checkpoints.zoo import (
+    PUBLISHED,
+    ZOO_CARD,
+    Zoo,
+    locate,
+    source_locale,
+    split_subfolder,
+    sub_checkpoints,
+    zoo_name,
+    zoo_uses,
+)
 
 __all__ = [
     "CONFIG",
@@ -20,8 +30,10 @@ __all__ = [
     "check_mergeable",
     "locate",
     "open_checkpoint",
+    "source_locale",
     "split_subfolder",
     "sub_checkpoints",
     "write_tensors",
     "zoo_name",
+    "zoo_uses",
 ]

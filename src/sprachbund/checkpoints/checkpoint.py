@@ -15,6 +15,8 @@ from sprachbund.errors import CheckpointError
 __all__ = ["CONFIG", "HEAD_PREFIXES", "TOKENIZER", "WEIGHTS", "Checkpoint", "open_checkpoint"]
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+_SAYS_NOTHING = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+"""Entries of a config that change without the model computing anything else."""
 HEAD_PREFIXES = ("classifier.", "score.")
 """How transformers names the tensors of a sequence classification head."""
 
@@ -91,10 +93,9 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies what the checkpoint computes: tensors, labels, tokenizer, architecture."""
-        return digests.of_value(
-            [digests.of_file(self.folder / WEIGHTS), self.labels, self.tokenizer_digest, self.architecture]
-        )
+        """Identifies what the checkpoint computes: tensors, config, tokenizer."""
+        config = {key: value for key, value in self.config.items() if key not in _SAYS_NOTHING}
+        return digests.of_value([digests.of_file(self.folder / WEIGHTS), config, self.tokenizer_digest])
 
 
 def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:

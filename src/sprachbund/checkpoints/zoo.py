@@ -13,11 +13,23 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from sprachbund import locales
 from sprachbund.checkpoints.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from sprachbund.errors import CheckpointError, UserError
 
-__all__ = ["PUBLISHED", "ZOO_CARD", "Zoo", "locate", "sub_checkpoints", "zoo_name"]
+__all__ = [
+    "PUBLISHED",
+    "ZOO_CARD",
+    "Zoo",
+    "locate",
+    "source_locale",
+    "split_subfolder",
+    "sub_checkpoints",
+    "zoo_name",
+    "zoo_uses",
+]
 
 PUBLISHED = "haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"
 """The sources of the original experiment."""
@@ -87,9 +99,31 @@ def sub_checkpoints(root: Path) -> list[Path]:
 
 
 def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
-    """Return the name of the zoo that a source belongs to: what its root says, else its path with ``{locale}`` in it."""
-    for parent in list(checkpoint.folder.resolve().parents)[:2]:
-        card = parent / ZOO_CARD
-        if card.is_file():
-            return str(json.loads(card.read_text(encoding="utf-8"))["name"])
-    return str(checkpoint.folder.resolve()).replace(locale, "{locale}")
+    """Return the name of the zoo that a source belongs to: what its root says, else its path with ``{locale}`` in it.
+
+    Links are not followed: 52 links into a cache of snapshots are one zoo, their targets look like 52.
+    """
+    card = _card(checkpoint)
+    return str(card["name"]) if card else str(checkpoint.folder.absolute()).replace(locale, "{locale}")
+
+
+def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return what every source of a zoo has seen of every locale, through the base that they share."""
+    return tuple(_card(checkpoint).get("uses", ()))
+
+
+def source_locale(checkpoint: Checkpoint) -> str | None:
+    """Return the locale whose name stands in a checkpoint's path; None if there is none or more than one."""
+    parts = checkpoint.folder.absolute().parts[-2:]
+    named = {locale for locale in locales.names() if any(locale in part for part in parts)}
+    return named.pop() if len(named) == 1 else None
+
+
+def _card(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the card at the root of a checkpoint's zoo, empty if it has none."""
+    for parent in list(checkpoint.folder.absolute().parents)[:2]:
+        path = parent / ZOO_CARD
+        if path.is_file():
+            card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return card
+    return {}

@@ -36,6 +36,8 @@ __all__ = ["DEFAULT_PHRASES", "CldrData", "load"]
 
 DEFAULT_PHRASES = 90
 """Concepts per intent."""
+MOST_PHRASES = 400
+"""There are 58 × 7 relative times, and no intent can have more phrases than that."""
 SEED = 2026
 DEV_SHARE, TEST_SHARE = 0.1, 0.2
 
@@ -116,7 +118,11 @@ def _relative(locale: babel.Locale, key: str) -> str:
 def _quantity(locale: babel.Locale, key: str) -> str | None:
     amount, unit = key.split()
     length = _pattern_length(locale, unit)
-    return length and units.format_unit(float(amount), unit, length, format="#,##0.##", locale=locale)  # type: ignore[arg-type]
+    if length is None:
+        return None
+    phrase = units.format_unit(float(amount), unit, length, format="#,##0.##", locale=locale)  # type: ignore[arg-type]
+    # Where the plural form that this amount needs is missing, Babel writes the unit's own key.
+    return None if unit in phrase else phrase
 
 
 def _pattern_length(locale: babel.Locale, unit: str) -> str | None:
@@ -317,9 +323,9 @@ class CldrData(DataSet):
 
 def load(argument: str = "") -> CldrData:
     """Return the embedded data set; the argument is the number of phrases per intent (default 90)."""
-    if argument and not (argument.isdecimal() and int(argument) >= 10):
+    if argument and not (argument.isdecimal() and 10 <= int(argument) <= MOST_PHRASES):
         raise UserError(
-            f"--data cldr:{argument}: what follows 'cldr:' is the number of phrases per intent, 10 or more."
+            f"--data cldr:{argument}: what follows 'cldr:' is the number of phrases per intent, 10 to {MOST_PHRASES}."
         )
     phrases = int(argument or DEFAULT_PHRASES)
     return CldrData(

@@ -305,18 +305,20 @@ def transfer_similarity_correlation(transfers: Iterable[Transfer], matrix: Simil
 
 
 def _columns(results: Results) -> tuple[Column, ...]:
-    references = _references(results.family.split)
+    references = _references(results)
     for variant in {column.name for column in references}.intersection(results.variants):
         raise StoreError(f"The prefix {variant!r} is the name of a column of the report: evaluate under another one.")
     return (*(_variant_column(results, variant) for variant in results.variants), *references)
 
 
-def _references(split: str) -> tuple[Column, ...]:
-    labels = (f"target-{split}",)
+def _references(results: Results) -> tuple[Column, ...]:
+    labels = (f"target-{results.family.split}",)
+    seen = {use for transfer in results.transfers for use in transfer.uses} - {"nothing"}
+    uses, cheats = tuple(sorted(seen)) or ("nothing",), tuple(sorted({*seen, *labels}))
     return (
-        Column(ZERO_SHOT_MEAN, "reference", "zero-shot mean", ("nothing",), "mean of all single foreign sources"),
-        Column(ZERO_SHOT_ENGLISH, "reference", "zero-shot English", ("nothing",), "the English source as it is"),
-        Column(ZERO_SHOT_BEST, "reference", "zero-shot best", labels, "oracle: best single foreign source"),
+        Column(ZERO_SHOT_MEAN, "reference", "zero-shot mean", uses, "mean of all single foreign sources"),
+        Column(ZERO_SHOT_ENGLISH, "reference", "zero-shot English", uses, "the English source as it is"),
+        Column(ZERO_SHOT_BEST, "reference", "zero-shot best", cheats, "oracle: best single foreign source"),
         Column(MAJORITY, "reference", "majority rate", labels, "always the most frequent intent"),
     )
 

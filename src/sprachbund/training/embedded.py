@@ -18,6 +18,8 @@ from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings,
 
 __all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure"]
 
+UNLABELLED = "unlabelled"
+"""The base has read the train texts of all locales, as what they are translations of, but no label."""
 CACHE_VARIABLE, SIZE_VARIABLE = "SPRACHBUND_CACHE", "SPRACHBUND_DEMO_SIZE"
 
 Report = Callable[[str, int, int], None]
@@ -106,7 +108,9 @@ def ensure(size: str | None = None, report: Report = lambda stage, done, total: 
     if (root / ZOO_CARD).exists():
         return embedded
     _make(embedded, dataset, settings, report)
-    files.write_json(root / ZOO_CARD, {"name": f"embedded-{name}-{digest[:12]}", "data": settings.data})
+    files.write_json(
+        root / ZOO_CARD, {"name": f"embedded-{name}-{digest[:12]}", "data": settings.data, "uses": [UNLABELLED]}
+    )
     return embedded
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests, files, inference, parallel
-from sprachbund.checkpoints import WEIGHTS, open_checkpoint
+from sprachbund.checkpoints import CONFIG, WEIGHTS, open_checkpoint
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CheckpointError
 from sprachbund.training.finetune import finetune
@@ -158,9 +158,11 @@ def _write_card(
 
 
 def _finished(out: Path, digest: str, overwrite: bool) -> TrainingCard | None:
-    """Return the card of a checkpoint trained just so; refuse to replace any other unasked."""
-    if not out.exists():
+    """Return the card of a checkpoint trained just so; refuse to replace any other unasked, and what is no model at all."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
+    if not (out / CONFIG).is_file():
+        raise CheckpointError(f"{out} is there and is no model: name a new folder, or the folder of the model itself.")
     path = out / TRAINING_CARD
     try:
         card = TrainingCard.model_validate_json(path.read_text(encoding="utf-8"))

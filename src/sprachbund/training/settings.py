@@ -8,7 +8,7 @@ from sprachbund.checkpoints import PUBLISHED
 
 __all__ = ["CODE_VERSION", "LAYOUT", "FinetuneSettings", "PretrainSettings"]
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised when a change to this package makes other models from the same settings."""
 LAYOUT = PUBLISHED.rpartition("/")[2].replace(":", "/")
 """The published layout under any root: ``xlm-roberta-base_massive_k_{locale}/alpha_0.5_{locale}_epoch-9``."""
@@ -40,7 +40,7 @@ class FinetuneSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(default=8, ge=1, description="Passes over the train split.")
+    epochs: int = Field(default=7, ge=1, description="Passes over the train split.")
     batch: int = Field(default=16, ge=1, description="Texts per step.")
     learning_rate: float = Field(
         default=1.5e-3,
