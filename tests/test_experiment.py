@@ -45,7 +45,7 @@ def make(shared_zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Callable[..., Exper
     """Prepares the experiment in ``tmp_path/run``."""
 
     def prepare_it(zoo: Zoo = shared_zoo, available: tuple[str, ...] = locales.names(), **settings: Any) -> Experiment:
-        return prepare(config(tmp_path / "run", **settings), Inputs(zoo, tiny, None), available)
+        return prepare(config(tmp_path / "run", **settings), Inputs(zoo=zoo, base=None, data=tiny), available)
 
     return prepare_it
 
@@ -243,15 +243,16 @@ def test_a_result_that_was_tampered_with_is_made_again(make: Make, quiet: Report
 def test_a_merged_model_that_was_tampered_with_is_never_the_candidate(
     make: Make, quiet: Report, tmp_path: Path
 ) -> None:
-    make().run(quiet)
+    first = make().run(quiet)
     rewrite(
         tmp_path / "run/merged_models/average_merge_ja-JP", lambda tensors: tensors["classifier.dense.weight"].zero_()
     )
     shutil.rmtree(tmp_path / "run/results/average_ja-JP")
-    outcome = make().run(quiet)
-    assert (outcome.reused, len(outcome.records)) == (8, 8)
-    assert "holds another model" in outcome.failures[0].reason
-    assert len(make(overwrite=True).run(quiet).records) == 9
+    with pytest.raises(StoreError, match="average_merge_ja-JP holds another model"):
+        make()
+    again = make(overwrite=True).run(quiet)
+    assert (again.reused, len(again.records)) == (8, 9)
+    assert again.records["ja-JP", "average"].identity == first.records["ja-JP", "average"].identity
 
 
 def test_models_of_another_zoo_are_not_mixed_in(make: Make, pico: Pico, quiet: Report, tmp_path: Path) -> None:
@@ -321,6 +322,28 @@ def test_a_source_that_vanishes_fails_its_cells_only(make: Make, own_zoo: Zoo, q
     outcome = experiment.run(quiet)
     assert len(outcome.records) == 7
     assert {failure.reason.partition(": ")[2][:18] for failure in outcome.failures} == {"there is no folder"}
+
+
+def test_the_first_target_s_own_source_may_vanish_too(make: Make, own_zoo: Zoo, quiet: Report) -> None:
+    experiment = make(own_zoo)
+    shutil.rmtree(own_zoo.checkpoint("de-DE").folder)
+    outcome = experiment.run(quiet)
+    assert [(failure.locale, failure.variant) for failure in outcome.failures] == [("de-DE", "baseline")]
+    assert len(outcome.records) == 8
+
+
+def test_a_target_needs_no_source_of_its_own(make: Make, own_zoo: Zoo, quiet: Report) -> None:
+    """Merging for a language that has no model is what all this is for."""
+    for target in TARGETS:
+        shutil.rmtree(own_zoo.checkpoint(target).folder)
+    experiment = make(own_zoo, skip_baseline=True)
+    assert experiment.zoo.endswith("/own/{locale}")
+    poison(own_zoo.checkpoint("nl-NL").folder)
+    outcome = experiment.run(quiet)
+    assert len(outcome.records) == 4
+    assert {failure.locale for failure in outcome.failures} == {"de-DE"}
+    assert {record.model_info.zoo for record in outcome.records.values()} == {experiment.zoo}
+    assert {failure.zoo for failure in outcome.failures} == {experiment.zoo}
 
 
 def test_a_missing_source_stops_it_before_anything_is_written(make: Make, own_zoo: Zoo, tmp_path: Path) -> None:
@@ -397,7 +420,8 @@ def test_zero_shot_evaluates_every_source_on_every_target(make: Make, pico: Pico
             assert row.cells[row.source].correct == outcome.records[row.source, "baseline"].performance.correct
 
 
-def test_zero_shot_is_off_unless_asked_for_or_in_the_demonstration(make: Make) -> None:
-    assert not make().zero_shot
-    assert make(demo=True).zero_shot
-    assert not make(demo=True, zero_shot=False).zero_shot
+def test_zero_shot_is_off_unless_asked_for_or_in_the_demonstration() -> None:
+    assert not config(Path()).wants_zero_shot
+    assert config(Path(), zero_shot=True).wants_zero_shot
+    assert config(Path(), demo=True).wants_zero_shot
+    assert not config(Path(), demo=True, skip_zero_shot=True).wants_zero_shot

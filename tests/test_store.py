@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sprachbund import files, store
-from sprachbund.errors import MixError, StoreError
+from sprachbund.errors import StoreError
 from sprachbund.store import Prediction, Record, RunStore, Transfer, TransferCell
 
 RECORD_V1 = Path(__file__).parent / "fixtures" / "record_v1"
@@ -184,31 +184,35 @@ def test_a_wrong_field_is_named(change: Callable[[dict[str, Any]], None], where:
 # --- failures ----------------------------------------------------------------------------------------------------------
 
 
-def fail(folder: Path, error: Exception) -> store.Failure:
-    """With a traceback, as a real one."""
-    try:
-        raise error
-    except type(error) as raised:
-        return store.write_failure(folder, "average", "sq-AL", "mine", raised)
+def fail(folder: Path) -> store.Failure:
+    failure = store.Failure(
+        variant="average",
+        locale="sq-AL",
+        dataset="tiny",
+        split="test",
+        zoo="z",
+        identity="mine",
+        reason="Tensor w of de-DE holds NaN.",
+        traceback="Traceback …",
+        timestamp=store.now(),
+    )
+    return store.write_failure(folder, failure)
 
 
-def test_a_failure_says_why(tmp_path: Path) -> None:
-    failure = fail(tmp_path / "results/average_sq-AL", MixError("Tensor w of de-DE holds NaN."))
-    assert list(RunStore(tmp_path / "results").failures()) == [failure]
-    assert (failure.variant, failure.locale, failure.identity) == ("average", "sq-AL", "mine")
-    assert failure.reason == "Tensor w of de-DE holds NaN."
-    assert "MixError" in failure.traceback
-    assert "test_store.py" in failure.traceback
-    assert fail(tmp_path / "cell", KeyError("w")).reason == "KeyError: 'w'"
+def test_a_failure_is_kept_until_a_success_follows(tmp_path: Path, record: Record) -> None:
+    run_store = RunStore(tmp_path)
+    failure = fail(tmp_path / "average_sq-AL")
+    assert list(run_store.failures()) == [failure]
+    assert store.find_record(tmp_path / "average_sq-AL", "mine") is None
+    store.write_record(tmp_path / "average_sq-AL", record, PREDICTIONS)
+    assert not (tmp_path / "average_sq-AL/failure.json").exists()
+    assert list(run_store.failures()) == []
 
 
-def test_a_success_removes_the_failure(tmp_path: Path, record: Record) -> None:
-    folder = tmp_path / "average_sq-AL"
-    fail(folder, MixError("no"))
-    assert store.find_record(folder, "mine") is None
-    store.write_record(folder, record, PREDICTIONS)
-    assert not (folder / "failure.json").exists()
-    assert list(RunStore(tmp_path).failures()) == []
+def test_a_record_that_was_to_be_replaced_does_not_stand_for_the_failure(written: Path) -> None:
+    fail(written)
+    assert [failure.reason for failure in RunStore(written.parent).failures()] == ["Tensor w of de-DE holds NaN."]
+    assert list(RunStore(written.parent).records()) == []
 
 
 # --- the folder --------------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pico import INTENTS, Pico, TinyData, rewrite, rows_of, tiny_data
@@ -14,7 +15,7 @@ from sprachbund import cells, inference
 from sprachbund.checkpoints import Checkpoint, Zoo
 from sprachbund.data import Partition, Row
 from sprachbund.errors import StoreError
-from sprachbund.store import RunStore, Transfer
+from sprachbund.store import RunStore, Transfer, TransferCell
 from sprachbund.zero_shot import run_zero_shot
 
 SOURCES = ("de-DE", "fr-FR")
@@ -87,9 +88,11 @@ def test_new_targets_are_added_to_what_is_known(run: Run, monkeypatch: pytest.Mo
     asked: list[tuple[str, ...]] = []
     from sprachbund.measures import evaluate_transfer
 
-    def spy(checkpoint: object, data: object, split: str, targets: tuple[str, ...], encoded: object) -> object:
-        asked.append(targets)
-        return evaluate_transfer(checkpoint, data, split, targets, encoded)  # type: ignore[arg-type]
+    def spy(
+        checkpoint: Checkpoint, names: Any, partitions: Sequence[Partition], encoded: Any
+    ) -> dict[str, TransferCell]:
+        asked.append(tuple(partition.locale for partition in partitions))
+        return evaluate_transfer(checkpoint, names, partitions, encoded)
 
     monkeypatch.setattr("sprachbund.zero_shot.evaluate_transfer", spy)
     both = run(targets=["sq-AL", "ja-JP"])

@@ -38,7 +38,7 @@ def mean_accuracy(sharpness: float) -> tuple[str, str, str, int]:
             variants=("similarity",),
             split="dev",
             sharpness=sharpness,
-            zero_shot=False,
+            skip_zero_shot=True,
             keep_models="none",
             output_dir=Path(folder),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from sprachbund.heads import head_agreement
 from sprachbund.recipe import union_of_uses
 from sprachbund.store import now
 
-__all__ = ["digests_of", "distance_from_base", "merge_candidate"]
+__all__ = ["digests_of", "distance_from_base", "merge_candidate", "merged_before"]
 
 
 def merge_candidate(
@@ -38,12 +39,9 @@ def merge_candidate(
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     candidate = choice.mix.candidate(choice.recipe, digests_of(choice.mix.sources, sources))
     distances = [None if base is None else distance_from_base(source, base) for source in sources]
-    known = read_details(out) if out.exists() else None
-    if known and known.candidate == candidate:
-        if base is None or [source.distance_from_base for source in known.sources] == distances:
-            return known
-    elif out.exists() and not overwrite:
-        raise StoreError(f"{out} holds another model: choose another --output-dir, or replace it with --overwrite.")
+    known = None if overwrite else merged_before(out, candidate)
+    if known and (base is None or [source.distance_from_base for source in known.sources] == distances):
+        return known
     agreement = head_agreement(sources)
     details = MergeDetails(
         mode=mode,
@@ -73,6 +71,20 @@ def merge_candidate(
     with files.atomic_folder(out) as folder:
         merging.merge(sources, choice.mix.weights, folder, method=choice.recipe.method)
         return write_details(folder, details)
+
+
+def merged_before(out: Path, candidate: Mapping[str, Any]) -> MergeDetails | None:
+    """Return the details of the model at ``out`` if it is this candidate, None if there is nothing.
+
+    Raises:
+        StoreError: there is something else.
+    """
+    if not out.exists():
+        return None
+    details = read_details(out)
+    if details and details.candidate == candidate:
+        return details
+    raise StoreError(f"{out} holds another model: choose another --output-dir, or replace it with --overwrite.")
 
 
 def digests_of(locales: Sequence[str], sources: Sequence[Checkpoint]) -> Mapping[str, str]:

@@ -54,7 +54,7 @@ class MergeDetails(BaseModel):
     warnings: tuple[str, ...]
     candidate: dict[str, Any]
     """The content of the model, see :mod:`sprachbund.recipe`."""
-    weights_digest: str = ""
+    tensors_digest: str = ""
     """SHA-256 of model.safetensors, filled in on writing."""
     created: str
     version: str
@@ -73,12 +73,12 @@ def read_details(folder: Path) -> MergeDetails | None:
             f"{path} does not describe a merge of sprachbund: merge again, or remove the file to evaluate the model as it is."
         ) from error
     weights = folder / WEIGHTS
-    return details if weights.is_file() and digests.of_file(weights) == details.weights_digest else None
+    return details if weights.is_file() and digests.of_file(weights) == details.tensors_digest else None
 
 
-def write_details(folder: Path, details: MergeDetails, *, licence: str | None = None) -> MergeDetails:
+def write_details(folder: Path, details: MergeDetails) -> MergeDetails:
     """Write the three files beside the tensors in ``folder``; return the details as written."""
-    complete = details.model_copy(update={"weights_digest": digests.of_file(folder / WEIGHTS)})
+    complete = details.model_copy(update={"tensors_digest": digests.of_file(folder / WEIGHTS)})
     files.write_json(folder / DETAILS, complete.model_dump())
     files.write_text(folder / DETAILS_TEXT, details_text(complete))
     files.write_text(folder / CARD, model_card(complete, _intents(folder)))

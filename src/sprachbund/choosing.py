@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from sprachbund import similarity, weighting
 from sprachbund.config import ChoiceConfig
-from sprachbund.errors import MixError
+from sprachbund.errors import MixError, UserError
 from sprachbund.recipe import GIVEN, MANUAL, OWN, Mix, Recipe, Variant
 from sprachbund.selection import select
 
-__all__ = ["Choice", "choose", "choose_by_hand"]
+__all__ = ["Choice", "choose", "choose_by_hand", "refuse_idle"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ def choose(variant: Variant, target: str, config: ChoiceConfig, pool: Sequence[s
         mix = Mix((target,), (1.0,))
         return Choice(recipe, mix, (None,), mix.uses(target))
 
+    refuse_idle(config)
     matrix = similarity.load(config.similarity)
     name = config.selection if variant.selection == GIVEN else variant.selection
     selection = select(name, matrix, target, pool=pool, k=config.num_languages, include_target=config.include_target)
@@ -44,11 +45,26 @@ def choose(variant: Variant, target: str, config: ChoiceConfig, pool: Sequence[s
     weigh_by = "proportional" if (name, variant.weighting) == ("original", "similarity") else variant.weighting
     options = {"sharpness": config.sharpness} if "sharpness" in weighting.options_of(weigh_by) else {}
     weights = weighting.weigh(weigh_by, selection.scores, **options)
+    counted = None if name == "all" else config.num_languages
     recipe = Recipe(
-        target=target, selection=name, weighting=weigh_by, similarity=matrix.name, sharpness=options.get("sharpness")
+        target=target,
+        num_languages=counted,
+        selection=name,
+        weighting=weigh_by,
+        similarity=matrix.name,
+        sharpness=options.get("sharpness"),
     )
     mix = Mix(selection.sources, tuple(map(float, weights)))
     return Choice(recipe, mix, selection.scores, mix.uses(target, matrix.uses))
+
+
+def refuse_idle(config: ChoiceConfig) -> None:
+    """Refuse settings that somebody typed and that would change nothing."""
+    idle = {"all": "num_languages", "original": "sharpness"}.get(config.selection)
+    if idle in config.model_fields_set:
+        raise UserError(
+            f"--{str(idle).replace('_', '-')} has no effect with --selection {config.selection}: leave it out."
+        )
 
 
 def choose_by_hand(target: str, sources: Sequence[str], weights: Sequence[float]) -> Choice:

@@ -91,11 +91,16 @@ class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
     keep_models: Literal["all", "none"] = Field(
         default="all", description="Keep merged models in merged_models/, or remove each once it is evaluated."
     )
-    zero_shot: bool | None = Field(
-        default=None,
-        description="Also evaluate every source on every chosen locale. Default: only with --demo, where it is cheap.",
+    zero_shot: bool = Field(
+        default=False, description="Also evaluate every source on every chosen locale; --demo does."
     )
+    skip_zero_shot: bool = Field(default=False, description="With --demo: leave out the single sources.")
     jobs: int = Field(default=0, ge=0, description="Processes for --zero-shot; 0: one per core.")
+
+    @property
+    def wants_zero_shot(self) -> bool:
+        """Whether every source is to be evaluated on every chosen locale as well."""
+        return (self.zero_shot or self.demo) and not self.skip_zero_shot
 
 
 class MergeConfig(_OutputConfig, ChoiceConfig, InputsConfig):
@@ -156,9 +161,7 @@ class PlotConfig(_Config):
     """A picture of a results folder."""
 
     results_dir: Path = Field(default=Path("results"), description="The results folder.")
-    out: Path = Field(
-        default=Path("dumbbell.svg"), description="The picture; its ending says the format (svg, png, pdf)."
-    )
+    out: Path = Field(default=Path("dumbbell.svg"), description="The picture; its ending says the format (svg, png).")
     data: str | None = Field(default=None, description="Only results on this data set.")
     zoo: str | None = Field(default=None, description="Only results of models of this zoo.")
     split: Split | None = Field(default=None, description="Only results on this split.")

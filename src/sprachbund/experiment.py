@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sprachbund import cells, files, plan, store
-from sprachbund.candidates import digests_of, merge_candidate
-from sprachbund.checkpoints import Checkpoint, open_checkpoint
+from sprachbund.candidates import digests_of, merge_candidate, merged_before
+from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose
 from sprachbund.config import ExperimentConfig
 from sprachbund.data import DataSet
 from sprachbund.evaluation import label_names
 from sprachbund.inputs import Inputs
+from sprachbund.parallel import Report
 from sprachbund.plan import Cell
 from sprachbund.recipe import OWN, Variant
 from sprachbund.store import Failure, Record, RunStore
@@ -31,8 +32,6 @@ __all__ = ["FINAL", "PROGRESS", "Experiment", "Outcome", "needed_sources", "prep
 
 PROGRESS, FINAL = "experiment_progress.json", "experiment_final_results.json"
 RESULTS, MERGED_MODELS = "results", "merged_models"
-
-Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -59,17 +58,14 @@ class Experiment:
     cells: tuple[Cell, ...]
     sources: tuple[str, ...]
     """All locales that have a source: the pool that merges choose from."""
+    zoo: str
+    """The name of the zoo that records carry."""
     notes: tuple[str, ...] = field(default=())
 
     @property
     def store(self) -> RunStore:
         """Where the records go."""
         return RunStore(self.config.output_dir / RESULTS)
-
-    @property
-    def zero_shot(self) -> bool:
-        """Whether every source is to be evaluated on every target as well."""
-        return self.config.demo if self.config.zero_shot is None else self.config.zero_shot
 
     def run(self, report: Report) -> Outcome:
         """Do what is missing; write progress after each locale and all results at the end."""
@@ -88,10 +84,10 @@ class Experiment:
                 done += 1
                 report(f"cells, {target}", done, len(self.cells))
             self._write_progress(started, number, records, failures)
-        if self.zero_shot:
-            self._zero_shot(report)
         outcome = Outcome(records, failures, reused)
         self._write_final(started, outcome)
+        if self.config.wants_zero_shot:
+            self._zero_shot(report)
         return outcome
 
     def _cell(self, cell: Cell) -> tuple[Record | Failure, bool]:
@@ -101,8 +97,16 @@ class Experiment:
         try:
             return self._work(cell), False
         except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn
-            failure = store.write_failure(cell.results_folder, cell.variant.name, cell.target, cell.identity, error)
-            return failure, False
+            failure = store.failure_of(
+                error,
+                variant=cell.variant.name,
+                locale=cell.target,
+                dataset=self.inputs.data.name,
+                split=self.config.split,
+                zoo=self.zoo,
+                identity=cell.identity,
+            )
+            return store.write_failure(cell.results_folder, failure), False
 
     def _work(self, cell: Cell) -> Record:
         started = time.monotonic()
@@ -205,10 +209,7 @@ def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Fai
 def needed_sources(config: ExperimentConfig, available: Sequence[str]) -> tuple[str, ...]:
     """Return the locales whose sources the experiment reads, before anything is opened."""
     targets, chosen = plan.chosen_locales(config, available), plan.chosen_variants(config)
-    everything = (config.demo if config.zero_shot is None else config.zero_shot) or any(
-        v.selection == "all" for v in chosen
-    )
-    if everything:
+    if config.wants_zero_shot or any("all" in (variant.selection, config.selection) for variant in chosen):
         return tuple(available)
     needed = {s for target in targets for variant in chosen for s in choose(variant, target, config).mix.sources}
     return tuple(locale for locale in available if locale in needed)
@@ -233,9 +234,13 @@ def prepare(config: ExperimentConfig, inputs: Inputs, available: Sequence[str]) 
     )
     for cell in planned:
         store.find_record(cell.results_folder, cell.identity, overwrite=config.overwrite)
+        if cell.model_folder and config.keep_models == "all" and not config.overwrite:
+            merged_before(cell.model_folder, cell.candidate)
     largest = max(sum(info.nbytes for info in checkpoint.tensors.values()) for checkpoint in checkpoints.values())
     plan.check_disk(config.output_dir, planned, largest, keep=config.keep_models == "all")
-    return Experiment(config, inputs, targets, chosen, choices, planned, tuple(available), notes)
+    # By a source that is there: a target need not have one of its own.
+    zoo = zoo_name(checkpoints[involved[0]], involved[0])
+    return Experiment(config, inputs, targets, chosen, choices, planned, tuple(available), zoo, notes)
 
 
 def _cell(

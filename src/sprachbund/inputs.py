@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sprachbund import data
@@ -10,9 +10,11 @@ from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, 
 from sprachbund.config import InputsConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import DataError, UserError
+from sprachbund.evaluation import label_names
+from sprachbund.parallel import Report
 from sprachbund.training.embedded import Embedded, ensure
 
-__all__ = ["Inputs", "embedded_if", "open_inputs"]
+__all__ = ["DEFAULT_DATA", "Inputs", "Sources", "embedded_if", "open_inputs", "open_sources"]
 
 DEFAULT_DATA = "massive"
 WAYS_ON = (
@@ -20,7 +22,14 @@ WAYS_ON = (
     "--data massive:PATH, for a copy of MASSIVE; or --demo, for embedded models and data that need no download."
 )
 
-Report = Callable[[str, int, int], None]
+
+@dataclass(frozen=True)
+class Sources:
+    """A zoo whose sources are at hand, and the base they share."""
+
+    zoo: Zoo
+    base: Checkpoint | None
+    """The embedded base; None where users bring their own models."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,24 @@ class Inputs:
     zoo: Zoo
     data: DataSet
     base: Checkpoint | None
-    """The embedded base; None where users bring their own models."""
+    """As in :class:`Sources`."""
+
+
+def open_sources(config: InputsConfig, sources: Sequence[str], report: Report) -> Sources:
+    """Return the zoo alone, for those who need no data; with ``--data``, its labels must be those of the sources.
+
+    Raises:
+        UserError: says what is missing, and the ways on.
+    """
+    if config.demo or config.data:
+        inputs = open_inputs(config, sources, report)
+        for locale in sources:
+            checkpoint = inputs.zoo.checkpoint(locale)
+            label_names(checkpoint.labels, inputs.data, checkpoint.name)
+        return Sources(inputs.zoo, inputs.base)
+    zoo = Zoo(config.models or PUBLISHED)
+    _start(zoo, sources, [])
+    return Sources(zoo, None)
 
 
 def open_inputs(config: InputsConfig, sources: Sequence[str], report: Report) -> Inputs:
@@ -41,17 +67,27 @@ def open_inputs(config: InputsConfig, sources: Sequence[str], report: Report) ->
     """
     embedded = embedded_if(config.demo, report, refused={"--models": config.models, "--data": config.data})
     if embedded:
-        return Inputs(Zoo(embedded.template), data.load(embedded.data), open_checkpoint(embedded.base, "base"))
+        base = open_checkpoint(embedded.base, "base")
+        return Inputs(Zoo(embedded.template), data.load(embedded.data), base)
     zoo = Zoo(config.models or PUBLISHED)
-    dataset, complaints = _data_or_complaint(config.data or DEFAULT_DATA)
+    try:
+        dataset, complaints = data.load(config.data or DEFAULT_DATA), []
+    except DataError as error:
+        dataset, complaints = None, [str(error).rstrip(".")]
+    _start(zoo, sources, complaints)
+    assert dataset is not None, "without it there was a complaint"
+    return Inputs(zoo, dataset, None)
+
+
+def _start(zoo: Zoo, sources: Sequence[str], complaints: Sequence[str]) -> None:
+    """Stop with all complaints in one message, or see that the sources fit together."""
     missing = zoo.missing(sources)
     if missing:
-        first = next(iter(missing.values()))
-        complaints.append(f"{len(missing)} of {len(sources)} sources are missing ({first.rstrip('.')})")
-    if complaints or dataset is None:
+        first = next(iter(missing.values())).rstrip(".")
+        complaints = [*complaints, f"{len(missing)} of {len(sources)} sources are missing ({first})"]
+    if complaints:
         raise UserError(f"Cannot start: {'; and '.join(complaints)}. {WAYS_ON}")
     check_mergeable([zoo.checkpoint(locale) for locale in sources])
-    return Inputs(zoo, dataset, None)
 
 
 def embedded_if(demo: bool, report: Report, refused: dict[str, object]) -> Embedded | None:
@@ -62,10 +98,3 @@ def embedded_if(demo: bool, report: Report, refused: dict[str, object]) -> Embed
         if value is not None:
             raise UserError(f"--demo brings its own models and data: leave out {flag}, or --demo.")
     return ensure(report=report)
-
-
-def _data_or_complaint(spec: str) -> tuple[DataSet | None, list[str]]:
-    try:
-        return data.load(spec), []
-    except DataError as error:
-        return None, [str(error).rstrip(".")]

@@ -8,7 +8,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import TypeVar
 
-__all__ = ["cores", "unordered"]
+__all__ = ["Report", "cores", "unordered"]
+
+Report = Callable[[str, int, int], None]
+"""Told of progress: (stage, done, total); what follows a comma in the stage is what is being done now."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -77,6 +77,8 @@ class Recipe(BaseModel):
     weighting: str
     similarity: str | None = None
     """The similarity that ranked the sources; None where none was asked."""
+    num_languages: int | None = None
+    """How many sources were asked for; None where the selection does not count."""
     sharpness: float | None = None
     """Of the ``similarity`` weighting, in 1 / unit of similarity; None for the others."""
     method: str = "linear"

@@ -168,7 +168,10 @@ class Failure(_Section):
     schema_version: int = SCHEMA_VERSION
     variant: str
     locale: str
-    identity: str | None
+    dataset: str
+    split: str
+    zoo: str
+    identity: str
     reason: str
     traceback: str
     timestamp: str
@@ -309,16 +312,18 @@ def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]
     return complete
 
 
-def write_failure(folder: Path, variant: str, locale: str, identity: str | None, error: BaseException) -> Failure:
-    """Record why a cell failed; a record that was to be replaced goes: its figure must not stand for the new attempt."""
-    failure = Failure(
-        variant=variant,
-        locale=locale,
-        identity=identity,
+def failure_of(error: BaseException, **cell: Any) -> Failure:
+    """Describe why a cell failed; ``cell`` names its variant, locale, dataset, split, zoo and identity."""
+    return Failure(
+        **cell,
         reason=str(error) if isinstance(error, SprachbundError) else f"{type(error).__name__}: {error}",
         traceback="".join(traceback.format_exception(error)),
         timestamp=now(),
     )
+
+
+def write_failure(folder: Path, failure: Failure) -> Failure:
+    """Record why a cell failed; a record that was to be replaced goes: its figure must not stand for the new attempt."""
     files.write_json(folder / FAILURE, failure.model_dump())
     (folder / RECORD).unlink(missing_ok=True)
     return failure

@@ -5,21 +5,21 @@ What is known of a source is one small file; a cell in it counts while source an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sprachbund import inference, parallel
 from sprachbund.checkpoints import Checkpoint, Zoo, zoo_name, zoo_uses
-from sprachbund.data import DataSet
+from sprachbund.data import DataSet, Partition
 from sprachbund.errors import StoreError
+from sprachbund.evaluation import label_names
 from sprachbund.inference import Encoded
 from sprachbund.measures import evaluate_transfer
+from sprachbund.parallel import Report
 from sprachbund.recipe import union_of_uses
 from sprachbund.store import RunStore, Transfer, TransferCell
 
 __all__ = ["run_zero_shot"]
-
-Report = Callable[[str, int, int], None]
 
 
 def run_zero_shot(
@@ -41,7 +41,7 @@ def run_zero_shot(
     """
     rows = {source: _known(store, zoo.checkpoint(source), source, data, split, overwrite) for source in sources}
     tasks = [
-        _Task(zoo.checkpoint(source), data, split, open_targets, row)
+        _task(zoo.checkpoint(source), data, split, open_targets, row)
         for source, row in rows.items()
         if (open_targets := tuple(target for target in targets if target not in row.cells))
     ]
@@ -58,11 +58,17 @@ def run_zero_shot(
 
 @dataclass(frozen=True)
 class _Task:
+    """All that a process needs for one source: its partitions, not the data set they are of."""
+
     checkpoint: Checkpoint
-    data: DataSet
-    split: str
-    targets: tuple[str, ...]
+    names: tuple[str, ...]
+    partitions: tuple[Partition, ...]
     row: Transfer
+
+
+def _task(checkpoint: Checkpoint, data: DataSet, split: str, targets: Sequence[str], row: Transfer) -> _Task:
+    names = label_names(checkpoint.labels, data, checkpoint.name).names
+    return _Task(checkpoint, names, tuple(data.partitions(split, targets)), row)
 
 
 _encoded: dict[tuple[str, str], Encoded] = {}
@@ -71,7 +77,7 @@ _encoded: dict[tuple[str, str], Encoded] = {}
 
 def _evaluate(task: _Task) -> Transfer:
     inference.quieten()
-    cells = evaluate_transfer(task.checkpoint, task.data, task.split, task.targets, _encoded)
+    cells = evaluate_transfer(task.checkpoint, task.names, task.partitions, _encoded)
     return task.row.model_copy(update={"cells": {**task.row.cells, **cells}})
 
 

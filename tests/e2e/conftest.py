@@ -40,7 +40,7 @@ def type_in(tiny: Embedded, tmp_path: Path) -> Run:
         if words[0] == "python":
             words = [sys.executable, str(REPOSITORY / words[1]), *words[2:]]
         else:
-            words = [sys.executable, "-m", *words]
+            words = [str(Path(sys.executable).parent / words[0]), *words[1:]]
         environment = {**os.environ, "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
         return subprocess.run(
             words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False

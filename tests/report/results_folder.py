@@ -94,7 +94,16 @@ class ResultsFolder:
     def failure(self, variant: str, locale: str, reason: str) -> store.Failure:
         """Write one failure."""
         folder = store.RunStore(self.root).folder(variant, locale)
-        return store.write_failure(folder, variant, locale, None, ValueError(reason))
+        failure = store.failure_of(
+            ValueError(reason),
+            variant=variant,
+            locale=locale,
+            dataset="cldr",
+            split="test",
+            zoo=ZOO,
+            identity="",
+        )
+        return store.write_failure(folder, failure)
 
     def transfer(
         self,

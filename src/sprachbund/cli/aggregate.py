@@ -26,6 +26,9 @@ def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = Aggre
         console.print()
         print_missing(console, summary)
     console.print()
-    for path in write_aggregate(results, summary, config.output_dir, (config.format,), when=datetime.now()):
+    command = f"sprachbund aggregate --results-dir {config.results_dir}"
+    for path in write_aggregate(
+        results, summary, config.output_dir, (config.format,), when=datetime.now(), command=command
+    ):
         console.print(str(path), soft_wrap=True, markup=False)
     return 0

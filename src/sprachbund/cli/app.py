@@ -53,6 +53,8 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(_sentence(error), 2)
     except SprachbundError as error:
         return _complain(str(error), error.exit_status)
+    except OSError as error:  # no space, no permission, no such folder: the system's own words name the file
+        return _complain(f"{error}. What is finished is kept.", 2)
     except KeyboardInterrupt:
         return _complain("Interrupted. What is finished is kept: the same command goes on from here.", INTERRUPTED)
 

@@ -24,18 +24,25 @@ PICTURE = "dumbbell.png"
 
 
 @app.command
-def demo(*, output_dir: Annotated[Path, Parameter(help="Where everything goes.")] = Path("sprachbund-demo")) -> int:
+def demo(
+    *,
+    output_dir: Annotated[Path, Parameter(help="Where everything goes.")] = Path("sprachbund-demo"),
+    overwrite: Annotated[bool, Parameter(help="Replace what other models or data have left there.")] = False,
+) -> int:
     """Run 52 locales × baseline, similarity, average on embedded models and data, and report: no download.
 
     The models are made on first use (minutes on two cores) and kept; a second run starts at once. The data is Unicode CLDR:
     the figures show that the program works, not how languages help each other.
     """
-    config = ExperimentConfig(demo=True, output_dir=output_dir)
+    config = ExperimentConfig(demo=True, output_dir=output_dir, overwrite=overwrite)
     run_experiment(config)
     _print_transfer_on_dev(config)
-    results = load_results(output_dir / "results", demo=True)
+    results_dir = output_dir / "results"
+    results = load_results(results_dir, demo=True)
     summary = summarise(results)
-    written = write_aggregate(results, summary, output_dir, when=datetime.now())
+    written = write_aggregate(
+        results, summary, output_dir, when=datetime.now(), command=f"sprachbund aggregate --results-dir {results_dir}"
+    )
     for path in (*written, dumbbell(summary, output_dir / PICTURE)):
         console.print(str(path), soft_wrap=True, markup=False)
     return 0
@@ -51,6 +58,14 @@ def _print_transfer_on_dev(config: ExperimentConfig) -> None:
         inputs = open_inputs(config, everywhere, report)
         store = RunStore(config.output_dir / "results")
         rows = run_zero_shot(
-            store, inputs.zoo, inputs.data, "dev", everywhere, everywhere, jobs=config.jobs, report=report
+            store,
+            inputs.zoo,
+            inputs.data,
+            "dev",
+            everywhere,
+            everywhere,
+            jobs=config.jobs,
+            report=report,
+            overwrite=config.overwrite,
         )
     print_correlation(rows, "dev")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,8 +14,9 @@ from sprachbund.cli.console import Reporter, console, say
 from sprachbund.cli.results import load_results, print_table
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CellsFailed
+from sprachbund.store import Record
 
-__all__ = ["experiment", "print_locales", "run_experiment"]
+__all__ = ["experiment", "print_locales", "run_experiment", "warn_of_heads"]
 
 
 @app.command
@@ -41,7 +43,6 @@ def run_experiment(config: ExperimentConfig) -> None:
         CellsFailed: the run went through, but some cells did not.
     """
     from sprachbund import inference
-    from sprachbund.checkpoints import zoo_name
     from sprachbund.experiment import FINAL, needed_sources, prepare
     from sprachbund.inputs import open_inputs
 
@@ -54,8 +55,9 @@ def run_experiment(config: ExperimentConfig) -> None:
         for note in prepared.notes:
             say(note)
         outcome = prepared.run(report)
-    zoo = zoo_name(inputs.zoo.checkpoint(prepared.targets[0]), prepared.targets[0])
-    print_table(load_results(prepared.store.root, data=inputs.data.name, zoo=zoo, split=config.split))
+    if outcome.records:
+        print_table(load_results(prepared.store.root, data=inputs.data.name, zoo=prepared.zoo, split=config.split))
+    warn_of_heads(outcome.records.values())
     total, failed = len(prepared.cells), len(outcome.failures)
     console.print(
         f"{total - failed} of {total} results ({outcome.reused} of them from before), in {config.output_dir / FINAL}",
@@ -64,6 +66,20 @@ def run_experiment(config: ExperimentConfig) -> None:
     if failed:
         reasons = "".join(f"\n  {f.locale} {f.variant}: {f.reason}" for f in outcome.failures)
         raise CellsFailed(f"{failed} of {total} experiments failed; the same command tries them again.{reasons}")
+
+
+def warn_of_heads(records: Iterable[Record]) -> None:
+    """Say how many merges averaged heads that do not fit together."""
+    from sprachbund.heads import TOO_LOW
+
+    agreements = [agreement for record in records if (agreement := record.model_info.head_agreement) is not None]
+    strangers = [agreement for agreement in agreements if agreement < TOO_LOW]
+    if strangers:
+        say(
+            f"warning: in {len(strangers)} of {len(agreements)} merges the classification heads do not fit together "
+            f"(smallest cosine {min(strangers):.2f}): they were initialised independently, and averaging cancels them. "
+            "Expect weak merges; sources trained with one head seed (sprachbund train) do not have this problem."
+        )
 
 
 def print_locales() -> None:

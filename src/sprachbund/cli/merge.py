@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from sprachbund import locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, say
-from sprachbund.config import MergeConfig
+from sprachbund.config import ChoiceConfig, MergeConfig
 from sprachbund.errors import UserError
 
 __all__ = ["merge"]
@@ -22,15 +22,15 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     from sprachbund.cards import DETAILS_TEXT
     from sprachbund.checkpoints import locate, split_subfolder
     from sprachbund.experiment import MERGED_MODELS
-    from sprachbund.inputs import open_inputs
+    from sprachbund.inputs import open_sources
 
     target = locales.find(config.target_lang).name
     choice = _choice(config, target)
     with Reporter() as report:
-        inputs = open_inputs(config, choice.mix.sources, report)
-    base = locate(*split_subfolder(config.base)) if config.base else inputs.base
+        found = open_sources(config, choice.mix.sources, report)
+    base = locate(*split_subfolder(config.base)) if config.base else found.base
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
-    details = merge_candidate(choice, inputs.zoo, config.mode, out, base=base, overwrite=config.overwrite)
+    details = merge_candidate(choice, found.zoo, config.mode, out, base=base, overwrite=config.overwrite)
     for warning in details.warnings:
         say(f"warning: {warning}")
     console.print((out / DETAILS_TEXT).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
@@ -44,6 +44,9 @@ def _choice(config: MergeConfig, target: str):  # type: ignore[no-untyped-def]
 
     named = locales.check(locales.find(source).name for source in config.sources)
     if config.mode == "manual":
+        typed = [field for field in ChoiceConfig.model_fields if field in config.model_fields_set]
+        if typed:
+            raise UserError(f"--{typed[0].replace('_', '-')} has no effect with --mode manual: leave it out.")
         return choose_by_hand(target, named, config.weights)
     if config.weights:
         raise UserError("--weights goes with --mode manual: in the other modes the weighting is what the mode says.")

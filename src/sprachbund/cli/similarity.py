@@ -30,7 +30,12 @@ def similarity(
     name = locales.find(target).name
     choice = choose(VARIANTS["similarity"], name, config)
     table = Table(box=None, pad_edge=False)
-    for column, justify in (("source", "left"), ("language", "left"), ("similarity", "right"), ("weight", "right")):
+    for column, justify in (
+        ("source", "left"),
+        ("language", "left"),
+        ("similarity" if choice.recipe.selection != "original" else "Sinkhorn", "right"),
+        ("weight", "right"),
+    ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for source, score, weight in zip(choice.mix.sources, choice.scores, choice.mix.weights, strict=True):
         table.add_row(source, locales.locale(source).language, f"{score:.4f}", f"{weight:.4f}")

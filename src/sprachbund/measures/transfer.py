@@ -6,13 +6,13 @@ target's own model does elsewhere.) Rows of our matrices are targets, columns ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from sprachbund.checkpoints import Checkpoint
-from sprachbund.data import DataSet
-from sprachbund.evaluation import correct, label_names
+from sprachbund.data import Partition
+from sprachbund.evaluation import correct
 from sprachbund.inference import Encoded, load_classifier, load_tokenizer, logits, tokenise
 from sprachbund.similarity import SimilarityMatrix
 from sprachbund.store import Transfer, TransferCell
@@ -22,31 +22,26 @@ __all__ = ["evaluate_transfer", "transfer_matrix"]
 
 def evaluate_transfer(
     checkpoint: Checkpoint,
-    data: DataSet,
-    split: str,
-    targets: Iterable[str],
+    names: Sequence[str],
+    partitions: Iterable[Partition],
     encoded: dict[tuple[str, str], Encoded],
-    progress: Callable[[], None] = lambda: None,
 ) -> dict[str, TransferCell]:
-    """Return the accuracy of one source in each target.
+    """Return the accuracy of one source in each target's partition; ``names`` are those of its logits.
 
     ``encoded`` keeps token ids by the digests of tokenizer and partition: sources of one base share the work.
     """
-    names = label_names(checkpoint.labels, data, checkpoint.name).names
     model, tokenizer = load_classifier(checkpoint.folder), load_tokenizer(checkpoint.folder)
     cells = {}
-    for target in targets:
-        partition = data.partition(target, split)
+    for partition in partitions:
         key = (checkpoint.tokenizer_digest, partition.digest)
         if key not in encoded:
             encoded[key] = tokenise(tokenizer, partition.texts)
-        cells[target] = TransferCell(
+        cells[partition.locale] = TransferCell(
             data_digest=partition.digest,
             correct=correct(logits(model, encoded[key]), names, partition),
             total=len(partition),
             majority_rate=partition.majority_rate(),
         )
-        progress()
     return cells
 
 

@@ -62,7 +62,7 @@ class Results:
     unnamed: tuple[Record, ...]
     """Records written without a prefix."""
     failures: tuple[Failure, ...]
-    """Of cells without a record. A failure does not say which data or zoo it was about."""
+    """Of this family's cells without a record."""
     transfers: tuple[Transfer, ...]
     """Sources in the order of the locale table, without the cells that were measured on other rows than the records."""
     left_out: int
@@ -120,6 +120,7 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
     family = _only(families(records), results_dir, data=data, zoo=zoo, split=split)
     members = [record for record in records if Family.of(record) == family]
     named = _by_cell(record for record in members if record.evaluation_info.variant)
+    _check_one_recipe(named)
     digests = _data_digests(named)
     transfers = [t for t in store.transfers(family.split) if (t.zoo, t.dataset) == (family.zoo, family.data)]
     same_data = [_on_same_data(transfer, digests) for transfer in transfers]
@@ -127,10 +128,29 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
         family=family,
         records=named,
         unnamed=tuple(record for record in members if not record.evaluation_info.variant),
-        failures=tuple(failure for failure in store.failures() if (failure.variant, failure.locale) not in named),
+        failures=tuple(
+            failure
+            for failure in store.failures()
+            if (failure.dataset, failure.split, failure.zoo) == (family.data, family.split, family.zoo)
+            and (failure.variant, failure.locale) not in named
+        ),
         transfers=tuple(sorted(same_data, key=lambda transfer: _position(transfer.source))),
         left_out=sum(len(t.cells) for t in transfers) - sum(len(t.cells) for t in same_data),
     )
+
+
+def _check_one_recipe(records: dict[Cell, Record]) -> None:
+    """Refuse a column whose cells were made in different ways: its mean would be the mean of nothing."""
+    recipes: dict[str, tuple[str, dict[str, object]]] = {}
+    for (variant, locale), record in records.items():
+        recipe = {key: value for key, value in (record.model_info.recipe or {}).items() if key != "target"}
+        first, expected = recipes.setdefault(variant, (locale, recipe))
+        different = [key for key in {**expected, **recipe} if expected.get(key) != recipe.get(key)]
+        if different:
+            raise StoreError(
+                f"The results of {variant!r} were not all made in one way: {first} and {locale} differ in "
+                f"{', '.join(different)}. Make them again with --overwrite, or keep them in two folders."
+            )
 
 
 def _nothing_in(store: RunStore) -> StoreError:

@@ -7,13 +7,13 @@ what they are. Made once (some minutes on two cores), found again for ever.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sprachbund import data, digests, files, parallel
 from sprachbund.checkpoints import PUBLISHED, ZOO_CARD
 from sprachbund.errors import UnknownName
+from sprachbund.parallel import Report
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 
 __all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure"]
@@ -21,9 +21,6 @@ __all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure"
 UNLABELLED = "unlabelled"
 """The base has read the train texts of all locales, as what they are translations of, but no label."""
 CACHE_VARIABLE, SIZE_VARIABLE = "SPRACHBUND_CACHE", "SPRACHBUND_DEMO_SIZE"
-
-Report = Callable[[str, int, int], None]
-"""Called with the stage's name, how much of it is done and how much there is."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,0 @@
-"""``python -m sprachbund``."""
-
-from sprachbund.cli import main
-
-main()
