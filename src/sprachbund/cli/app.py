@@ -21,7 +21,7 @@ __all__ = ["app", "main", "run"]
 
 INTERRUPTED = 130
 
-# Threads that wait by spinning bring a machine that is busy otherwise to a standstill (measured: 20 × slower).
+# Threads that wait by spinning can bring a machine that is busy otherwise to a standstill: let them sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
