@@ -125,7 +125,7 @@ def test_summary_holds_statistics_counts_and_what_is_missing(small: ResultsFolde
     assert summary["smallest_head_agreement"] == {"cosine": 0.4, "variant": "similarity", "locale": "nl-NL"}
     assert len(summary["missing"]["baseline"]) == 49
     assert summary["failed"] == [{"variant": "baseline", "locale": "nl-NL", "reason": "ValueError: no space left"}]
-    assert summary["family"]["zoo"] == "embedded-xlmr 1a2b3c"
+    assert summary["setup"]["zoo"] == "embedded-xlmr 1a2b3c"
     dutch = next(row for row in summary["locales"] if row["locale"] == "nl-NL")
     assert dutch["baseline"] is None
 

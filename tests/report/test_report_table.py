@@ -1,4 +1,4 @@
-"""One family, all of its records, and what should be there besides."""
+"""One setup, all of its records, and what should be there besides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from results_folder import ZOO, ResultsFolder
 
 from sprachbund import recipe
 from sprachbund.errors import StoreError, UnknownName
-from sprachbund.report import EXPECTED_VARIANTS, Family, families, load
+from sprachbund.report import EXPECTED_VARIANTS, Setup, setups, load
 
 
 def test_expected_variants_are_those_of_the_experiment() -> None:
@@ -24,10 +24,10 @@ def test_reads_156_records_in_the_order_of_columns_and_locales(full: ResultsFold
     assert len(results.transfers) == 52
 
 
-def test_a_family_is_data_revision_split_and_zoo(small: ResultsFolder) -> None:
+def test_a_setup_is_data_revision_split_and_zoo(small: ResultsFolder) -> None:
     results = small.load()
-    assert results.family == Family("cldr", "CLDR 47, seed 0", "test", ZOO)
-    assert families(results.everything) == {results.family: 8}
+    assert results.setup == Setup("cldr", "CLDR 47, seed 0", "test", ZOO)
+    assert setups(results.everything) == {results.setup: 8}
 
 
 def test_other_variants_are_columns_but_not_expected(small: ResultsFolder) -> None:
@@ -74,12 +74,12 @@ def test_a_folder_of_failures_tells_the_first(folder: ResultsFolder) -> None:
         ({"split": "dev"}, "--split NAME"),
     ],
 )
-def test_mixed_families_are_refused(small: ResultsFolder, other: dict[str, str], flag: str) -> None:
+def test_mixed_setups_are_refused(small: ResultsFolder, other: dict[str, str], flag: str) -> None:
     small.record("similarity", "sq-AL", 50, **other)  # type: ignore[arg-type]
     with pytest.raises(StoreError) as caught:
         small.load()
     message = str(caught.value)
-    assert "2 families, which are never compared" in message
+    assert "2 setups, which are never compared" in message
     assert "8 records" in message
     assert "1 records" in message
     assert next(iter(other.values())) in message
@@ -87,26 +87,26 @@ def test_mixed_families_are_refused(small: ResultsFolder, other: dict[str, str],
     assert message.count("--") == 1
 
 
-def test_filters_choose_a_family(small: ResultsFolder) -> None:
+def test_filters_choose_a_setup(small: ResultsFolder) -> None:
     small.record("similarity", "sq-AL", 50, data="massive", zoo="my-org/{locale}", split="dev")
     small.record("similarity", "am-ET", 50, data="massive-mini", zoo="my-org/{locale}", split="dev")
-    assert small.load(data="cldr").family.data == "cldr"
-    assert small.load(data="massive").family.data == "massive", "an equal name wins over one that contains it"
-    assert small.load(data="MINI").family.data == "massive-mini"
-    assert small.load(zoo="embedded").family.zoo == ZOO
-    assert small.load(split="dev", data="mini").family.split == "dev"
+    assert small.load(data="cldr").setup.data == "cldr"
+    assert small.load(data="massive").setup.data == "massive", "an equal name wins over one that contains it"
+    assert small.load(data="MINI").setup.data == "massive-mini"
+    assert small.load(zoo="embedded").setup.zoo == ZOO
+    assert small.load(split="dev", data="mini").setup.split == "dev"
     assert len(small.load(data="massive").records) == 1
 
 
 def test_a_filter_can_name_the_revision(small: ResultsFolder) -> None:
     small.record("similarity", "sq-AL", 50, revision="CLDR 48, seed 0")
-    assert small.load(data="cldr 48").family.revision == "CLDR 48, seed 0"
+    assert small.load(data="cldr 48").setup.revision == "CLDR 48, seed 0"
 
 
 def test_a_filter_that_leaves_several_is_refused(small: ResultsFolder) -> None:
     small.record("similarity", "sq-AL", 50, data="massive")
     small.record("similarity", "am-ET", 50, data="massive-mini")
-    with pytest.raises(StoreError, match="2 families"):
+    with pytest.raises(StoreError, match="2 setups"):
         small.load(data="mass")
 
 

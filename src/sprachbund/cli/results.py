@@ -21,7 +21,7 @@ def load_results(
     split: str | None = None,
     demo: bool = False,
 ) -> Results:
-    """Return the results of one family; ``demo`` stands for the embedded models."""
+    """Return the results of one setup; ``demo`` stands for the embedded models."""
     return load(results_dir, data=data, zoo=zoo or (EMBEDDED_ZOO if demo else None), split=split)
 
 

@@ -1,6 +1,6 @@
 """Tables, statistics and pictures, computed from the run store alone.
 
-    results = load(Path("results"))              one family of results, or an error that says how to choose
+    results = load(Path("results"))              one setup of results, or an error that says how to choose
     summary = summarise(results)                 rows, columns, statistics: plain values
     print_results(Console(), summary)            on a terminal of 80 columns
     write_aggregate(results, summary, Path("."), when=datetime.now())
@@ -14,21 +14,21 @@ from __future__ import annotations
 from sprachbund.report.aggregate import FORMATS, write_aggregate
 from sprachbund.report.plots import dumbbell
 from sprachbund.report.summary import Summary, headline, summarise, transfer_similarity_correlation
-from sprachbund.report.table import EXPECTED_VARIANTS, Family, Results, families, load
+from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup, load, setups
 from sprachbund.report.terminal import print_missing, print_results
 
 __all__ = [
     "EXPECTED_VARIANTS",
     "FORMATS",
-    "Family",
     "Results",
+    "Setup",
     "Summary",
     "dumbbell",
-    "families",
     "headline",
     "load",
     "print_missing",
     "print_results",
+    "setups",
     "summarise",
     "transfer_similarity_correlation",
     "write_aggregate",

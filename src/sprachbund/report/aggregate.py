@@ -52,7 +52,7 @@ def write_aggregate(
     """Write the files of the wanted formats and return their paths.
 
     Args:
-        results: of one family.
+        results: of one setup.
         summary: of these results.
         out_dir: where to; it is made if need be.
         formats: of ``csv``, ``json``, ``markdown``; ``all`` stands for the three.
@@ -95,7 +95,7 @@ def summary_json(summary: Summary, when: datetime) -> dict[str, Any]:
         "created": when.isoformat(timespec="seconds"),
         "demonstration": summary.demonstration,
         "headline": headline(summary),
-        "family": dataclasses.asdict(summary.family),
+        "setup": dataclasses.asdict(summary.setup),
         "licence": summary.dataset.licence,
         "notice": summary.dataset.notice,
         "counts": dataclasses.asdict(summary.counts),
@@ -206,8 +206,8 @@ def _comparison_row(summary: Summary, row: LocaleRow) -> dict[str, Any]:
         **references,
         "zero_shot_best_source": row.best_source,
         "zero_shot_sources": row.foreign_sources,
-        "split": summary.family.split,
-        "dataset": summary.family.data,
+        "split": summary.setup.split,
+        "dataset": summary.setup.data,
         "demonstration": summary.demonstration,
     }
 

@@ -30,9 +30,9 @@ WIDTH = 9.0
 ROW = 0.205
 """Inches per locale."""
 GAP = 0.55
-"""Rows between two language families."""
+"""Rows between two language setups."""
 ABOVE, BELOW, LEFT, RIGHT = 1.2, 0.5, 1.95, 1.2
-"""Inches around the rows: title and legend, axis, locales, language families."""
+"""Inches around the rows: title and legend, axis, locales, language setups."""
 
 INK, QUIET, RULE, BAND = "#1a1a1a", "#5f6368", "#bfc3c9", "#f1f2f4"
 
@@ -180,12 +180,12 @@ def _label(axes: Axes, places: list[tuple[float, LocaleRow]], bottom: float) -> 
 
 def _head(figure: Figure, axes: Axes, summary: Summary, height: float) -> None:
     """Say above the rows what is shown, on which data, and what the markers are."""
-    family = summary.family
+    setup = summary.setup
     left = 0.18 / WIDTH
     number = len(summary.evaluated)
     title = f"Own model, merges and zero-shot sources in {number} {'locale' if number == 1 else 'locales'}"
     figure.text(left, 1 - 0.30 / height, title, fontsize=13, fontweight="bold")
-    subtitle = f"Accuracy on {family.data}, {family.split} split"
+    subtitle = f"Accuracy on {setup.data}, {setup.split} split"
     if summary.demonstration:
         subtitle += ". Demonstration: it says nothing about languages in the world"
     figure.text(left, 1 - 0.53 / height, subtitle, fontsize=9.5, color=QUIET)

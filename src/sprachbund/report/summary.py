@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sprachbund.errors import StoreError
 from sprachbund.locales import LOCALES, Locale
-from sprachbund.report.table import EXPECTED_VARIANTS, Family, Results
+from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup
 from sprachbund.store import DatasetInfo, Failure, Record, Transfer
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Correlation:
 class Summary:
     """Everything a view needs: views format, they don't compute."""
 
-    family: Family
+    setup: Setup
     dataset: DatasetInfo
     demonstration: bool
     columns: tuple[Column, ...]
@@ -199,7 +199,7 @@ def summarise(results: Results) -> Summary:
     failed = {(failure.variant, failure.locale) for failure in results.failures}
     missing = [cell for cell in results.expected if cell not in results.records and cell not in failed]
     return Summary(
-        family=results.family,
+        setup=results.setup,
         dataset=results.dataset,
         demonstration=results.demonstration,
         columns=columns,
@@ -312,7 +312,7 @@ def _columns(results: Results) -> tuple[Column, ...]:
 
 
 def _references(results: Results) -> tuple[Column, ...]:
-    labels = (f"target-{results.family.split}",)
+    labels = (f"target-{results.setup.split}",)
     seen = {use for transfer in results.transfers for use in transfer.uses} - {"nothing"}
     uses, cheats = tuple(sorted(seen)) or ("nothing",), tuple(sorted({*seen, *labels}))
     return (

@@ -1,7 +1,7 @@
-"""From a results folder to one long table: every record of one family, and what should be there besides.
+"""From a results folder to one long table: every record of one setup, and what should be there besides.
 
-A *family* is what makes results comparable: one data set in one revision, one split of it, one zoo of sources. Results
-of different families are never put side by side; where a folder holds several, somebody has to choose.
+A *setup* is what makes results comparable: one data set in one revision, one split of it, one zoo of sources. Results
+of different setups are never put side by side; where a folder holds several, somebody has to choose.
 
 What should be there is three variants in each of the 52 locales: 156 cells. Other variants stand in the table as more
 columns. A record that was written without a prefix has no variant: it is kept, but there is no column for it.
@@ -18,7 +18,7 @@ from sprachbund import locales
 from sprachbund.errors import StoreError, UnknownName
 from sprachbund.store import DatasetInfo, Failure, Record, RunStore, Transfer
 
-__all__ = ["EXPECTED_VARIANTS", "Cell", "Family", "Results", "families", "load"]
+__all__ = ["EXPECTED_VARIANTS", "Cell", "Results", "Setup", "load", "setups"]
 
 EXPECTED_VARIANTS = ("baseline", "similarity", "average")
 """The variants of the main job, in the order of its columns."""
@@ -28,7 +28,7 @@ Cell = tuple[str, str]
 
 
 @dataclass(frozen=True, order=True)
-class Family:
+class Setup:
     """What results must share to be compared."""
 
     data: str
@@ -38,8 +38,8 @@ class Family:
     zoo: str
 
     @classmethod
-    def of(cls, record: Record) -> Family:
-        """Return the family that a record belongs to."""
+    def of(cls, record: Record) -> Setup:
+        """Return the setup that a record belongs to."""
         return cls(
             data=record.dataset_info.name,
             revision=record.dataset_info.revision,
@@ -54,15 +54,15 @@ class Family:
 
 @dataclass(frozen=True)
 class Results:
-    """All that a results folder knows about one family."""
+    """All that a results folder knows about one setup."""
 
-    family: Family
+    setup: Setup
     records: dict[Cell, Record]
     """Records with a variant, by column, then by locale in the order of the locale table."""
     unnamed: tuple[Record, ...]
     """Records written without a prefix."""
     failures: tuple[Failure, ...]
-    """Of this family's cells without a record."""
+    """Of this setup's cells without a record."""
     transfers: tuple[Transfer, ...]
     """Sources in the order of the locale table, without the cells that were measured on other rows than the records."""
     left_out: int
@@ -95,43 +95,43 @@ class Results:
         return any(record.dataset_info.demonstration for record in self.everything)
 
 
-def families(records: Iterable[Record]) -> dict[Family, int]:
-    """Return the families among the records, the largest first, with their numbers of records."""
-    counts: dict[Family, int] = {}
+def setups(records: Iterable[Record]) -> dict[Setup, int]:
+    """Return the setups among the records, the largest first, with their numbers of records."""
+    counts: dict[Setup, int] = {}
     for record in records:
-        family = Family.of(record)
-        counts[family] = counts.get(family, 0) + 1
+        setup = Setup.of(record)
+        counts[setup] = counts.get(setup, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, split: str | None = None) -> Results:
-    """Read the one family in a results folder, or the one that ``data``, ``zoo`` and ``split`` leave.
+    """Read the one setup in a results folder, or the one that ``data``, ``zoo`` and ``split`` leave.
 
     A filter that equals a name takes it; any other takes all names that it is a part of, in upper or lower case.
 
     Raises:
-        StoreError: there are no results, several families, or two results for one cell.
+        StoreError: there are no results, several setups, or two results for one cell.
         UnknownName: a filter fits nothing that is there.
     """
     store = RunStore(results_dir)
     records = list(store.records())
     if not records:
         raise _nothing_in(store)
-    family = _only(families(records), results_dir, data=data, zoo=zoo, split=split)
-    members = [record for record in records if Family.of(record) == family]
+    setup = _only(setups(records), results_dir, data=data, zoo=zoo, split=split)
+    members = [record for record in records if Setup.of(record) == setup]
     named = _by_cell(record for record in members if record.evaluation_info.variant)
     _check_one_recipe(named)
     digests = _data_digests(named)
-    transfers = [t for t in store.transfers(family.split) if (t.zoo, t.dataset) == (family.zoo, family.data)]
+    transfers = [t for t in store.transfers(setup.split) if (t.zoo, t.dataset) == (setup.zoo, setup.data)]
     same_data = [_on_same_data(transfer, digests) for transfer in transfers]
     return Results(
-        family=family,
+        setup=setup,
         records=named,
         unnamed=tuple(record for record in members if not record.evaluation_info.variant),
         failures=tuple(
             failure
             for failure in store.failures()
-            if (failure.dataset, failure.split, failure.zoo) == (family.data, family.split, family.zoo)
+            if (failure.dataset, failure.split, failure.zoo) == (setup.data, setup.split, setup.zoo)
             and (failure.variant, failure.locale) not in named
         ),
         transfers=tuple(sorted(same_data, key=lambda transfer: _position(transfer.source))),
@@ -166,41 +166,41 @@ def _nothing_in(store: RunStore) -> StoreError:
 
 
 def _only(
-    counts: dict[Family, int], results_dir: Path, *, data: str | None, zoo: str | None, split: str | None
-) -> Family:
-    """Return the one family that the filters leave."""
-    left = _pick(list(counts), "data set", data, lambda family: (family.data, family.revision))
-    left = _pick(left, "zoo", zoo, lambda family: (family.zoo,))
-    left = _pick(left, "split", split, lambda family: (family.split,))
+    counts: dict[Setup, int], results_dir: Path, *, data: str | None, zoo: str | None, split: str | None
+) -> Setup:
+    """Return the one setup that the filters leave."""
+    left = _pick(list(counts), "data set", data, lambda setup: (setup.data, setup.revision))
+    left = _pick(left, "zoo", zoo, lambda setup: (setup.zoo,))
+    left = _pick(left, "split", split, lambda setup: (setup.split,))
     if len(left) == 1:
         return left[0]
-    listing = "; ".join(f"{family}: {counts[family]} records" for family in left)
+    listing = "; ".join(f"{setup}: {counts[setup]} records" for setup in left)
     raise StoreError(
-        f"{results_dir} holds results of {len(left)} families, which are never compared ({listing}): "
+        f"{results_dir} holds results of {len(left)} setups, which are never compared ({listing}): "
         f"choose one with {_telling_flags(left)}."
     )
 
 
 def _pick(
-    left: Sequence[Family], kind: str, wanted: str | None, names: Callable[[Family], tuple[str, ...]]
-) -> list[Family]:
-    """Return the families with a name that equals what is wanted or, if there is none, with one that contains it."""
+    left: Sequence[Setup], kind: str, wanted: str | None, names: Callable[[Setup], tuple[str, ...]]
+) -> list[Setup]:
+    """Return the setups with a name that equals what is wanted or, if there is none, with one that contains it."""
     if wanted is None:
         return list(left)
-    exact = [family for family in left if wanted in names(family)]
-    found = exact or [family for family in left if wanted.lower() in " ".join(names(family)).lower()]
+    exact = [setup for setup in left if wanted in names(setup)]
+    found = exact or [setup for setup in left if wanted.lower() in " ".join(names(setup)).lower()]
     if not found:
-        known = dict.fromkeys(names(family)[0] for family in left)
+        known = dict.fromkeys(names(setup)[0] for setup in left)
         raise UnknownName(kind, wanted, known, "These are the ones that there are results of.")
     return found
 
 
-def _telling_flags(left: Sequence[Family]) -> str:
-    """Name the flags that tell these families apart."""
+def _telling_flags(left: Sequence[Setup]) -> str:
+    """Name the flags that tell these setups apart."""
     aspects = {
-        "--data NAME (a part of the revision will do)": {f"{family.data} {family.revision}" for family in left},
-        "--zoo NAME (a part of it will do)": {family.zoo for family in left},
-        "--split NAME": {family.split for family in left},
+        "--data NAME (a part of the revision will do)": {f"{setup.data} {setup.revision}" for setup in left},
+        "--zoo NAME (a part of it will do)": {setup.zoo for setup in left},
+        "--split NAME": {setup.split for setup in left},
     }
     return " or ".join(flag for flag, values in aspects.items() if len(values) > 1)
 

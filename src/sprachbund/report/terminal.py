@@ -71,8 +71,8 @@ def _print_notice(console: Console, summary: Summary) -> None:
         console.print(
             "DEMONSTRATION: these figures show that the program works, nothing more.", style="bold", highlight=False
         )
-    family = summary.family
-    console.print(f"Data: {family}.", markup=False, highlight=False)
+    setup = summary.setup
+    console.print(f"Data: {setup}.", markup=False, highlight=False)
     console.print(f"Licence: {summary.dataset.licence}. {summary.dataset.notice}", markup=False, highlight=False)
 
 
