@@ -1,13 +1,22 @@
-"""Tasks on several processes: all of them, once, and an error is not lost."""
+"""Tasks on several processes: all of them, once; what fails stops no other, and nobody lives on alone."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sprachbund import parallel
+from sprachbund import files, parallel
+from sprachbund.errors import DataError
+from sprachbund.parallel import Failed
 
 
 def prepare(threads: int) -> None:
@@ -25,51 +34,139 @@ def square(number: int) -> tuple[int, int]:
     return number * number, os.getpid()
 
 
+def unhappy(number: int) -> int:
+    """13 raises what no other process could read; 0 kills the process, as the system does when memory runs out."""
+    if number == 13:
+        raise Unreadable("thirteen", "times")
+    if number == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.05)
+    return number
+
+
+class Unreadable(Exception):
+    """Pickled with the one argument that it gives its parent, it cannot be made again."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+def good(outcomes: Iterable[tuple[int, Any]]) -> list[Any]:
+    results = [outcome for _, outcome in outcomes]
+    assert not any(isinstance(outcome, Failed) for outcome in results)
+    return results
+
+
 def test_one_job_works_here_in_order_and_only_as_asked() -> None:
     done: list[int] = []
 
     def work(task: int) -> int:
         done.append(task)
-        return task
+        return 10 * task
 
-    results = parallel.unordered(work, range(5), jobs=1)
+    outcomes = parallel.attempts(work, range(5), jobs=1)
     assert done == []
-    assert next(results) == 0
+    assert next(outcomes) == (0, 0)
     assert done == [0]
-    assert list(results) == [1, 2, 3, 4]
+    assert list(outcomes) == [(1, 10), (2, 20), (3, 30), (4, 40)]
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 4])
 def test_one_task_or_none_needs_no_other_process(jobs: int) -> None:
-    assert list(parallel.unordered(square, [3], jobs)) == [(9, os.getpid())]
-    assert list(parallel.unordered(square, [], jobs)) == []
+    assert list(parallel.attempts(square, [3], jobs)) == [(3, (9, os.getpid()))]
+    assert list(parallel.attempts(square, [], jobs)) == []
 
 
 def test_tasks_may_come_from_anywhere() -> None:
     def tasks() -> Iterator[int]:
         yield from (1, 2, 3)
 
-    assert [result for result, _ in parallel.unordered(square, tasks(), 1)] == [1, 4, 9]
+    assert [result for result, _ in good(parallel.attempts(square, tasks(), 1))] == [1, 4, 9]
 
 
 @pytest.mark.usefixtures("light")
 def test_two_jobs_work_elsewhere_on_everything_once() -> None:
-    results = list(parallel.unordered(square, range(6), jobs=2))
-    assert sorted(result for result, _ in results) == [0, 1, 4, 9, 16, 25]
-    assert os.getpid() not in {process for _, process in results}
+    outcomes = list(parallel.attempts(square, range(6), jobs=2))
+    assert sorted((task, result) for task, (result, _) in outcomes) == [(n, n * n) for n in range(6)]
+    assert os.getpid() not in {process for _, process in good(outcomes)}
 
 
 @pytest.mark.usefixtures("light")
-def test_an_error_in_another_process_comes_back() -> None:
-    with pytest.raises(ValueError, match="thirteen"):
-        list(parallel.unordered(square, [13, 1], jobs=2))
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_that_fails_is_told_of_and_stops_no_other(jobs: int) -> None:
+    outcomes = dict(parallel.attempts(unhappy, [13, 1, 2], jobs))
+    failed = outcomes.pop(13)
+    assert isinstance(failed, Failed)
+    assert failed.reason == "Unreadable: thirteen times"
+    assert "in unhappy" in failed.traceback
+    assert outcomes == {1: 1, 2: 2}
+
+
+def test_our_own_errors_speak_for_themselves() -> None:
+    assert Failed.by(DataError("There is no folder x.")).reason == "There is no folder x."
+    assert Failed.by(KeyError("x")).reason == "KeyError: 'x'"
+
+
+@pytest.mark.usefixtures("light")
+def test_a_task_that_kills_its_process_takes_no_other_with_it() -> None:
+    outcomes = dict(parallel.attempts(unhappy, [1, 2, 0, 3, 4], jobs=2))
+    failed = outcomes.pop(0)
+    assert isinstance(failed, Failed)
+    assert failed.reason.startswith("its process was killed")
+    assert outcomes == {1: 1, 2: 2, 3: 3, 4: 4}
+
+
+def test_an_interrupt_is_no_failure_of_the_task() -> None:
+    def work(task: int) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(parallel.attempts(work, [1, 2], 1))
 
 
 @pytest.mark.usefixtures("light")
 def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: 9)
-    results = list(parallel.unordered(threads_and_process, range(8), jobs=2))
+    results = good(parallel.attempts(threads_and_process, range(8), jobs=2))
     assert {threads for threads, _ in results} == {"4"}
+
+
+def dawdle(folder: str) -> None:
+    """Say that a process is at work, and be so for longer than a test lasts."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+
+
+PARENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import test_parallel
+from sprachbund import parallel
+if __name__ == "__main__":
+    parallel._prepare = test_parallel.prepare
+    list(parallel.attempts(test_parallel.dawdle, [sys.argv[2]] * 2, jobs=2))
+"""
+
+
+def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PARENT)
+    workers = tmp_path / "workers"
+    workers.mkdir()
+    parent = subprocess.Popen([sys.executable, program, Path(__file__).parent, workers])
+    assert soon(lambda: len(list(workers.iterdir())) == 2)
+    numbers = [int(path.name) for path in workers.iterdir()]
+    assert all(map(files.is_alive, numbers))
+    parent.kill()
+    parent.wait()
+    assert soon(lambda: not any(map(files.is_alive, numbers)))
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
 
 
 @pytest.fixture
@@ -79,3 +176,15 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_cores_are_those_this_process_may_use() -> None:
     assert 1 <= parallel.cores() <= (os.cpu_count() or 1)
+
+
+def full(number: int) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device", f"file {number}")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_full_disk_stops_all_tasks(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one would not fare better, and 52 sentences say no more than one."""
+    monkeypatch.setattr(parallel, "_prepare", prepare)
+    with pytest.raises(OSError, match="No space left on device: 'file [12]'"):
+        list(parallel.attempts(full, [1, 2, 3], jobs))

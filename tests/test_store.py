@@ -149,9 +149,9 @@ def test_a_newer_record_asks_for_an_update(written: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"{", "Expecting property name"),
-        (b"", "Expecting value"),
-        (b"\xff\xfe", "'utf-8' codec"),
+        (b"{", "no JSON at line 1"),
+        (b"", "no JSON at line 1"),
+        (b"\xff\xfe", "no text"),
         (b"[1, 2]", "valid dictionary"),
         (b"{}", "identity: Field required"),
     ],
@@ -213,6 +213,7 @@ def test_a_record_that_was_to_be_replaced_does_not_stand_for_the_failure(written
     fail(written)
     assert [failure.reason for failure in RunStore(written.parent).failures()] == ["Tensor w of de-DE holds NaN."]
     assert list(RunStore(written.parent).records()) == []
+    assert [path.name for path in written.iterdir()] == ["failure.json"]
 
 
 # --- the folder --------------------------------------------------------------------------------------------------------

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pico import INTENTS, Pico, TinyData, rewrite, rows_of, tiny_data
+from pico import INTENTS, Pico, TinyData, poison, rewrite, rows_of, tiny_data
 
 from sprachbund import cells, inference
 from sprachbund.checkpoints import Checkpoint, Zoo
 from sprachbund.data import Partition, Row
 from sprachbund.errors import StoreError
 from sprachbund.store import RunStore, Transfer, TransferCell
-from sprachbund.zero_shot import run_zero_shot
+from sprachbund.zero_shot import ZeroShot, run_zero_shot
 
 SOURCES = ("de-DE", "fr-FR")
 TARGETS = ("ja-JP", "de-DE", "sq-AL")
 Run = Callable[..., list[Transfer]]
+Report = Callable[[str, int, int], None]
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def run(zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Run:
     def run_it(
         split: str = "test", targets: Iterable[str] = TARGETS, data: TinyData = tiny, overwrite: bool = False
     ) -> list[Transfer]:
-        return run_zero_shot(
+        outcome = run_zero_shot(
             RunStore(tmp_path / "results"),
             zoo,
             data,
@@ -44,6 +45,8 @@ def run(zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Run:
             report=lambda stage, done, total: None,
             overwrite=overwrite,
         )
+        assert outcome.failures == {}
+        return list(outcome.rows)
 
     return run_it
 
@@ -165,3 +168,35 @@ def test_a_killed_run_goes_on_where_it_was(
     rows = run()
     assert [row.source for row in rows] == list(SOURCES)
     assert rows[0] == first
+
+
+@pytest.mark.parametrize("damage", ["answers with NaN", "lost its tensors"])
+def test_a_source_that_fails_stops_no_other_and_is_tried_again(
+    damage: str, pico: Pico, tiny: TinyData, quiet: Report, tmp_path: Path
+) -> None:
+    zoo, run_store = pico.zoo(["de-DE", "fr-FR", "sq-AL"]), RunStore(tmp_path / "results")
+    weights = zoo.checkpoint("fr-FR").folder / "model.safetensors"
+    whole = weights.read_bytes()
+    if damage == "answers with NaN":
+        poison(weights.parent)
+    else:
+        weights.unlink()
+    reports: list[tuple[int, int]] = []
+
+    def run(report: Report = quiet) -> ZeroShot:
+        sources = ("de-DE", "fr-FR", "sq-AL")
+        return run_zero_shot(run_store, zoo, tiny, "test", sources, TARGETS, jobs=1, report=report)
+
+    outcome = run(lambda stage, done, total: reports.append((done, total)))
+    assert [row.source for row in outcome.rows] == ["de-DE", "sq-AL"]
+    ((source, reason),) = outcome.failures.items()
+    assert source == "fr-FR"
+    assert ("NaN" if damage == "answers with NaN" else "has no model.safetensors") in reason
+    assert "\n" not in reason
+    assert reports[-1] == (3, 3)
+    assert [row.source for row in run_store.transfers("test")] == ["de-DE", "sq-AL"]
+
+    weights.write_bytes(whole)
+    healed = run()
+    assert [row.source for row in healed.rows] == ["de-DE", "fr-FR", "sq-AL"]
+    assert healed.failures == {}

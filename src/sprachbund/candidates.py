@@ -13,7 +13,7 @@ from sprachbund import __version__, files, merging
 from sprachbund.cards import MergeDetails, MergedSource, read_details, write_details
 from sprachbund.checkpoints import Checkpoint, Zoo, body_counterparts, check_base, zoo_name, zoo_uses
 from sprachbund.choosing import Choice
-from sprachbund.errors import StoreError
+from sprachbund.errors import MixError, StoreError
 from sprachbund.heads import head_agreement
 from sprachbund.recipe import union_of_uses
 from sprachbund.store import now
@@ -39,7 +39,7 @@ def merge_candidate(
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     candidate = choice.mix.candidate(choice.recipe, digests_of(choice.mix.sources, sources))
     distances = [None if base is None else distance_from_base(source, base) for source in sources]
-    known = None if overwrite else merged_before(out, candidate)
+    known = merged_before(out, candidate, overwrite=overwrite)
     if known and (base is None or [source.distance_from_base for source in known.sources] == distances):
         return known
     agreement = head_agreement(sources)
@@ -73,17 +73,19 @@ def merge_candidate(
         return write_details(folder, details)
 
 
-def merged_before(out: Path, candidate: Mapping[str, Any]) -> MergeDetails | None:
-    """Return the details of the model at ``out`` if it is this candidate, None if there is nothing.
+def merged_before(out: Path, candidate: Mapping[str, Any], *, overwrite: bool = False) -> MergeDetails | None:
+    """Return the details of the model at ``out`` if it is this candidate, None if it has to be made.
 
     Raises:
-        StoreError: there is something else.
+        StoreError: there is something else and ``overwrite`` is off.
     """
     if not out.exists():
         return None
     details = read_details(out)
     if details and details.candidate == candidate:
         return details
+    if overwrite:
+        return None
     raise StoreError(f"{out} holds another model: choose another --output-dir, or replace it with --overwrite.")
 
 
@@ -100,6 +102,10 @@ def distance_from_base(source: Checkpoint, base: Checkpoint) -> float:
         if there is None or not source.tensors[name].is_float:
             continue
         before = base.file.read(there).astype(np.float64)
+        if not np.isfinite(before).all():
+            raise MixError(
+                f"Tensor {there} of {base.name} holds NaN or infinite numbers: download it again, or leave out --base."
+            )
         moved += float(np.square(source.file.read(name).astype(np.float64) - before).sum())
         norm += float(np.square(before).sum())
     return math.sqrt(moved / norm)

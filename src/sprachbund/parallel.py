@@ -1,14 +1,25 @@
-"""Independent tasks on several processes: for small models, two processes of one thread beat one process of two."""
+"""Independent tasks on several processes: for small models, two processes of one thread beat one process of two.
+
+A task that fails takes no other with it, not even one that kills its process (out of memory, say); and no process outlives
+the one that started it, so that after ``kill -9`` nobody goes on to write where the next run already works.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
-from typing import TypeVar
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import active_children, get_context, parent_process
+from typing import Self, TypeVar
 
-__all__ = ["Report", "cores", "unordered"]
+from sprachbund.errors import SprachbundError, is_no_room
+
+__all__ = ["Failed", "Report", "attempts", "cores"]
 
 Report = Callable[[str, int, int], None]
 """Told of progress: (stage, done, total); what follows a comma in the stage is what is being done now."""
@@ -22,26 +33,84 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def unordered(work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[Result]:
-    """Yield ``work(task)`` of each task as it is done; with one job, here and in order.
+@dataclass(frozen=True)
+class Failed:
+    """What a task ended in instead of a result: in words, since not every exception crosses a process border."""
+
+    reason: str
+    traceback: str = ""
+
+    @classmethod
+    def by(cls, error: BaseException) -> Self:
+        """Describe an error; our own speak for themselves, others are told with their type."""
+        reason = str(error) if isinstance(error, SprachbundError) else f"{type(error).__name__}: {error}"
+        return cls(reason, "".join(traceback.format_exception(error)))
+
+
+def attempts(
+    work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
+) -> Iterator[tuple[Task, Result | Failed]]:
+    """Yield each task with ``work(task)``, or with how it failed, as they are done; with one job, here and in order.
 
     ``work`` and tasks cross process borders, so they must be picklable; each process gets its share of the cores.
     """
     tasks = list(tasks)
     jobs = min(jobs, len(tasks))
     if jobs <= 1:
-        yield from map(work, tasks)
+        yield from ((task, _attempt(work, task)) for task in tasks)
         return
+    cut_off = []
+    for task, outcome in _on_processes(work, tasks, jobs):
+        if outcome is None:
+            cut_off.append(task)
+        else:
+            yield task, outcome
+    # A process was killed, and the pool with it. By which task? Each now breaks no pool but its own.
+    for task in cut_off:
+        for _, outcome in _on_processes(work, [task], 1):
+            yield task, outcome or Failed("its process was killed; if memory ran out, fewer --jobs may help.")
+
+
+def _attempt(work: Callable[[Task], Result], task: Task) -> Result | Failed:
+    try:
+        return work(task)
+    except Exception as error:  # whatever it was, it is told to who asked, and the next task gets its turn
+        if is_no_room(error):  # which would not fare better
+            raise
+        return Failed.by(error)
+
+
+def _on_processes(
+    work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+) -> Iterator[tuple[Task, Result | Failed | None]]:
+    """Yield what came of each task; None for those that were waiting or under way when a process was killed."""
     threads = max(1, cores() // jobs)
     # spawn: forking a process that has run torch's thread pools can hang.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_prepare, initargs=(threads,)) as pool:
-        futures = [pool.submit(work, task) for task in tasks]
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start, initargs=(_prepare, threads)) as pool:
+        futures = {pool.submit(_attempt, work, task): task for task in tasks}
         try:
             for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+                killed = isinstance(future.exception(), BrokenProcessPool)
+                yield futures[future], None if killed else future.result()
+        except BaseException:  # Ctrl-C, or nobody wants the rest: what is under way is not waited for
+            for worker in active_children():
+                worker.terminate()
+            raise
+
+
+def _start(prepare: Callable[[int], None], threads: int) -> None:
+    # Ctrl-C ends a worker at once and without a word: the parent has its say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, name="die with parent", daemon=True).start()
+    prepare(threads)
+
+
+def _die_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: nobody is left to stop it, or to wait for it."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _prepare(threads: int) -> None:

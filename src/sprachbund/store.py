@@ -6,7 +6,7 @@
     {results}/transfer/{split}/{source}.json       the zero-shot accuracy of one source in every locale
 
 A cell is done if and only if there is a valid record with its identity. A record of another identity is never overwritten
-unasked.
+unasked. A run holds the lock of the folder (``.lock``) while it writes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import csv
 import hashlib
 import io
 import json
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +24,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sprachbund import digests, files
-from sprachbund.errors import SprachbundError, StoreError
+from sprachbund import digests, files, locks
+from sprachbund.errors import StoreError
+from sprachbund.parallel import Failed
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -222,6 +223,18 @@ class RunStore:
 
     root: Path
 
+    @contextmanager
+    def exclusive(self, *, instead: str = "--output-dir") -> Iterator[None]:
+        """Keep other processes out while the block runs, and clear away what killed ones have left.
+
+        Raises:
+            StoreError: another process is at work; says who, and to choose another folder with the flag ``instead``.
+        """
+        with locks.exclusive(self.root, instead=instead):
+            inside = [path for pattern in ("*", "transfer/*") for path in self.root.glob(pattern) if path.is_dir()]
+            files.remove_leftovers(self.root, *inside)
+            yield
+
     def folder(self, prefix: str, locale: str) -> Path:
         """Return where a cell's files stand."""
         return self.root / f"{prefix}_{locale}"
@@ -301,31 +314,29 @@ def read_predictions(folder: Path) -> list[Prediction]:
 def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]) -> Record:
     """Write predictions, then the record that makes the cell done; return the record as written.
 
-    A record that is replaced goes first: it must never stand beside predictions that are not its own.
+    A record that is replaced goes first: it must never stand beside predictions that are not its own. A failure goes before
+    the record comes: nothing is done in a cell that is done, so that it would stay for ever.
     """
     text = _csv(predictions)
     complete = record.model_copy(update={"predictions_digest": hashlib.sha256(text.encode()).hexdigest()})
     (folder / RECORD).unlink(missing_ok=True)
     files.write_text(folder / PREDICTIONS, text)
-    files.write_json(folder / RECORD, complete.model_dump())
     (folder / FAILURE).unlink(missing_ok=True)
+    files.write_json(folder / RECORD, complete.model_dump())
     return complete
 
 
 def failure_of(error: BaseException, **cell: Any) -> Failure:
     """Describe why a cell failed; ``cell`` names its variant, locale, dataset, split, zoo and identity."""
-    return Failure(
-        **cell,
-        reason=str(error) if isinstance(error, SprachbundError) else f"{type(error).__name__}: {error}",
-        traceback="".join(traceback.format_exception(error)),
-        timestamp=now(),
-    )
+    failed = Failed.by(error)
+    return Failure(**cell, reason=failed.reason, traceback=failed.traceback, timestamp=now())
 
 
 def write_failure(folder: Path, failure: Failure) -> Failure:
-    """Record why a cell failed; a record that was to be replaced goes: its figure must not stand for the new attempt."""
+    """Record why a cell failed; what was to be replaced goes: its figures must not stand for the new attempt."""
     files.write_json(folder / FAILURE, failure.model_dump())
-    (folder / RECORD).unlink(missing_ok=True)
+    for name in (RECORD, PREDICTIONS):
+        (folder / name).unlink(missing_ok=True)
     return failure
 
 
@@ -357,4 +368,4 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error).splitlines()[0]
+    return f"no JSON at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "no text"

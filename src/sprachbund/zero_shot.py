@@ -1,25 +1,36 @@
 """All sources × all locales: the reference that every merge has to beat, source by source and resumable.
 
-What is known of a source is one small file; a cell in it counts while source and data are still the same.
+What is known of a source is one small file; a cell in it counts while source and data are still the same. A source that fails
+leaves no row, does not stop the others, and is tried again by the next run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sprachbund import inference, parallel
 from sprachbund.checkpoints import Checkpoint, Zoo, zoo_name, zoo_uses
 from sprachbund.data import DataSet, Partition
-from sprachbund.errors import StoreError
+from sprachbund.errors import CheckpointError, StoreError
 from sprachbund.evaluation import label_names
 from sprachbund.inference import Encoded
 from sprachbund.measures import evaluate_transfer
-from sprachbund.parallel import Report
+from sprachbund.parallel import Failed, Report
 from sprachbund.recipe import union_of_uses
 from sprachbund.store import RunStore, Transfer, TransferCell
 
-__all__ = ["run_zero_shot"]
+__all__ = ["ZeroShot", "run_zero_shot"]
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """What a run came to."""
+
+    rows: Sequence[Transfer]
+    """In the order of the sources, without those that failed."""
+    failures: Mapping[str, str]
+    """Reasons by source."""
 
 
 def run_zero_shot(
@@ -33,27 +44,39 @@ def run_zero_shot(
     jobs: int,
     report: Report,
     overwrite: bool = False,
-) -> list[Transfer]:
-    """Evaluate every source in every target, except where the store knows; return the rows in order of ``sources``.
+) -> ZeroShot:
+    """Evaluate every source in every target, except where the store knows.
 
     Raises:
         StoreError: the store holds rows of other models or data and ``overwrite`` is off.
     """
-    rows = {source: _known(store, zoo.checkpoint(source), source, data, split, overwrite) for source in sources}
-    tasks = [
-        _task(zoo.checkpoint(source), data, split, open_targets, row)
-        for source, row in rows.items()
-        if (open_targets := tuple(target for target in targets if target not in row.cells))
-    ]
-    finished = len(sources) - len(tasks)
-    stage = f"zero-shot, {split}"
-    report(stage, finished, len(sources))
-    for row in parallel.unordered(_evaluate, tasks, jobs or parallel.cores()):
-        store.write_transfer(row)
-        rows[row.source] = row
-        finished += 1
-        report(stage, finished, len(sources))
-    return [rows[source] for source in sources]
+    rows: dict[str, Transfer] = {}
+    failures: dict[str, str] = {}
+    tasks = []
+    for source in sources:
+        try:
+            checkpoint = zoo.checkpoint(source)
+            row = _known(store, checkpoint, source, data, split, overwrite)
+            open_targets = tuple(target for target in targets if target not in row.cells)
+            if open_targets:
+                tasks.append(_task(checkpoint, data, split, open_targets, row))
+            else:
+                rows[source] = row
+        except CheckpointError as error:
+            failures[source] = str(error)
+    stage = f"zero-shot {split}"
+    report(stage, len(rows) + len(failures), len(sources))
+    for task, outcome in parallel.attempts(_evaluate, tasks, jobs or parallel.cores()):
+        if isinstance(outcome, Failed):
+            failures[task.row.source] = outcome.reason
+        else:
+            store.write_transfer(outcome)
+            rows[outcome.source] = outcome
+        report(stage, len(rows) + len(failures), len(sources))
+    return ZeroShot(
+        [rows[source] for source in sources if source in rows],
+        {source: failures[source] for source in sources if source in failures},
+    )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +43,42 @@ def test_a_making_that_dies_is_not_taken_for_done(made: list[Path], monkeypatch:
             ensure("tiny")
     ensure("tiny")
     assert len(made) == 1
+
+
+ELSEWHERE = """
+import sys
+from sprachbund import files
+from sprachbund.training import embedded
+
+def make(found, *rest):
+    print(found.root, flush=True)
+    sys.stdin.readline()
+
+embedded._make = make
+embedded.ensure("tiny")
+"""
+
+
+def test_who_comes_while_they_are_made_waits_and_finds_them(made: list[Path]) -> None:
+    maker = subprocess.Popen(
+        [sys.executable, "-c", ELSEWHERE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert maker.stdout is not None
+    root = Path(maker.stdout.readline().strip())
+    reports: list[tuple[str, int, int]] = []
+
+    def report(stage: str, done: int, total: int) -> None:
+        reports.append((stage, done, total))
+        assert (root / "zoo.json").exists() == bool(done)
+        if not done:
+            maker.communicate("\n")
+
+    assert ensure("tiny", report).root == root
+    assert made == []
+    assert [(stage.partition(" on ")[0], *rest) for stage, *rest in reports] == [
+        (f"waiting for process {maker.pid}", 0, 1),
+        (f"waiting for process {maker.pid}", 1, 1),
+    ]
 
 
 @pytest.mark.parametrize("what", ["pretrain", "finetune", "data", "code"])

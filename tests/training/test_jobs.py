@@ -13,7 +13,7 @@ from pico import Pico, TinyData, rows_of, state, tiny_data
 from sprachbund import inference
 from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo
 from sprachbund.data import Row
-from sprachbund.errors import CheckpointError
+from sprachbund.errors import CellsFailed, CheckpointError
 from sprachbund.heads import head_agreement
 from sprachbund.training import jobs as module
 from sprachbund.training.jobs import TrainingCard, source_folder, train_sources
@@ -32,7 +32,7 @@ def nobody_trains(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def times(root: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 def test_sources_stand_in_the_published_layout(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_training_that_dies_leaves_nothing(
     monkeypatch.setattr(module, "_dev_accuracy", die)
     with pytest.raises(KeyboardInterrupt):
         train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
     monkeypatch.undo()
     assert len(train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)) == 2
 
@@ -133,3 +133,45 @@ def test_two_processes_write_the_same_files_as_one(base: Checkpoint, tiny: TinyD
         for name in ("model.safetensors", "config.json", "tokenizer.json"):
             ours, theirs = (source_folder(tmp_path / root, str(one.locale)) / name for root in ("alone", "together"))
             assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_source_that_fails_stops_no_other_and_is_tried_again(
+    base: Checkpoint, tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracy = module._dev_accuracy
+
+    def fail(folder: Path, task: Any) -> float:
+        if task.locale == "de-DE":
+            raise RuntimeError("the lights went out")
+        return accuracy(folder, task)
+
+    seen: list[TrainingCard] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_dev_accuracy", fail)
+        with pytest.raises(CellsFailed) as caught:
+            train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS, done=seen.append)
+    assert str(caught.value).splitlines() == [
+        "1 of 2 sources failed; the same command tries them again.",
+        "  de-DE: RuntimeError: the lights went out",
+    ]
+    assert [card.locale for card in seen] == ["ja-JP"]
+    assert not source_folder(tmp_path, "de-DE").exists()
+    before = times(source_folder(tmp_path, "ja-JP"))
+    cards = train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)
+    assert [card.locale for card in cards] == list(LOCALES)
+    assert times(source_folder(tmp_path, "ja-JP")) == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_card_beside_half_a_model_is_not_believed(
+    damage: str, base: Checkpoint, tiny: TinyData, tmp_path: Path
+) -> None:
+    train_sources(base.folder, tiny, LOCALES[:1], tmp_path, SETTINGS)
+    weights = source_folder(tmp_path, "de-DE") / "model.safetensors"
+    whole = weights.read_bytes()
+    if damage == "cut":
+        weights.write_bytes(whole[:-4])
+    else:
+        weights.unlink()
+    train_sources(base.folder, tiny, LOCALES[:1], tmp_path, SETTINGS)
+    assert weights.read_bytes() == whole

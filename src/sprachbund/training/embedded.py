@@ -1,7 +1,8 @@
 """The embedded models: what the demonstration merges, made on this machine from the embedded data set.
 
 A base and 52 sources in the published layout under one cache folder, whose name carries the digest of everything that decides
-what they are. Made once (some minutes on two cores), found again for ever.
+what they are. Made once (some minutes on two cores), found again for ever: the zoo's card is written last, and who comes while
+another process makes them waits, and finds them.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sprachbund import data, digests, files, parallel
+from sprachbund import data, digests, files, locks, parallel
 from sprachbund.checkpoints import PUBLISHED, ZOO_CARD
 from sprachbund.errors import UnknownName
 from sprachbund.parallel import Report
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 
-__all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure"]
+__all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure", "is_made"]
 
 UNLABELLED = "unlabelled"
 """The base has read the train texts of all locales, as what they are translations of, but no label."""
@@ -92,27 +93,52 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sprachbund"
 
 
+def is_made(size: str | None = None) -> bool:
+    """Return whether the embedded models of a size are there."""
+    return (_named(size or chosen_size()).root / ZOO_CARD).exists()
+
+
 def ensure(size: str | None = None, report: Report = lambda stage, done, total: None) -> Embedded:
     """Return the embedded models of a size; make what is missing."""
-    name = size or chosen_size()
-    settings = SIZES[name]
-    dataset = data.load(settings.data)
-    digest = digests.of_value(
-        [CODE_VERSION, dataset.revision, LAYOUT, settings.pretrain.model_dump(), settings.finetune.model_dump()]
-    )
-    root = cache_folder() / "embedded" / f"{name}-{digest[:12]}"
-    embedded = Embedded(name, root, settings.data)
-    if (root / ZOO_CARD).exists():
+    embedded = _named(size or chosen_size())
+    root, card = embedded.root, embedded.root / ZOO_CARD
+    if card.exists():
         return embedded
-    _make(embedded, dataset, settings, report)
-    files.write_json(
-        root / ZOO_CARD, {"name": f"embedded-{name}-{digest[:12]}", "data": settings.data, "uses": [UNLABELLED]}
-    )
+    waits: list[str] = []
+
+    def wait(holder: str) -> None:
+        waits.append(f"waiting for {holder}")
+        report(waits[0], 0, 1)
+
+    with locks.exclusive(root, wait=wait):
+        for stage in waits:
+            report(stage, 1, 1)
+        files.remove_leftovers(root)
+        if not card.exists():
+            _make(embedded, report)
+            files.write_json(card, {"name": f"embedded-{root.name}", "data": embedded.data, "uses": [UNLABELLED]})
     return embedded
 
 
-def _make(embedded: Embedded, dataset: data.DataSet, settings: Size, report: Report) -> None:
+def _named(size: str) -> Embedded:
+    """Return the embedded models of a size, made or not."""
+    settings = SIZES[size]
+    digest = digests.of_value(
+        [
+            CODE_VERSION,
+            data.load(settings.data).revision,
+            LAYOUT,
+            settings.pretrain.model_dump(),
+            settings.finetune.model_dump(),
+        ]
+    )
+    return Embedded(size, cache_folder() / "embedded" / f"{size}-{digest[:12]}", settings.data)
+
+
+def _make(embedded: Embedded, report: Report) -> None:
     from sprachbund.training.jobs import train_base, train_sources  # loads torch, which who finds the models needs not
+
+    settings, dataset = SIZES[embedded.size], data.load(embedded.data)
 
     train_base(
         dataset,

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from sprachbund.data import Partition
 from sprachbund.inference import Encoded, load_tokenizer, pad, tokenise
 from sprachbund.training.loop import Progress, optimise
+from sprachbund.training.saving import save
 from sprachbund.training.settings import FinetuneSettings
 
 __all__ = ["finetune"]
@@ -46,8 +47,7 @@ def finetune(
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch)
     losses = _losses(model, encoded, labels, settings, random.Random(own_seed))
     optimise(model, losses, stage=train.locale, steps=steps, learning_rate=settings.learning_rate, progress=progress)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save(model, tokenizer, out)
 
 
 def _classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> PreTrainedModel:

@@ -1,7 +1,8 @@
 """Training that resumes: what is finished, and was trained in the same way, is not trained again.
 
 Each finished checkpoint carries ``training.json`` with the digest of everything that decided what it is. It is written in a
-temporary folder together with the model, so that a checkpoint is there with its card or not at all.
+temporary folder together with the model, so that a checkpoint is there with its card or not at all. A source that cannot be
+trained does not stop the others. Two processes never train under one root.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sprachbund import digests, files, inference, parallel
+from sprachbund import digests, files, inference, locks, parallel
 from sprachbund.checkpoints import CONFIG, WEIGHTS, open_checkpoint
 from sprachbund.data import DataSet, Partition
-from sprachbund.errors import CheckpointError
+from sprachbund.errors import CellsFailed, CheckpointError
+from sprachbund.parallel import Failed
 from sprachbund.training.finetune import finetune
 from sprachbund.training.loop import Progress
 from sprachbund.training.pretrain import pretrain
@@ -54,16 +56,23 @@ def train_base(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> TrainingCard:
-    """Pre-train a base on the train texts of ``locales``, unless ``out`` holds just that base."""
+    """Pre-train a base on the train texts of ``locales``, unless ``out`` holds just that base.
+
+    Raises:
+        CheckpointError: ``out`` holds another model and ``overwrite`` is off.
+        StoreError: another process is making it.
+    """
     train = [data.partition(locale, "train") for locale in locales]
     digest = digests.of_value([CODE_VERSION, settings.model_dump(), [partition.digest for partition in train]])
-    known = _finished(out, digest, overwrite)
-    if known:
-        return known
-    start = time.monotonic()
-    with files.atomic_folder(out) as folder:
-        pretrain(train, folder, settings, progress)
-        return _write_card(folder, digest, None, data, settings, None, start)
+    with locks.exclusive(out.parent, out.name, instead="--out"):
+        files.remove_leftovers(out.parent)
+        known = _finished(out, digest, overwrite)
+        if known:
+            return known
+        start = time.monotonic()
+        with files.atomic_folder(out) as folder:
+            pretrain(train, folder, settings, progress)
+            return _write_card(folder, digest, None, data, settings, None, start)
 
 
 def train_sources(
@@ -77,22 +86,36 @@ def train_sources(
     done: Callable[[TrainingCard], None] = lambda card: None,
     overwrite: bool = False,
 ) -> list[TrainingCard]:
-    """Fine-tune ``base`` for each locale into the published layout under ``root``; return the cards in order of ``locales``."""
+    """Fine-tune ``base`` for each locale into the published layout under ``root``; return the cards in order of ``locales``.
+
+    Raises:
+        CellsFailed: some sources could not be trained, all others are; names each with its reason.
+        CheckpointError: another model is in the way of one and ``overwrite`` is off.
+        StoreError: another process trains under ``root``.
+    """
     base_digest = digests.of_file(open_checkpoint(base).folder / WEIGHTS)
-    cards: dict[str, TrainingCard] = {}
-    tasks = []
-    for locale in locales:
-        task = _task(base, base_digest, data, locale, root, settings)
-        known = _finished(task.out, task.digest, overwrite)
-        if known:
-            cards[locale] = known
-            done(known)
-        else:
-            tasks.append(task)
-    for card in parallel.unordered(_train_source, tasks, jobs):
-        cards[str(card.locale)] = card
-        done(card)
+    tasks = [_task(base, base_digest, data, locale, root, settings) for locale in locales]
+    reasons: dict[str, str] = {}
+    with locks.exclusive(root, instead="--out"):
+        _remove_leftovers(root, tasks)
+        cards = {task.locale: card for task in tasks if (card := _finished(task.out, task.digest, overwrite))}
+        for card in cards.values():
+            done(card)
+        missing = [task for task in tasks if task.locale not in cards]
+        for task, outcome in parallel.attempts(_train_source, missing, jobs):
+            if isinstance(outcome, Failed):
+                reasons[task.locale] = outcome.reason
+            else:
+                cards[task.locale] = outcome
+                done(outcome)
+        _remove_leftovers(root, tasks)  # of processes that were killed on the way
+    if reasons:
+        raise CellsFailed("sources", len(locales), reasons)
     return [cards[locale] for locale in locales]
+
+
+def _remove_leftovers(root: Path, tasks: Sequence[_Task]) -> None:
+    files.remove_leftovers(root, *(task.out.parent for task in tasks))
 
 
 def source_folder(root: Path, locale: str) -> Path:
@@ -113,6 +136,11 @@ class _Task:
     settings: FinetuneSettings
     digest: str
 
+    @property
+    def locale(self) -> str:
+        """The locale of the source."""
+        return self.train.locale
+
 
 def _task(base: Path, base_digest: str, data: DataSet, locale: str, root: Path, settings: FinetuneSettings) -> _Task:
     train, dev = data.partition(locale, "train"), data.partition(locale, "dev")
@@ -126,7 +154,7 @@ def _train_source(task: _Task) -> TrainingCard:
     with files.atomic_folder(task.out) as folder:
         finetune(task.base, task.train, task.intents, folder, task.settings)
         accuracy = _dev_accuracy(folder, task)
-        return _write_card(folder, task.digest, task.train.locale, task.data_name, task.settings, accuracy, start)
+        return _write_card(folder, task.digest, task.locale, task.data_name, task.settings, accuracy, start)
 
 
 def _dev_accuracy(folder: Path, task: _Task) -> float:
@@ -161,17 +189,28 @@ def _finished(out: Path, digest: str, overwrite: bool) -> TrainingCard | None:
     """Return the card of a checkpoint trained just so; refuse to replace any other unasked, and what is no model at all."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
+    card = _card(out)
+    if card and card.digest == digest:
+        return card if _is_whole(out) else None
     if not (out / CONFIG).is_file():
         raise CheckpointError(f"{out} is there and is no model: name a new folder, or the folder of the model itself.")
-    path = out / TRAINING_CARD
-    try:
-        card = TrainingCard.model_validate_json(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
-        card = None
-    if card and card.digest == digest:
-        return card
     if overwrite:
         return None
     raise CheckpointError(
         f"{out} holds another model (other settings, data or base): choose another folder, or replace it with --overwrite."
     )
+
+
+def _card(out: Path) -> TrainingCard | None:
+    try:
+        return TrainingCard.model_validate_json((out / TRAINING_CARD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, ValidationError):
+        return None
+
+
+def _is_whole(out: Path) -> bool:
+    """Return whether the model that a card speaks of is there, with as many bytes of tensors as their header says."""
+    try:
+        return bool(open_checkpoint(out).file.tensors)
+    except CheckpointError:
+        return False

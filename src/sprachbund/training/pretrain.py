@@ -29,6 +29,7 @@ from sprachbund.data import Partition
 from sprachbund.errors import UserError
 from sprachbund.inference import Encoded, Tokenizer, pad, tokenise
 from sprachbund.training.loop import Progress, optimise
+from sprachbund.training.saving import save
 from sprachbund.training.settings import PretrainSettings
 
 __all__ = ["pretrain"]
@@ -68,8 +69,7 @@ def pretrain(
         ("translation ranking", _translation_ranking(model, tokenizer, text, settings, lot), settings.ranking_steps),
     ):
         optimise(model, losses, stage=stage, steps=steps, learning_rate=settings.learning_rate, progress=progress)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save(model, tokenizer, out)
 
 
 def _train_tokenizer(train: Sequence[Partition], settings: PretrainSettings) -> Tokenizer:

@@ -1,0 +1,103 @@
+"""One run at a time in a folder; the second one is told who is there.
+
+Two runs in one folder would do the same work twice, and each could take for a leftover, or replace, what the other is about
+to use. So a run holds the lock of the folder that it writes to: of a results folder, of the root of a zoo that is trained.
+
+The lock is the kernel's (flock, through filelock) on the empty hidden file ``.lock``. Whoever dies, by ``kill -9`` too, loses
+it at once: there is no stale lock to take over, and a lock file that stays behind means nothing. It does stay behind: to
+remove it would let two processes hold the lock of one name, on two files. Who holds the lock is written into a second file
+beside it, ``.lock.holder``, which is read for the message and for nothing else.
+
+Where a file system has no flock (some network and FUSE mounts), filelock warns and falls back on a lock that is the existence
+of its file, with host and process in it: a dead process of the same host is noticed, one of another host is not, and its
+``.lock`` has to be removed by hand. Where flock holds on one machine only (NFS mounted with ``local_lock``), runs on two
+machines do not see each other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sprachbund import files
+from sprachbund.errors import StoreError
+
+__all__ = ["Holder", "exclusive"]
+
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock."""
+
+    host: str
+    process: int
+    started: str
+    """ISO 8601, UTC."""
+    command: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}, at work since {self.started} ({self.command})"
+
+
+@contextmanager
+def exclusive(
+    folder: Path, name: str = "", *, instead: str = "--output-dir", wait: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Keep other processes out of ``folder`` (or of ``name`` in it) while the block runs; the folder is made if need be.
+
+    A process may take the same lock again inside the block. With ``wait``, which is told whom it waits for, a second process
+    waits for the first one; without, it is refused, and told to choose another folder with the flag ``instead``.
+
+    Raises:
+        StoreError: another process holds the lock, and nobody wants to wait for it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.resolve() / f".{name and f'{name}.'}lock"
+    note = path.with_name(f"{path.name}.holder")
+    lock = FileLock(path, is_singleton=True)
+    again = lock.is_locked
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = _read(note)
+        if wait is None:
+            raise StoreError(
+                f"{folder / name} is in use by {holder}: wait until it is done, or choose another {instead}."
+            ) from None
+        wait(str(holder))
+        lock.acquire(timeout=-1, poll_interval=SECONDS_BETWEEN_LOOKS)
+    try:
+        if not again:
+            files.write_json(note, asdict(_me()))
+        yield
+    finally:
+        if not again:
+            note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _me() -> Holder:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return Holder(socket.gethostname(), os.getpid(), started, shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+
+
+def _read(note: Path) -> Holder | str:
+    """Return who holds the lock; a few words where that is not written yet, or was written by one who is dead."""
+    try:
+        holder = Holder(**json.loads(note.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return "another process"
+    here = holder.host == socket.gethostname()
+    return "another process" if here and not files.is_alive(holder.process) else holder

@@ -1,0 +1,240 @@
+"""Kill commands at every change they make to the disk, and compare what is there in the end.
+
+Each command runs in a process of its own, forked from one that has imported everything (a start takes milliseconds instead of
+seconds). An audit hook counts the changes that the interpreter announces under the folder: renames, removals, new folders,
+files that are opened to be written. Killed before one of them means: after all that was done before it.
+
+    python tests/killing.py     reads one JSON request a line, forks, and answers with one line
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LOCALES = ("da-DK", "nb-NO", "sv-SE")
+"""By uriel:syntax_knn, the two nearest of each are the other two: three sources are all that the run needs."""
+MODELS = "zoo/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"
+Command = tuple[str, ...]
+
+
+def three_locales(data: str, shape: str) -> tuple[Command, Command, Command]:
+    """Pre-train a base, train three sources, run the experiment with zero-shot over their locales."""
+    common = ("--data", data, "--locales", *LOCALES)
+    return (
+        ("pretrain", *common, "--out", "zoo/base", *shape.split()),
+        ("train", *common, "--base", "zoo/base", "--out", "zoo", "--epochs", "1"),
+        ("experiment", *common, "--sources", *LOCALES, "--models", MODELS, "--num-languages", "2", "--zero-shot"),
+    )
+
+
+PRETRAIN, TRAIN, EXPERIMENT = SMALL_RUN = three_locales(
+    "cldr:10",
+    "--vocabulary 400 --hidden 8 --layers 1 --heads 2 --intermediate 8 --mlm-steps 2 --ranking-steps 2 --ranking-batch 8",
+)
+
+TIMES = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
+SECONDS = re.compile(rb'"seconds": [\d.e-]+')
+MARKERS = {"results.json", "training.json", "merge_details.json"}
+"""Written last in their folder: what stands beside them is finished."""
+Tree = dict[str, bytes]
+
+
+# --- what is there -----------------------------------------------------------------------------------------------------
+
+
+def tree(root: Path) -> Tree:
+    """Everything under a folder, hidden files and empty folders too; without times, and without where the folder is."""
+    return {
+        str(path.relative_to(root)): b"folder" if path.is_dir() else substance(path, root)
+        for path in sorted(root.rglob("*"))
+    }
+
+
+def substance(path: Path, root: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix == ".safetensors":
+        return content
+    for pattern in (TIMES, SECONDS):
+        content = pattern.sub(b"...", content)
+    return content.replace(str(root).encode(), b"ROOT")
+
+
+def differences(ours: Tree, theirs: Tree) -> list[str]:
+    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+
+
+def finished(root: Path, reference: Tree) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of all that is done: nobody has to touch it again."""
+    markers = [path for path in root.rglob("*.json") if path.name in MARKERS or path.parent.parent.name == "transfer"]
+    done = [path for path in markers if substance(path, root) == reference.get(str(path.relative_to(root)))]
+    files = {file for path in done for file in (path.parent.iterdir() if path.name in MARKERS else [path])}
+    return {
+        str(path.relative_to(root)): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in sorted(files)
+        if not path.name.startswith(".") and ".partial" not in str(path)
+    }
+
+
+# --- who runs and kills ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one run ended."""
+
+    status: int
+    """Exit status; minus the signal's number if it was killed."""
+    changes: Sequence[str]
+    """What it was about to do to the disk, in order; the last one is where it was killed."""
+    printed: str
+
+
+class Killer:
+    """A process that runs commands in children of its own."""
+
+    def __enter__(self) -> Killer:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(
+        self, arguments: Sequence[str], folder: Path, kill: int | None = None, among: str = "", after: bool = False
+    ) -> Ran:
+        """Run one command line in ``folder``.
+
+        With a number, kill it before the change of that number (from 0) among those that a pattern is found in; or after
+        that change, which is before the next one.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {"arguments": [*arguments], "folder": str(folder), "kill": kill, "among": among, "after": after}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return Ran(**json.loads(self._process.stdout.readline()))
+
+
+def serve() -> None:
+    """Fork for each request; the output of children is kept apart from the answers."""
+    warm_up()
+    for line in sys.stdin:
+        request = json.loads(line)
+        changes, printed = os.memfd_create("changes"), os.memfd_create("printed")
+        assert threads() == 1, "to fork beside threads is to inherit their locks"
+        child = os.fork()
+        if child == 0:
+            os.dup2(printed, 1)
+            os.dup2(printed, 2)
+            serve_one(changes=changes, **request)
+        _, status = os.waitpid(child, 0)
+        answer = {
+            "status": os.waitstatus_to_exitcode(status),
+            "changes": [json.loads(change) for change in read_all(changes).splitlines()],
+            "printed": read_all(printed),
+        }
+        print(json.dumps(answer), flush=True)
+
+
+def serve_one(arguments: list[str], folder: str, changes: int, **kill: Any) -> None:
+    status = 1
+    try:
+        from sprachbund.cli import run
+
+        os.chdir(folder)
+        watch(folder, changes, **kill)
+        status = run(arguments)
+        sys.stdout.flush()
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def watch(folder: str, changes: int, kill: int | None, among: str, after: bool) -> None:
+    """Write down each change that is about to be made, and die before the one that was asked for."""
+    pattern, seen, doomed = re.compile(among), 0, False
+
+    def hook(event: str, details: tuple[Any, ...]) -> None:
+        nonlocal seen, doomed
+        if not changes_disk(event, details) or not is_inside(details[0], folder):
+            return
+        paths = details[:2] if event == "os.rename" else details[:1]
+        change = " ".join([event, *(os.path.relpath(os.fsdecode(path), folder) for path in paths)])
+        os.write(changes, json.dumps(change).encode() + b"\n")
+        asked = pattern.search(change) is not None
+        if doomed or (asked and seen == kill and not after):
+            os.kill(os.getpid(), signal.SIGKILL)
+        doomed = asked and seen == kill
+        seen += asked
+
+    sys.addaudithook(hook)
+
+
+def changes_disk(event: str, details: tuple[Any, ...]) -> bool:
+    if event == "open":
+        return isinstance(details[2], int) and bool(details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return event in {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+
+
+def is_inside(name: Any, folder: str) -> bool:
+    """Relative names are inside: the command runs in the folder, and who deletes a tree gives names relative to parents."""
+    if isinstance(name, int):
+        return False
+    path = os.fsdecode(name)
+    return not os.path.isabs(path) or path.startswith(folder)
+
+
+def warm_up() -> None:
+    """Do the small run once, so that all is imported and loaded; what starts threads (training a tokenizer), elsewhere."""
+    from sprachbund.cli import run
+
+    printed = os.memfd_create("printed")
+    answers = os.dup(1)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        child = os.fork()
+        if child == 0:
+            os._exit(run(PRETRAIN))
+        assert os.waitpid(child, 0)[1] == 0, read_all(printed)
+        for command in SMALL_RUN:
+            assert run([*command, *one_job(command)]) == 0, read_all(printed)
+        os.chdir("/")
+    sys.stdout.flush()
+    os.dup2(answers, 1)
+
+
+def one_job(command: Sequence[str]) -> tuple[str, ...]:
+    return () if command[0] == "pretrain" else ("--jobs", "1")
+
+
+def threads() -> int:
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else 1
+
+
+def read_all(descriptor: int) -> str:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+if __name__ == "__main__":
+    serve()
