@@ -7,7 +7,7 @@
     │   ├── CheckpointError         a checkpoint that is absent or unreadable
     │   │   └── IncompatibleError   checkpoints that cannot be merged or evaluated together
     │   ├── MixError                sources and weights that make no mix
-    │   └── StoreError              a results folder that does not fit this run
+    │   └── StoreError              a results folder that does not fit this run, or is in use by another one
     └── CellsFailed                 the run went through, some of its cells did not; the command exits with 1
 
 The command line prints the message and nothing else, so a message must stand by itself.
@@ -16,7 +16,10 @@ The command line prints the message and nothing else, so a message must stand by
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 __all__ = [
     "CellsFailed",
@@ -28,7 +31,46 @@ __all__ = [
     "StoreError",
     "UnknownName",
     "UserError",
+    "is_no_room",
+    "naming",
+    "nearest",
 ]
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
+
+def is_no_room(error: BaseException) -> bool:
+    """Return whether nothing more can be written where this happened, so that what is tried next will not fare better."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError of the block name the file: one that comes from writing to an open file does not know it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = error.filename or str(path)
+        raise
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return the end of a sentence about an unknown name: which of the known ones may have been meant."""
+    alike = {k: _alikeness(name.lower().lstrip("-"), k.lower().lstrip("-")) for k in known}
+    best = max(alike.values(), default=0.0)
+    meant = sorted((k for k in alike if alike[k] >= max(0.5, best - 0.1)), key=lambda k: -alike[k])
+    if meant:
+        return f"did you mean {' or '.join(meant[:3])}?"
+    if len(known) <= 12:
+        return f"known: {', '.join(known)}."
+    return f"{len(known)} are known, {known[0]} to {known[-1]}."
+
+
+def _alikeness(name: str, known: str) -> float:
+    """Return a fraction in [0, 1]; 1 also for the beginning of a name, so that "en" is en-US and not te-IN."""
+    return 1.0 if known.startswith(name) else difflib.SequenceMatcher(None, known, name).ratio()
 
 
 class SprachbundError(Exception):
@@ -48,15 +90,7 @@ class UnknownName(UserError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], advice: str = "") -> None:
         known = list(known)
-        close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=3, cutoff=0.5)
-        originals = [k for c in close for k in known if k.lower() == c]
-        if originals:
-            hint = f"did you mean {' or '.join(dict.fromkeys(originals))}?"
-        elif len(known) <= 12:
-            hint = f"known: {', '.join(known)}."
-        else:
-            hint = f"{len(known)} are known, {known[0]} to {known[-1]}."
-        super().__init__(" ".join(part for part in (f"Unknown {kind} {name!r}:", hint, advice) if part))
+        super().__init__(" ".join(part for part in (f"Unknown {kind} {name!r}:", nearest(name, known), advice) if part))
         self.kind, self.name, self.known = kind, name, known
 
 
@@ -77,8 +111,12 @@ class MixError(UserError):
 
 
 class StoreError(UserError):
-    """A results folder that does not fit this run."""
+    """A results folder that does not fit this run, or a folder that another run is working in."""
 
 
 class CellsFailed(SprachbundError):
-    """The run went through, but some of its cells did not."""
+    """The run went through, but some of its cells did not: each is named, with its reason."""
+
+    def __init__(self, what: str, total: int, reasons: Mapping[str, str]) -> None:
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in reasons.items())
+        super().__init__(f"{len(reasons)} of {total} {what} failed; the same command tries them again.{listed}")

@@ -45,9 +45,9 @@ def label_names(labels: Sequence[str], data: DataSet, model: str) -> LabelNames:
         return LabelNames(tuple(intents[number] for number in numbers), note)
     strangers = sorted((Counter(labels) - Counter(intents)) or (Counter(intents) - Counter(labels)))
     raise IncompatibleError(
-        f"{model} was trained for other labels than those of {data.name}: {len(labels)} labels against {len(intents)} intents, "
-        f"{', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''} on one side only. "
-        "Evaluate it on the data it was made for (--data)."
+        f"{model} was trained for other labels than those of {data.name} ({len(labels)} labels against {len(intents)} intents, "
+        f"{', '.join(strangers[:3])}{' …' if len(strangers) > 3 else ''} on one side only): "
+        "evaluate it on the data it was made for (--data)."
     )
 
 

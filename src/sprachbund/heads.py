@@ -61,5 +61,6 @@ def _head_vector(source: Checkpoint) -> np.ndarray | None:
 
 
 def _cosine(u: np.ndarray, v: np.ndarray) -> float:
-    norms = np.linalg.norm(u) * np.linalg.norm(v)
-    return float(u @ v / norms) if norms else 0.0
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and ∞ are the merge's to refuse: it knows the tensor
+        norms = np.linalg.norm(u) * np.linalg.norm(v)
+        return float(u @ v / norms) if norms else 0.0

@@ -2,19 +2,25 @@
 
 Texts are tokenised once per locale and tokenizer, sorted by length and cut into batches of about equal numbers of tokens, so
 that little is spent on padding; the logits come back in the order of the texts.
+
+transformers forgives what would make figures that mean nothing: it fills absent tensors with random numbers, and makes a
+tokenizer that knows no word where there is none. Such models are refused here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 import transformers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from sprachbund.checkpoints import open_checkpoint
 from sprachbund.errors import CheckpointError
 
 __all__ = ["Encoded", "Tokenizer", "load_classifier", "load_tokenizer", "logits", "pad", "quieten", "tokenise"]
@@ -25,6 +31,10 @@ Tokenizer: TypeAlias = Any
 """A transformers tokenizer; its classes are generated and carry no useful type."""
 
 TOKENS_PER_BATCH = 4096
+MOST_TOKENS = 512
+"""Longer texts are cut, whatever model and tokenizer allow."""
+_COUNT_AFTER_PADDING = ("roberta", "camembert", "xmod", "data2vec-text", "ibert", "longformer", "mpnet", "esm")
+"""Parts of the names of model types whose positions begin after that of padding: of 514 there are 512 for texts."""
 
 
 def quieten() -> None:
@@ -34,19 +44,47 @@ def quieten() -> None:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Return the tokenizer of a checkpoint."""
-    return AutoTokenizer.from_pretrained(str(folder))
+    """Return the tokenizer of a checkpoint, which cuts texts where the positions of its model end.
+
+    Raises:
+        CheckpointError: there is none, or none that can be read.
+    """
+    checkpoint = open_checkpoint(folder)
+    checkpoint.check_tokenizer()
+    _ = checkpoint.vocabulary_digest  # complains, in words of ours, of what is no tokenizer
+    with _naming(folder, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        # The file of the tokenizer need not know the model: it may allow more than there are positions, or anything.
+        tokenizer.model_max_length = min(int(tokenizer.model_max_length), _positions(folder), MOST_TOKENS)
+    return tokenizer
+
+
+def _positions(folder: Path) -> int:
+    """Return how many tokens of a text a model has positions for, MOST_TOKENS where its config sets no limit."""
+    config = AutoConfig.from_pretrained(str(folder))
+    positions = getattr(config, "max_position_embeddings", None) or 0
+    if positions <= 0:
+        return MOST_TOKENS
+    after_padding = any(part in config.model_type for part in _COUNT_AFTER_PADDING)
+    return int(positions) - (int(config.pad_token_id or 0) + 1 if after_padding else 0)
 
 
 def load_classifier(folder: Path) -> torch.nn.Module:
     """Return the classifier of a checkpoint in fp32, ready to evaluate.
 
     Raises:
-        CheckpointError: tensors are missing, which transformers would fill with random numbers.
+        CheckpointError: it cannot be read, or not every tensor of a classifier is in it as its config says.
     """
-    model, found = AutoModelForSequenceClassification.from_pretrained(
-        str(folder), dtype=torch.float32, output_loading_info=True
-    )
+    _ = open_checkpoint(folder).labels  # reads config and header, and complains of either in words of ours
+    with _naming(folder, "model"):
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    for name, saved, expected in sorted(found["mismatched_keys"]):
+        raise CheckpointError(
+            f"{folder}: tensor {name} is {_shape(saved)}, where its config.json asks for {_shape(expected)}: "
+            "save or download the checkpoint again."
+        )
     if found["missing_keys"]:
         raise CheckpointError(
             f"{folder} lacks tensors of a classifier, {', '.join(sorted(found['missing_keys'])[:3])} among them: "
@@ -56,9 +94,29 @@ def load_classifier(folder: Path) -> torch.nn.Module:
     return classifier
 
 
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))
+
+
+@contextmanager
+def _naming(folder: Path, what: str) -> Iterator[None]:
+    """Let whatever transformers says about a checkpoint's files name the checkpoint.
+
+    Its readers raise what they please: OSError, KeyError, bare Exception. All of it is about the files; what it was is kept.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason, *_ = re.split(r"[.:]?(?:\s*\n|\. |$)", str(error).strip())
+        raise CheckpointError(
+            f"The {what} in {folder} cannot be read by transformers{f' ({reason})' if ' ' in reason else ''}: "
+            "save or download the checkpoint again, or update transformers."
+        ) from error
+
+
 def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> Encoded:
-    """Return the token ids of each text, cut where the model's positions end."""
-    longest = min(int(tokenizer.model_max_length), 512)
+    """Return the token ids of each text, cut where the tokenizer says."""
+    longest = min(int(tokenizer.model_max_length), MOST_TOKENS)
     encoded: Encoded = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
     return encoded
 
@@ -76,9 +134,10 @@ def logits(model: torch.nn.Module, encoded: Encoded, tokens_per_batch: int = TOK
     """Return the logits ``[texts, labels]`` in fp32, in the order of the texts.
 
     Raises:
-        CheckpointError: the model answers with NaN or infinite numbers.
+        CheckpointError: the model has no embedding of a token, or answers with NaN or infinite numbers.
     """
-    pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
+    _check_vocabulary(model, encoded)
+    pad_id = _pad_id(model)
     device = next(model.parameters()).device
     out: np.ndarray | None = None
     with torch.inference_mode():
@@ -95,6 +154,23 @@ def logits(model: torch.nn.Module, encoded: Encoded, tokens_per_batch: int = TOK
             f"{_name(model)} answers with NaN or infinite numbers: download the model again, or train it again."
         )
     return out
+
+
+def _pad_id(model: torch.nn.Module) -> int:
+    pad_id = model.config.pad_token_id  # type: ignore[union-attr]
+    if pad_id is None:
+        raise CheckpointError(f"The config of {_name(model)} names no token for padding: give it a pad_token_id.")
+    return int(pad_id)  # type: ignore[arg-type]
+
+
+def _check_vocabulary(model: torch.nn.Module, encoded: Encoded) -> None:
+    rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    largest = max((token for tokens in encoded for token in tokens), default=0)
+    if largest >= rows:
+        raise CheckpointError(
+            f"{_name(model)} has the embeddings of {rows} tokens, but its tokenizer gave number {largest}: "
+            "they do not belong together, copy the tokenizer of its base."
+        )
 
 
 def _name(model: torch.nn.Module) -> str:

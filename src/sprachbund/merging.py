@@ -56,15 +56,16 @@ def merge(sources: Sequence[Checkpoint], weights: Sequence[float], out: Path, *,
 
 
 def merged_tensors(
-    sources: Sequence[Checkpoint], weights: Sequence[float], *, method: str = "linear"
+    sources: Sequence[Checkpoint], weights: Sequence[float], *, method: str = "linear", names: Sequence[str] = ()
 ) -> Mapping[str, np.ndarray]:
-    """Return the merged tensors in memory, for small models and tests."""
+    """Return the merged tensors in memory: all of a small model, or those of these ``names``."""
     coefficients = METHODS[method].coefficients(weights)
     return {
         info.name: np.concatenate(
             [np.empty(0, DTYPES[info.dtype]), *_merged_chunks(sources, coefficients, info)]
         ).reshape(info.shape)
         for info in _merged_infos(sources)
+        if not names or info.name in names
     }
 
 
@@ -105,7 +106,8 @@ def _weighted_sum(
         values: np.ndarray = part.astype(accumulator)
         if not np.isfinite(values).all():
             raise MixError(
-                f"Tensor {info.name} of {source.name} holds NaN or infinite numbers: leave this source out, or train it again."
+                f"Tensor {info.name} of {source.name} holds NaN or infinite numbers: "
+                "leave this source out, or download or train it again."
             )
         total += values * accumulator(coefficient)
     return total.astype(DTYPES[info.dtype])

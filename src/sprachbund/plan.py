@@ -7,17 +7,18 @@ cell is recognised without making its model.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sprachbund import locales
-from sprachbund.config import ExperimentConfig
+from sprachbund.config import ExperimentConfig, PoolConfig
 from sprachbund.errors import UserError
 from sprachbund.recipe import Variant, variants
 
-__all__ = ["Cell", "check_disk", "chosen_locales", "chosen_variants"]
+__all__ = ["Cell", "check_disk", "check_room", "check_writable", "chosen_locales", "chosen_variants", "existing_parent", "pool"]
 
 SPARE = 1.1
 """Disk that must be free, as a multiple of what is known to be written."""
@@ -36,13 +37,16 @@ class Cell:
     """Where the merged model goes; None for a single source, which stays where it is."""
 
 
-def chosen_locales(config: ExperimentConfig, available: Sequence[str]) -> tuple[str, ...]:
-    """Return the locales to run: ``--locales``, then ``--start-from``, then ``--max-locales``."""
-    wanted = locales.check(config.locales) if config.locales else tuple(available)
+def pool(config: PoolConfig) -> tuple[str, ...]:
+    """Return the locales whose sources take part: ``--sources``, by default all."""
+    return locales.check(config.sources) or locales.names()
+
+
+def chosen_locales(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:
+    """Return the locales to run: ``--locales`` (by default all that the data holds), ``--start-from``, ``--max-locales``."""
+    wanted = locales.check(config.locales) or tuple(held)
     if config.start_from >= len(wanted):
-        raise UserError(
-            f"--start-from {config.start_from}: there are {len(wanted)} locales, numbered 0 to {len(wanted) - 1}."
-        )
+        raise UserError(f"--start-from {config.start_from}: the locales to run are numbered 0 to {len(wanted) - 1}.")
     rest = wanted[config.start_from :]
     return rest[: config.max_locales]
 
@@ -73,16 +77,43 @@ def check_disk(folder: Path, cells: Sequence[Cell], bytes_per_model: int, *, kee
     missing = [cell for cell in cells if cell.model_folder is not None and not cell.model_folder.exists()]
     models = len(missing) if keep else min(1, len(missing))
     needed = models * bytes_per_model
-    existing = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if needed * SPARE > free:
-        advice = "keep none of them (--keep-models none), or choose" if keep else "choose"
-        raise UserError(
-            f"{models} merged models need {_gigabytes(needed)}, {existing} has {_gigabytes(free)} free: "
-            f"{advice} another --output-dir."
-        )
+    what = f"{models} merged models need" if models > 1 else "A merged model needs"
+    check_room(folder, needed, what, "keep none of them (--keep-models none)" if keep and models > 1 else "make room")
     return needed
 
 
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB"
+def check_room(folder: Path, needed: float, what: str, advice: str) -> None:
+    """Complain if so many bytes are not free where a folder is, or will be."""
+    existing = existing_parent(folder)
+    free = shutil.disk_usage(existing).free
+    if needed * SPARE > free:
+        raise UserError(
+            f"{what} {_size(needed)}, but {existing} has {_size(free)} free: {advice}, or choose another --output-dir."
+        )
+
+
+def check_writable(*folders: Path) -> None:
+    """Complain if nothing can be written to one of these folders or, where it is not there yet, to what will hold it.
+
+    Asked by doing it: permissions alone do not tell of disks that are read-only.
+    """
+    for folder in folders:
+        existing = existing_parent(folder)
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"Nothing can be written to {folder} ({error.strerror}: {existing}): "
+                "name another folder, or get the right to write there."
+            ) from error
+
+
+def existing_parent(folder: Path) -> Path:
+    """Return the folder itself or, as long as it is not there, the nearest one above it that is."""
+    return next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
+
+
+def _size(count: float) -> str:
+    unit, size = next(((unit, size) for unit, size in (("GB", 1e9), ("MB", 1e6)) if count > size / 20), ("kB", 1e3))
+    return f"{count / size:.1f} {unit}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pico import INTENTS, Pico, rewrite
+from pico import INTENTS, Pico, rewrite, state
 
 from sprachbund.checkpoints import Checkpoint, open_checkpoint
 from sprachbund.errors import CheckpointError
@@ -38,14 +38,59 @@ def test_parameters_are_those_that_torch_counts(sources: list[Checkpoint]) -> No
 
 def test_labels_are_in_the_order_of_the_logits_not_of_the_file(pico: Pico) -> None:
     folder = pico.source("m").folder
-    edit_config(folder, id2label={"10": "k", "2": "c", "0": "a", "1": "b"})
-    assert open_checkpoint(folder).labels == ("a", "b", "c", "k")
+    edit_config(folder, id2label={"3": "d", "2": "c", "0": "a", "1": "b"})
+    assert open_checkpoint(folder).labels == ("a", "b", "c", "d")
 
 
-def test_a_config_without_labels_has_two_of_them(pico: Pico) -> None:
+def test_labels_that_nobody_named_are_two_or_as_many_as_the_config_says(pico: Pico) -> None:
+    edit_config(pico.base().folder, id2label=None)
+    assert open_checkpoint(pico.base().folder).labels == ("LABEL_0", "LABEL_1")
     folder = pico.source("m").folder
-    edit_config(folder, id2label=None)
-    assert open_checkpoint(folder).labels == ("LABEL_0", "LABEL_1")
+    edit_config(folder, id2label=None, num_labels=4)
+    assert open_checkpoint(folder).labels == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3")
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        {"a": "ask", "b": "count"},
+        {"0": "ask", "2": "count"},
+        {"1": "ask", "2": "count"},
+        {"-1": "ask", "0": "count"},
+        {"0": "ask", "00": "count"},
+        {"0": "ask", "1": None},
+        {"0": 0, "1": 1},
+        ["ask", "count"],
+        "ask",
+        7,
+    ],
+)
+def test_labels_without_numbers_are_refused(absurd: object, pico: Pico) -> None:
+    folder = pico.source("m").folder
+    edit_config(folder, id2label=absurd)
+    with pytest.raises(CheckpointError, match=r"m/config\.json does not name the labels by their numbers from 0"):
+        _ = open_checkpoint(folder).labels
+
+
+def test_the_head_has_a_row_for_each_label(pico: Pico) -> None:
+    folder = pico.source("m").folder
+    edit_config(folder, id2label={"0": "ask", "1": "count"})
+    with pytest.raises(CheckpointError, match=r"m/config\.json names 2 labels \(id2label\), but the head has 4: mend"):
+        _ = open_checkpoint(folder).labels
+
+
+def test_a_tokenizer_is_needed_in_any_form(pico: Pico) -> None:
+    source = pico.source("m")
+    source.check_tokenizer()
+    (source.folder / "tokenizer.json").rename(source.folder / "sentencepiece.bpe.model")
+    source.check_tokenizer()
+    (source.folder / "sentencepiece.bpe.model").unlink()
+    with pytest.raises(CheckpointError, match=r"models/m has no tokenizer \(tokenizer\.json\): copy it from the base"):
+        source.check_tokenizer()
+
+
+def test_the_bytes_are_those_of_all_tensors(sources: list[Checkpoint]) -> None:
+    assert sources[0].nbytes == sum(4 * tensor.numel() for tensor in state(sources[0]).values())
 
 
 def test_the_digest_is_that_of_the_content(pico: Pico, tmp_path: Path) -> None:
@@ -75,20 +120,20 @@ def test_the_digest_changes_with(what: str, pico: Pico) -> None:
 
 
 def test_what_is_missing_is_said(pico: Pico, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"^my model: there is no folder"):
+    with pytest.raises(CheckpointError, match=r"^There is no folder .*nowhere: check the name\."):
         open_checkpoint(tmp_path / "nowhere", "my model")
     folder = pico.source("m").folder
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"no model\.safetensors; pickled weights \(\.bin\) are not read"):
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors, but pytorch_model\.bin; pickled weights can run any"):
         open_checkpoint(folder)
     (folder / "model.safetensors.index.json").touch()
-    with pytest.raises(CheckpointError, match=r"no model\.safetensors; sharded weights are not read yet"):
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors, but weights in several files, which are not"):
         open_checkpoint(folder)
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b'"text"'])
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b'"text"', b"7", b""])
 def test_a_config_that_is_no_config_is_named(content: bytes, pico: Pico) -> None:
     folder = pico.source("m").folder
     (folder / "config.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"m/config\.json is not (valid JSON|a config)"):
+    with pytest.raises(CheckpointError, match=r"m/config\.json is (not valid JSON, perhaps|JSON, but not a model's config)"):
         _ = open_checkpoint(folder).labels

@@ -87,7 +87,7 @@ def test_vocabularies_of_other_kinds_of_tokenizers_are_read(pico: Pico) -> None:
 def test_a_tokenizer_that_is_none_is_named(content: str, pico: Pico, sources: list[Checkpoint]) -> None:
     source = pico.source("broken")
     (source.folder / "tokenizer.json").write_text(content)
-    with pytest.raises(CheckpointError, match=r"broken/tokenizer\.json is no tokenizer \("):
+    with pytest.raises(CheckpointError, match=r"broken/tokenizer\.json is not a tokenizer: "):
         check_mergeable([sources[0], open_checkpoint(source.folder)])
 
 

@@ -140,6 +140,13 @@ BROKEN = {
     "offsets the wrong way round": lambda path: a_file(path, {"w": entry(offsets=(8, 0))}),
     "fewer bytes than the shape": lambda path: a_file(path, {"w": entry(offsets=(0, 4))}),
     "more bytes than the shape": lambda path: a_file(path, {"w": entry(shape=(1,))}),
+    "more data than tensors": lambda path: a_file(path, {"w": entry()}, data=bytes(9)),
+    "a gap between tensors": lambda path: a_file(
+        path, {"v": entry(), "w": entry(offsets=(12, 20))}, data=bytes(20)
+    ),
+    "tensors over each other": lambda path: a_file(path, {"v": entry(), "w": entry(offsets=(4, 12))}, data=bytes(12)),
+    "offsets of fractions": lambda path: a_file(path, {"w": entry(offsets=(0.0, 8.0))}),
+    "a header nested without end": lambda path: a_file(path, b"[" * 99_999),
     "a negative shape": lambda path: a_file(path, {"w": entry(shape=(-1, -2))}),
     "a shape of fractions": lambda path: a_file(path, {"w": entry(shape=(0.5, 4))}),
 }
@@ -152,8 +159,8 @@ def test_a_broken_file_is_one_sentence_that_names_it(kind: str, tmp_path: Path) 
     with pytest.raises(CheckpointError) as caught:
         TensorFile(path).read("w")
     message = str(caught.value)
-    assert message.startswith(f"{path} is truncated or corrupt: ")
-    assert message.endswith("Download or save it again.")
+    assert message.startswith(f"{path} is truncated or corrupt (")
+    assert message.endswith("): download or save it again.")
     assert "\n" not in message
 
 

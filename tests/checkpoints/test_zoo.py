@@ -36,8 +36,8 @@ def test_missing_sources_are_listed_with_reasons(pico: Pico) -> None:
     (pico.root / "zoo/fr-FR").mkdir()
     missing = zoo.missing(["de-DE", "fr-FR", "ja-JP"])
     assert list(missing) == ["fr-FR", "ja-JP"]
-    assert missing["fr-FR"].endswith("zoo/fr-FR has no config.json.")
-    assert "there is no folder" in missing["ja-JP"]
+    assert missing["fr-FR"].endswith("zoo/fr-FR has no config.json; name the folder that has it, or download the model again.")
+    assert "There is no folder" in missing["ja-JP"]
 
 
 def test_a_hub_id_says_that_the_hub_cannot_be_asked_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_a_folder_wins_over_a_hub_id_of_the_same_name(pico: Pico, monkeypatch: p
 def test_a_wrong_subfolder_is_answered_with_the_right_ones(pico: Pico) -> None:
     pico.source("repo/epoch-1")
     pico.source("repo/epoch-2")
-    with pytest.raises(CheckpointError, match=r"has no subfolder epoch-3; checkpoints in it: epoch-1, epoch-2\."):
+    with pytest.raises(CheckpointError, match=r"has no subfolder epoch-3: did you mean epoch-1 or epoch-2\?"):
         locate(f"{pico.root}/repo", "epoch-3")
     with pytest.raises(
         CheckpointError, match=r"repo has no config\.json; checkpoints in its subfolders: epoch-1, epoch-2"
@@ -90,3 +90,11 @@ def test_a_zoo_has_the_name_that_its_root_says(layout: str, pico: Pico) -> None:
     checkpoint = pico.source(layout.format(locale="de-DE"))
     (pico.root / "zoo/zoo.json").write_text(json.dumps({"name": "embedded-1234"}))
     assert zoo_name(checkpoint, "de-DE") == "embedded-1234"
+
+
+@pytest.mark.parametrize("card", ["{", "[]", "7", "{}", '{"name": "mine", "uses": 7}'])
+def test_a_card_that_is_none_is_named(card: str, pico: Pico) -> None:
+    source = pico.zoo(["de-DE"]).checkpoint("de-DE")
+    (source.folder.parent / "zoo.json").write_text(card)
+    with pytest.raises(CheckpointError, match=r"/zoo/zoo\.json does not name its zoo .*: mend it or remove it\."):
+        zoo_name(source, "de-DE")

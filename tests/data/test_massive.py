@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -43,13 +45,14 @@ def folder(root: Path, place: str = "", **changes: str) -> Path:
     return root
 
 
-def tarball(path: Path, mode: str = "w:gz") -> Path:
+def tarball(path: Path, mode: str = "w:gz", changed: Mapping[str, str] = MappingProxyType({})) -> Path:
     with tarfile.open(path, mode) as archive:
         for name, content in {
             "1.1/LICENSE": "CC BY 4.0",
             "1.1/data/sq-AL.jsonl": lines("sq-AL"),
             "1.1/data/._sq-AL.jsonl": "rubbish that macOS packs",
             "1.1/data/de-DE.jsonl": lines("de-DE"),
+            **changed,
         }.items():
             member = tarfile.TarInfo(name)
             member.size = len(content.encode())
@@ -95,13 +98,49 @@ def test_a_partition_that_is_missing_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["{", "[]", "7", '{"id": "9", "locale": "sq-AL"}', ""],
-    ids=["cut off", "a list", "a number", "columns missing", "empty"],
+    ("line", "reason"),
+    [
+        ("{", "is not JSON, perhaps cut off"),
+        ("[]", "is not a row of MASSIVE, it has no text under 'id'"),
+        ("7", "is not a row of MASSIVE, it has no text under 'id'"),
+        ('{"id": "9", "locale": "sq-AL"}', "is not a row of MASSIVE, it has no text under 'partition'"),
+        ('{"id": 9}', "is not a row of MASSIVE, it has no text under 'id'"),
+    ],
+    ids=["cut off", "a list", "a number", "columns missing", "a number for a text"],
 )
-def test_a_row_that_is_none_is_given_by_file_and_line(line: str, tmp_path: Path) -> None:
+def test_a_row_that_is_none_is_given_by_file_and_line(line: str, reason: str, tmp_path: Path) -> None:
     (folder(tmp_path) / "sq-AL.jsonl").write_text(lines("sq-AL") + line + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"massive, sq-AL\.jsonl, line 7: not a row of MASSIVE"):
+    with pytest.raises(DataError) as caught:
+        data.load(f"massive:{tmp_path}").partition("sq-AL", "test")
+    assert str(caught.value).startswith(f"{tmp_path}/sq-AL.jsonl, line 7 {reason}: ")
+
+
+def test_in_a_tarball_the_archive_is_named_too(tmp_path: Path) -> None:
+    path = tarball(tmp_path / "massive.tar", "w", {"1.1/data/sq-AL.jsonl": "{"})
+    with pytest.raises(DataError, match=r"sq-AL\.jsonl in .*/massive\.tar, line 1 is not JSON"):
+        data.load(f"massive:{path}").partition("sq-AL", "test")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: f"\ufeff{text}",
+        lambda text: f"{text}\n\n",
+        lambda text: text.rstrip("\n"),
+        lambda text: f"\ufeff{text}".replace("\n", "\r\n"),
+    ],
+    ids=["CRLF", "byte order mark", "empty lines at the end", "no newline at the end", "Notepad"],
+)
+def test_what_editors_do_to_a_file_changes_no_row(edit: Callable[[str], str], tmp_path: Path) -> None:
+    before = data.load(f"massive:{folder(tmp_path)}").partition("sq-AL", "test").digest
+    (tmp_path / "sq-AL.jsonl").write_bytes(edit(lines("sq-AL")).encode())
+    assert data.load(f"massive:{tmp_path}").partition("sq-AL", "test").digest == before
+
+
+def test_an_empty_file_is_given_by_name(tmp_path: Path) -> None:
+    (folder(tmp_path) / "sq-AL.jsonl").write_text("")
+    with pytest.raises(DataError, match=r"/sq-AL\.jsonl is empty: download or unpack it again\."):
         data.load(f"massive:{tmp_path}").partition("sq-AL", "test")
 
 
@@ -119,10 +158,10 @@ def test_an_unknown_intent_is_named(tmp_path: Path) -> None:
 def test_no_path_no_file_no_locale(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="name a folder or tarball, --data massive:PATH"):
         data.load("massive")
-    with pytest.raises(DataError, match=r"--data massive:/no/where: there is no /no/where\."):
+    with pytest.raises(DataError, match=r"--data massive:/no/where: there is no /no/where, check the path\."):
         data.load("massive:/no/where")
     (tmp_path / "xx-YY.jsonl").touch()
-    with pytest.raises(DataError, match=r"no \{locale\}\.jsonl of the 52 locales in it"):
+    with pytest.raises(DataError, match=r"there is no file such as sq-AL\.jsonl in it"):
         data.load(f"massive:{tmp_path}")
 
 
@@ -139,7 +178,7 @@ def damaged(content: bytes, kind: str) -> bytes:
 def test_a_broken_tarball_is_one_sentence(kind: str, tmp_path: Path) -> None:
     path = tarball(tmp_path / "massive.tar.gz")
     path.write_bytes(damaged(path.read_bytes(), kind))
-    with pytest.raises(DataError, match=r"massive\.tar\.gz cannot be read as a tar archive .* download it again\.$"):
+    with pytest.raises(DataError, match=r"massive\.tar\.gz cannot be read as a tar archive .* download it again, or"):
         data.load(f"massive:{path}")
 
 

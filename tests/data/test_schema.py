@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from pico import ROWS, TinyData, rows_of, tiny_data
@@ -16,8 +17,10 @@ def row(id_: str, partition: str = "test", intent: str = "ask", utt: str = "aska
 
 
 def of(*rows: Row) -> TinyData:
+    """A data set with these rows in every locale."""
+
     def source(locale: str) -> Iterable[Row]:
-        return rows
+        return [replace(row, locale=locale) for row in rows]
 
     return tiny_data(source=source)
 
@@ -71,8 +74,9 @@ def test_the_digest_is_of_content_and_order() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([row("1"), row("1", "train")], "Data set 'tiny', sq-AL: id 1 stands there twice"),
-        ([row("1", intent="sing")], "Data set 'tiny', sq-AL, id 1: intent 'sing' is not among its 4 intents"),
+        ([row("1"), row("1", "train")], "Data set 'tiny', sq-AL, id 1 stands there twice: remove one"),
+        ([row("1", intent="sing")], "Data set 'tiny', sq-AL, id 1: intent 'sing' is not among its 4 intents: mend or remove"),
+        ([row("1", intent="gre")], "Data set 'tiny', sq-AL, id 1: intent 'gre' is not among its 4 intents (did you mean gr"),
         ([row("1", "validation")], "Data set 'tiny', sq-AL, id 1: partition 'validation' is none of train, dev, test"),
         ([row("1", "train")], "Data set 'tiny' has no test rows for sq-AL: choose another split or locale"),
     ],
@@ -83,9 +87,16 @@ def test_what_does_not_add_up_is_said(rows: list[Row], message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+def test_rows_of_another_locale_are_refused() -> None:
+    """A file that was given the wrong name would be evaluated under it."""
+    data = tiny_data(source=lambda locale: [row("1")])
+    with pytest.raises(DataError, match="'tiny', de-DE, id 1 is a row of sq-AL: keep each locale's rows in a file of its"):
+        data.partition("de-DE", "test")
+
+
 def test_unknown_locales_and_splits(tiny: TinyData) -> None:
     with pytest.raises(
-        UnknownName, match=r"Unknown locale 'sq-XK': did you mean .*sq-AL\? That is what the data set 'tiny' holds"
+        UnknownName, match=r"Unknown locale 'sq-XK': did you mean sq-AL or .*\? That is what the data set 'tiny' holds"
     ):
         tiny.partition("sq-XK", "test")
     with pytest.raises(UnknownName, match="Unknown split 'tset': did you mean test"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,14 @@ from sprachbund.errors import CheckpointError
 __all__ = ["CONFIG", "HEAD_PREFIXES", "TOKENIZER", "WEIGHTS", "Checkpoint", "open_checkpoint"]
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+TOKENIZERS = (TOKENIZER, "sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "vocab.txt", "vocab.json")
+"""Files of which each makes a tokenizer; without any, transformers makes one that knows no word, and says nothing."""
 _SAYS_NOTHING = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 """Entries of a config that change without the model computing anything else."""
 HEAD_PREFIXES = ("classifier.", "score.")
 """How transformers names the tensors of a sequence classification head."""
+_LAST_OF_HEAD = ("classifier.out_proj.weight", "classifier.weight", "score.weight")
+"""The matrices with a row per label."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,10 @@ class Checkpoint:
             config: Any = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise CheckpointError(
-                f"{path} is not valid JSON ({error}): save or download the checkpoint again."
+                f"{path} is not valid JSON, perhaps cut off: save or download the checkpoint again."
             ) from error
         if not isinstance(config, dict):
-            raise CheckpointError(
-                f"{path} is not a config but a {type(config).__name__}: save or download the checkpoint again."
-            )
+            raise CheckpointError(f"{path} is JSON, but not a model's config: save or download the checkpoint again.")
         return config
 
     @cached_property
@@ -66,15 +69,45 @@ class Checkpoint:
         return str((self.config.get("architectures") or [self.config.get("model_type", "unknown")])[0])
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(info.nbytes for info in self.file.tensors.values())
+
+    @property
     def parameters(self) -> int:
         """Number of elements of all floating-point tensors."""
         return sum(info.size for info in self.file.tensors.values() if info.is_float)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Label names in the order of the logits; ``LABEL_n`` where nobody named them."""
-        named = self.config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        return tuple(named[key] for key in sorted(named, key=int))
+        """Label names in the order of the logits; ``LABEL_n`` where nobody named them.
+
+        Raises:
+            CheckpointError: the config names them by anything but the numbers from 0, or as many as the head has not.
+        """
+        labels = _in_order(self.config.get("id2label") or _unnamed(self.config))
+        if labels is None:
+            raise CheckpointError(
+                f"{self.folder / CONFIG} does not name the labels by their numbers from 0 (id2label): "
+                "mend the entry, or save or download the checkpoint again."
+            )
+        if self._logits not in (None, len(labels)):
+            raise CheckpointError(
+                f"{self.folder / CONFIG} names {len(labels)} labels (id2label), but the head has {self._logits}: "
+                "mend the entry, or save or download the checkpoint again."
+            )
+        return labels
+
+    @property
+    def _logits(self) -> int | None:
+        """How many logits the head gives; None where no tensor says so."""
+        shapes = [info.shape for name, info in self.file.tensors.items() if name in _LAST_OF_HEAD]
+        return shapes[0][0] if shapes and shapes[0] else None
+
+    def check_tokenizer(self) -> None:
+        """Complain if no file is there that makes a tokenizer."""
+        if not any((self.folder / name).is_file() for name in TOKENIZERS):
+            raise CheckpointError(f"{self.folder} has no tokenizer ({TOKENIZER}): copy it from the base, or download it again.")
 
     @cached_property
     def tokenizer_digest(self) -> str:
@@ -104,13 +137,12 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     Raises:
         CheckpointError: there is no folder, or something that a checkpoint needs is not in it.
     """
-    name = name or str(folder)
     if not folder.is_dir():
-        raise CheckpointError(f"{name}: there is no folder {folder}.")
+        raise CheckpointError(f"There is no folder {folder}: check the name.")
     for needed in (CONFIG, WEIGHTS):
         if not (folder / needed).is_file():
-            raise CheckpointError(f"{name}: {folder} has no {needed}{_instead(folder)}.")
-    return Checkpoint(folder, name)
+            raise CheckpointError(f"{folder} has no {needed}{_instead(folder)}.")
+    return Checkpoint(folder, name or str(folder))
 
 
 _vocabularies: dict[str, str] = {}
@@ -122,10 +154,20 @@ def _vocabulary_digest(path: Path, file_digest: str) -> str:
         try:
             _vocabularies[file_digest] = digests.of_value(_vocabulary(json.loads(path.read_text(encoding="utf-8"))))
         except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{path} is no tokenizer ({error!r}): save or download the checkpoint again."
-            ) from error
+            raise CheckpointError(f"{path} is not a tokenizer: save or download the checkpoint again.") from error
     return _vocabularies[file_digest]
+
+
+def _unnamed(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels that transformers makes up; without a number it is two."""
+    return {str(number): f"LABEL_{number}" for number in range(config.get("num_labels", 2))}
+
+
+def _in_order(named: Any) -> tuple[str, ...] | None:
+    """Return the names of the numbers 0, 1, …; None if these are not what is named."""
+    expected = [str(number) for number in range(len(named))] if isinstance(named, dict) else []
+    fits = expected and set(expected) == set(named) and all(isinstance(label, str) for label in named.values())
+    return tuple(named[number] for number in expected) if fits else None
 
 
 def _vocabulary(tokenizer: Any) -> dict[str, int]:
@@ -141,7 +183,11 @@ def _instead(folder: Path) -> str:
     if inside:
         return f"; checkpoints in its subfolders: {', '.join(inside)} (name one with --model-dir, or as {folder}:{inside[0]})"
     if any(folder.glob("*.index.json")):
-        return "; sharded weights are not read yet: save the model with one shard"
-    if any(folder.glob("*.bin")):
-        return "; pickled weights (.bin) are not read: save the model with safe_serialization"
-    return ""
+        return ", but weights in several files, which are not read yet: save the model in one (with a larger max_shard_size)"
+    pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
+    if pickled:
+        return (
+            f", but {pickled[0]}; pickled weights can run any code and are not read: "
+            "have who made the model save it as safetensors (save_pretrained does)"
+        )
+    return "; name the folder that has it, or download the model again"

@@ -15,8 +15,11 @@ def check_mergeable(sources: Sequence[Checkpoint]) -> None:
 
     Raises:
         IncompatibleError: names the two checkpoints and the first thing in which they differ.
+        CheckpointError: one has no tokenizer, so that nobody could tell its words, or those of the merge.
     """
     first = sources[0]
+    for source in sources:
+        source.check_tokenizer()
     for other in sources[1:]:
         _check_labels(first, other)
         _check_tensors(first, other)
@@ -32,11 +35,15 @@ def check_base(base: Checkpoint, source: Checkpoint) -> None:
     counterparts = body_counterparts(base, source)
     for name, there in counterparts.items():
         if there is None:
-            raise IncompatibleError(f"{base.name} is not the base of {source.name}: it has no tensor {name}.")
+            raise IncompatibleError(
+                f"{base.name} is not the base of {source.name}: it has no tensor {name}; "
+                "name the model that the sources were fine-tuned from."
+            )
         if base.tensors[there].shape != source.tensors[name].shape:
             raise IncompatibleError(
                 f"{base.name} is not the base of {source.name}: tensor {name} is "
-                f"{_shape(base.tensors[there].shape)} there and {_shape(source.tensors[name].shape)} in the source."
+                f"{_shape(base.tensors[there].shape)} there and {_shape(source.tensors[name].shape)} in the source; "
+                "name the model that the sources were fine-tuned from."
             )
     _check_vocabulary(base, source)
 

@@ -17,7 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from sprachbund.errors import CheckpointError
+from sprachbund.errors import CheckpointError, naming
 
 __all__ = ["DTYPES", "TensorFile", "TensorInfo", "write_tensors"]
 
@@ -98,7 +98,9 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
     size = path.stat().st_size
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-        if size < _LENGTH_BYTES or length > min(size - _LENGTH_BYTES, LARGEST_HEADER):
+        if size < _LENGTH_BYTES:
+            raise _broken(path, f"it has only {size} bytes" if size else "it is empty")
+        if length > min(size - _LENGTH_BYTES, LARGEST_HEADER):
             raise _broken(path, f"its header claims {length} bytes, the file has {size}")
         raw = stream.read(length)
     try:
@@ -106,8 +108,9 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         for name, entry in entries.items():
             _check_entry(path, name, entry, size - _LENGTH_BYTES - length)
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise _broken(path, f"its header is no safetensors header ({error})") from error
+        _check_cover(path, [entry["data_offsets"] for entry in entries.values()], size - _LENGTH_BYTES - length)
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise _broken(path, "its header is no safetensors header") from error
     return header, _LENGTH_BYTES + length
 
 
@@ -116,18 +119,33 @@ def _check_entry(path: Path, name: str, entry: Mapping[str, Any], available: int
         raise CheckpointError(
             f"{path}: tensor {name} has dtype {entry['dtype']}, which cannot be merged: convert it to F32, F16 or BF16."
         )
-    if not all(isinstance(length, int) and length >= 0 for length in entry["shape"]):
+    if not all(_is_count(length) for length in entry["shape"]):
         raise _broken(path, f"tensor {name} has the shape {entry['shape']}")
     begin, end = entry["data_offsets"]
     expected = TensorInfo(name, entry["dtype"], tuple(entry["shape"])).nbytes
-    if not 0 <= begin <= end <= available:
+    if not (_is_count(begin) and _is_count(end) and begin <= end <= available):
         raise _broken(path, f"tensor {name} should end at byte {end} of its data, but there are {available}")
     if end - begin != expected:
         raise _broken(path, f"tensor {name} has {end - begin} bytes, its shape and dtype say {expected}")
 
 
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _check_cover(path: Path, offsets: Iterable[tuple[int, int]], available: int) -> None:
+    """Refuse gaps, overlaps and a rest, as the safetensors library does: the file would open here and not there."""
+    reached = 0
+    for begin, end in sorted(offsets):
+        if begin != reached:
+            raise _broken(path, f"a tensor begins at byte {begin} of its data, where the one before ends at {reached}")
+        reached = end
+    if reached != available:
+        raise _broken(path, f"its tensors end at byte {reached} of its data, but there are {available}")
+
+
 def _broken(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{path} is truncated or corrupt: {reason}. Download or save it again.")
+    return CheckpointError(f"{path} is truncated or corrupt ({reason}): download or save it again.")
 
 
 def write_tensors(
@@ -145,7 +163,7 @@ def write_tensors(
         offset += info.nbytes
     raw = json.dumps(header, separators=(",", ":")).encode()
     raw += b" " * (-len(raw) % _LENGTH_BYTES)  # data aligned, as the safetensors library writes it
-    with path.open("wb") as stream:
+    with naming(path), path.open("wb") as stream:
         stream.write(len(raw).to_bytes(_LENGTH_BYTES, "little"))
         stream.write(raw)
         written = sum(stream.write(part.data) for part in _contiguous(chunks))

@@ -17,7 +17,7 @@ from typing import Any
 
 from sprachbund import locales
 from sprachbund.checkpoints.checkpoint import CONFIG, Checkpoint, open_checkpoint
-from sprachbund.errors import CheckpointError, UserError
+from sprachbund.errors import CheckpointError, UserError, nearest
 
 __all__ = [
     "PUBLISHED",
@@ -83,13 +83,14 @@ def locate(model: str, subfolder: str = "") -> Checkpoint:
     name = f"{model}:{subfolder}" if subfolder else model
     if not root.exists() and _HUB_ID.fullmatch(model):
         raise CheckpointError(
-            f"{name} is not a folder on this machine, and checkpoints cannot be fetched from the hub yet."
+            f"{name} is not a folder on this machine, and checkpoints cannot be fetched from the hub yet: check the name."
         )
     if not root.is_dir():
-        raise CheckpointError(f"{name}: there is no folder {root}.")
+        raise CheckpointError(f"There is no folder {root}: check the name.")
     if subfolder and not (root / subfolder).is_dir():
-        there = ", ".join(path.name for path in sub_checkpoints(root)) or "none"
-        raise CheckpointError(f"{root} has no subfolder {subfolder}; checkpoints in it: {there}.")
+        there = [path.name for path in sub_checkpoints(root)]
+        hint = nearest(subfolder, there) if there else "none of its subfolders holds a model, check the name."
+        raise CheckpointError(f"{root} has no subfolder {subfolder}: {hint}")
     return open_checkpoint(root / subfolder, name)
 
 
@@ -124,6 +125,15 @@ def _card(checkpoint: Checkpoint) -> dict[str, Any]:
     for parent in list(checkpoint.folder.absolute().parents)[:2]:
         path = parent / ZOO_CARD
         if path.is_file():
-            card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return card
+            return _read_card(path)
     return {}
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        return {"name": str(card["name"]), "uses": [str(use) for use in card.get("uses", ())]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} does not name its zoo (JSON with a name, and what its sources have seen): mend it or remove it."
+        ) from error

@@ -26,6 +26,9 @@ __all__ = ["INTENTS", "MassiveData", "load"]
 INTENTS: tuple[str, ...] = tuple(files("sprachbund.data").joinpath("massive_intents.txt").read_text("utf-8").split())
 """In the order of the hub's ClassLabel, which is not alphabetical: position = label number."""
 _PLACES = ("", "data", "1.1/data")
+_COLUMNS = ("id", "locale", "partition", "scenario", "intent", "utt")
+_ENCODING = "utf-8-sig"
+"""UTF-8; the mark that some editors put before it is no part of the first row."""
 
 
 def load(argument: str) -> MassiveData:
@@ -40,11 +43,13 @@ def load(argument: str) -> MassiveData:
         )
     path = Path(argument).expanduser()
     if not path.exists():
-        raise DataError(f"--data massive:{argument}: there is no {path}.")
+        raise DataError(f"--data massive:{argument}: there is no {path}, check the path.")
     reader = _Folder(path) if path.is_dir() else _Tarball(path)
     found = tuple(name for name in locales.names() if name in reader.locales)
     if not found:
-        raise DataError(f"--data massive:{argument}: no {{locale}}.jsonl of the 52 locales in it.")
+        raise DataError(
+            f"--data massive:{argument}: there is no file such as sq-AL.jsonl in it: name the folder or tarball that has them."
+        )
     return MassiveData(
         name="massive",
         revision="1.1",
@@ -68,8 +73,12 @@ class _Folder:
     def locales(self) -> frozenset[str]:
         return frozenset(path.stem for path in self.root.glob("*.jsonl"))
 
+    def file(self, locale: str) -> str:
+        """Name the file of a locale, for messages."""
+        return str(self.root / f"{locale}.jsonl")
+
     def lines(self, locale: str) -> Iterator[str]:
-        with (self.root / f"{locale}.jsonl").open(encoding="utf-8") as stream:
+        with (self.root / f"{locale}.jsonl").open(encoding=_ENCODING) as stream:
             yield from stream
 
 
@@ -93,14 +102,20 @@ class _Tarball:
                 return members
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-            raise DataError(f"{self.path} cannot be read as a tar archive ({reason}): download it again.") from error
+            raise DataError(
+                f"{self.path} cannot be read as a tar archive ({reason}): download it again, or name the unpacked folder."
+            ) from error
 
     @property
     def locales(self) -> frozenset[str]:
         return frozenset(self._members)
 
+    def file(self, locale: str) -> str:
+        """Name the file of a locale, for messages."""
+        return f"{locale}.jsonl in {self.path}"
+
     def lines(self, locale: str) -> Iterator[str]:
-        yield from io.TextIOWrapper(io.BytesIO(self._members[locale]), encoding="utf-8")
+        yield from io.TextIOWrapper(io.BytesIO(self._members[locale]), encoding=_ENCODING)
 
 
 def _content(stream: IO[bytes] | None) -> bytes:
@@ -114,18 +129,26 @@ class MassiveData(DataSet):
     reader: _Folder | _Tarball = field(kw_only=True, repr=False)
 
     def rows(self, locale: str) -> Iterable[Row]:
-        """Yield the rows of a locale's file."""
+        """Yield the rows of a locale's file; empty lines between or after them say nothing."""
+        file, number = self.reader.file(locale), 0
         try:
             for number, line in enumerate(self.reader.lines(locale), start=1):
-                yield self._row(locale, number, line)
+                if line.strip():
+                    yield _row(line, f"{file}, line {number}")
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.name}, {locale}.jsonl is not UTF-8 ({error}): download or unpack it again."
-            ) from error
+            raise DataError(f"{file} is not UTF-8: save it as that, or download or unpack it again.") from error
+        if not number:
+            raise DataError(f"{file} is empty: download or unpack it again.")
 
-    def _row(self, locale: str, number: int, line: str) -> Row:
-        try:
-            entry = json.loads(line)
-            return Row(*(entry[column] for column in ("id", "locale", "partition", "scenario", "intent", "utt")))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise DataError(f"{self.name}, {locale}.jsonl, line {number}: not a row of MASSIVE ({error!r}).") from error
+
+def _row(line: str, where: str) -> Row:
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where} is not JSON, perhaps cut off: download or unpack the file again.") from error
+    values = {column: entry.get(column) if isinstance(entry, dict) else None for column in _COLUMNS}
+    texts = {column: value for column, value in values.items() if isinstance(value, str)}
+    for column in _COLUMNS:
+        if column not in texts:
+            raise DataError(f"{where} is not a row of MASSIVE, it has no text under {column!r}: mend or remove it.")
+    return Row(**texts)

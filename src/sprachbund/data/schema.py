@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from sprachbund import digests
-from sprachbund.errors import DataError, UnknownName
+from sprachbund.errors import DataError, UnknownName, nearest
 
 __all__ = ["PARTITIONS", "DataSet", "Partition", "Row"]
 
@@ -106,16 +106,19 @@ def _columns(data: DataSet, locale: str) -> Mapping[str, Partition]:
     columns: dict[str, tuple[list[str], list[str], list[str]]] = {name: ([], [], []) for name in PARTITIONS}
     seen: set[str] = set()
     for row in data.rows(locale):
+        where = f"Data set {data.name!r}, {locale}, id {row.id}"
+        if row.locale != locale:
+            raise DataError(f"{where} is a row of {row.locale}: keep each locale's rows in a file of its own.")
         if row.partition not in columns:
-            raise DataError(
-                f"Data set {data.name!r}, {locale}, id {row.id}: partition {row.partition!r} is none of train, dev, test."
-            )
+            raise DataError(f"{where}: partition {row.partition!r} is none of train, dev, test: mend or remove the row.")
         if row.intent not in known:
+            hint = nearest(row.intent, data.intents)
+            meant = f" ({hint})" if hint.startswith("did") else ""
             raise DataError(
-                f"Data set {data.name!r}, {locale}, id {row.id}: intent {row.intent!r} is not among its {len(known)} intents."
+                f"{where}: intent {row.intent!r} is not among its {len(known)} intents{meant}: mend or remove the row."
             )
         if row.id in seen:
-            raise DataError(f"Data set {data.name!r}, {locale}: id {row.id} stands there twice.")
+            raise DataError(f"{where} stands there twice: remove one of the two rows.")
         seen.add(row.id)
         for column, value in zip(columns[row.partition], (row.id, row.utt, row.intent), strict=True):
             column.append(value)

@@ -55,9 +55,11 @@ def normalise(values: Scores) -> FloatArray:
     numbers = finite(values)
     if (numbers < 0).any():
         place = numbers.argmin()
-        raise MixError(f"Weights must not be negative; got {numbers[place]:g} in place {place + 1} of {len(numbers)}.")
+        raise MixError(
+            f"Weights must not be negative; got {numbers[place]:g} in place {place + 1} of {len(numbers)}: give 0 or more."
+        )
     if not numbers.any():
-        raise MixError(f"At least one weight must be above 0; all {len(numbers)} are 0.")
+        raise MixError(f"Weights must sum to something above 0; all {len(numbers)} are 0: give one source more.")
     numbers = numbers / numbers.max()  # sums of very large or very small numbers stay finite and positive
     return np.asarray(numbers / numbers.sum())
 

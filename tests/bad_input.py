@@ -1,0 +1,703 @@
+"""All bad input that there is a test of, as one table: what is wrong, what is typed, how it is spoiled, what must be said.
+
+``tests/test_bad_input.py`` runs the cases, each in a copy of the :func:`workshop`, and docs/reliability.md lists them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import io
+import json
+import os
+import resource
+import shlex
+import shutil
+import struct
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from pico import FILLERS, Pico, rewrite, tokenizer
+
+from sprachbund.cli import run
+from sprachbund.data.massive import INTENTS
+
+TARGET, SOURCES = "sq-AL", ("el-GR", "ro-RO")
+"""The two sources are the nearest of the target by uriel:syntax_knn."""
+MODELS = '--models "models/{locale}"'
+INPUTS = f"{MODELS} --data massive:data"
+EXPERIMENT = f"experiment {INPUTS} --locales {TARGET} --num-languages 2"
+MERGE = f"merge {MODELS} --mode manual --target-lang {TARGET} --sources el-GR ro-RO"
+EVALUATE = f"evaluate --base-model models/{TARGET} --locale {TARGET} --data massive:data --prefix baseline"
+TRAIN = "train --base base --out trained --data massive:data --locales sq-AL"
+RECORD = f"results/baseline_{TARGET}/results.json"
+WEIGHTS = f"models/{TARGET}/model.safetensors"
+CONFIG = f"models/{TARGET}/config.json"
+
+Spoil = Callable[[Path], None]
+
+
+def nothing(folder: Path) -> None:
+    """The command line itself is what is wrong."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One bad input."""
+
+    what: str
+    """As the page names it."""
+    line: str
+    """What is typed after ``sprachbund``."""
+    words: tuple[str, ...]
+    """What the sentence must have in it: what is wrong, where, what next."""
+    spoil: Spoil = nothing
+    """Done to the folder before."""
+    during: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What the machine is like while the line runs."""
+    leaves: frozenset[str] = frozenset()
+    """Files that may be new afterwards, where a run had begun already."""
+
+
+# --- the folder in which a line is typed -------------------------------------------------------------------------------
+
+
+def workshop(folder: Path) -> None:
+    """Make a target, its two sources, their base, and data for them."""
+    Pico(folder).base()
+    for locale in (TARGET, *SOURCES):
+        Pico(folder / "models").source(locale, labels=INTENTS)
+        write(f"data/{locale}.jsonl", "".join(rows_of(locale)))(folder)
+
+
+def rows_of(locale: str) -> Iterator[str]:
+    """60 rows for training, 6 each for dev and test."""
+    for number, partition in enumerate(["train"] * 60 + ["dev"] * 6 + ["test"] * 6):
+        texts = {"scenario": "made-up", "intent": INTENTS[number % 60], "utt": f"{FILLERS[0]} {FILLERS[number % 10]}"}
+        yield json.dumps({"id": str(number), "locale": locale, "partition": partition, **texts}) + "\n"
+
+
+# --- how things are spoiled --------------------------------------------------------------------------------------------
+
+
+def remove(*paths: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        for path in paths:
+            whole = folder / path
+            shutil.rmtree(whole) if whole.is_dir() else whole.unlink()
+
+    return spoil
+
+
+def write(path: str, content: str | bytes) -> Spoil:
+    def spoil(folder: Path) -> None:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return spoil
+
+
+def tensors(locale: str, change: Callable[[dict[str, torch.Tensor]], Any]) -> Spoil:
+    return lambda folder: rewrite(folder / "models" / locale, change)
+
+
+def put(tensor: str, number: float) -> Callable[[dict[str, torch.Tensor]], None]:
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[tensor].view(-1)[0] = number
+
+    return change
+
+
+def as_json(path: str, **changes: Any) -> Spoil:
+    def spoil(folder: Path) -> None:
+        content = json.loads((folder / path).read_text(encoding="utf-8"))
+        (folder / path).write_text(json.dumps({**content, **changes}), encoding="utf-8")
+
+    return spoil
+
+
+def header(claimed: int | None, text: str) -> Spoil:
+    """A safetensors file that is nothing but a header, which claims to be so many bytes long."""
+    length = len(text) if claimed is None else claimed
+    return write(WEIGHTS, struct.pack("<Q", length) + text.encode())
+
+
+def cut_off(path: str, share: float = 0.5) -> Spoil:
+    def spoil(folder: Path) -> None:
+        content = (folder / path).read_bytes()
+        (folder / path).write_bytes(content[: int(len(content) * share)])
+
+    return spoil
+
+
+def pickled(folder: Path) -> None:
+    (folder / WEIGHTS).rename((folder / WEIGHTS).with_name("pytorch_model.bin"))
+
+
+def other_labels(labels: list[str]) -> Spoil:
+    def spoil(folder: Path) -> None:
+        Pico(folder / "models").source(TARGET, labels=labels)
+
+    return spoil
+
+
+def other_base(folder: Path) -> None:
+    Pico(folder).base("other", hidden=8)
+
+
+def other_vocabulary(folder: Path) -> None:
+    tokenizer("x").save_pretrained(folder / "models" / SOURCES[0])
+
+
+def row(number: int, **changes: Any) -> Spoil:
+    """One row of the target's file changed; None takes a column out."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / f"data/{TARGET}.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        changed = {**json.loads(lines[number - 1]), **changes}
+        lines[number - 1] = json.dumps({column: value for column, value in changed.items() if value is not None})
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    return spoil
+
+
+def recode(encoding: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        path = folder / f"data/{TARGET}.jsonl"
+        path.write_text(path.read_text(encoding="utf-8").replace("bala", "größe"), encoding=encoding)
+
+    return spoil
+
+
+def packed(share: float) -> Spoil:
+    """The data as a tarball of which only a part has arrived."""
+
+    def spoil(folder: Path) -> None:
+        with tarfile.open(folder / "massive.tar.gz", "w:gz") as archive:
+            archive.add(folder / "data", "1.1/data")
+        cut_off("massive.tar.gz", share)(folder)
+
+    return spoil
+
+
+def finished(*arguments: str) -> Spoil:
+    """Results of another run, in the folder where this one wants to write."""
+
+    def spoil(folder: Path) -> None:
+        assert run([*shlex.split(EXPERIMENT), *arguments]) == 0
+
+    return spoil
+
+
+def read_only(path: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        (folder / path).mkdir(parents=True)
+        (folder / path).chmod(0o555)
+
+    return spoil
+
+
+def unreadable(path: str) -> Spoil:
+    return lambda folder: (folder / path).chmod(0)
+
+
+def together(*spoils: Spoil) -> Spoil:
+    def spoil(folder: Path) -> None:
+        for one in spoils:
+            one(folder)
+
+    return spoil
+
+
+# --- what the machine is like ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def as_anybody() -> Iterator[None]:
+    """Root may write wherever it likes; without this right (CAP_DAC_OVERRIDE) permissions bind it as everybody else."""
+    if os.geteuid() != 0:
+        yield
+        return
+    if sys.platform != "linux":
+        pytest.skip("root may write anywhere")
+    kernel = ctypes.CDLL(None)
+    version, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    kernel.capget(version, sets)
+    effective = sets[0]
+    sets[0] &= ~(1 << 1 | 1 << 2)
+    kernel.capset(version, sets)
+    try:
+        yield
+    finally:
+        sets[0] = effective
+        kernel.capset(version, sets)
+
+
+@contextmanager
+def little_room() -> Iterator[None]:
+    """A disk with a kilobyte free."""
+    with patch("shutil.disk_usage", lambda path: SimpleNamespace(total=1 << 30, used=1 << 30, free=1000)):
+        yield
+
+
+class FullDisk(io.FileIO):
+    """A file that takes some bytes, and then there is no room for more."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(memoryview(data).cast("B")) > 10_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """A disk that is full before a model of 36 kB is written."""
+    opened = io.open
+
+    def opens(file: Any, mode: str = "r", *others: Any, **more: Any) -> Any:
+        return FullDisk(file, "w") if mode == "wb" else opened(file, mode, *others, **more)
+
+    with patch("io.open", opens):
+        yield
+
+
+@contextmanager
+def small_files(most: int = 20_000) -> Iterator[None]:
+    """A system that lets no file grow above a size; this one is no play, the system itself refuses."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+# --- the cases ---------------------------------------------------------------------------------------------------------
+
+
+CASES = {
+    "Names": (
+        Case("unknown locale", "experiment --locales sq-LA", ("'sq-LA'", "did you mean sq-AL?", "--list-locales")),
+        Case("unknown target language", "merge --mode average --target-lang xx", ("'xx'", "--list-locales")),
+        Case("a language code of two locales", "similarity zh", ("'zh'", "zh-CN or zh-TW")),
+        Case("unknown variant", f"{EXPERIMENT} --variants simlarity", ("'simlarity'", "did you mean similarity?")),
+        Case("unknown similarity", "similarity sq-AL --similarity uriel:syntax", ("did you mean uriel:syntax_knn?",)),
+        Case("unknown split", f"{EXPERIMENT} --split tests", ("--split", "'tests'", "did you mean test?")),
+        Case("unknown selection", f"{EXPERIMENT} --selection topp", ("--selection", "did you mean topk?")),
+        Case("unknown mode", "merge --mode manul --target-lang sq-AL", ("--mode", "did you mean manual?")),
+        Case("unknown format", "aggregate --format markdwn", ("--format", "did you mean markdown?")),
+        Case("unknown data set", "data --data masive:data", ("'masive'", "did you mean massive?")),
+        Case("unknown flag", f"{EXPERIMENT} --num-language 3", ("'--num-language'", "did you mean --num-languages?")),
+        Case("unknown command", "experimnt", ("'experimnt'", "did you mean experiment?")),
+        Case("a word without a flag", "experiment sq-AL", ("'sq-AL'", "flag")),
+        Case("a flag without its value", "experiment --split", ("--split", "value")),
+        Case("a flag that is needed", "merge --mode average", ("--target-lang is needed",)),
+        Case("a flag for lists without an entry", f"{EXPERIMENT} --variants", ("--variants", "value")),
+        Case("a number that is too small", f"{TRAIN} --epochs 0", ("--epochs is 0", "at least 1")),
+        Case(
+            "a number that there is no locale for",
+            f"{EXPERIMENT} --start-from 7",
+            ("--start-from 7", "numbered 0 to 0"),
+        ),
+        Case("a word in place of a number", f"{EXPERIMENT} --max-locales all", ("--max-locales", "'all'", "number")),
+    ),
+    "Models": (
+        Case(
+            "a missing folder of a model",
+            EVALUATE,
+            ("models/sq-AL is not a folder", "check the name"),
+            remove(f"models/{TARGET}"),
+        ),
+        Case(
+            "missing folders of sources",
+            EXPERIMENT,
+            ("2 of 3 sources are missing", "models/el-GR", "--sources"),
+            remove("models/el-GR", "models/ro-RO"),
+        ),
+        Case(
+            "a missing subfolder",
+            "evaluate --base-model models --model-dir sq-LA --locale sq-AL --data massive:data",
+            ("models", "sq-LA", "did you mean sq-AL?"),
+        ),
+        Case(
+            "a folder of models in place of a model",
+            "evaluate --base-model models --locale sq-AL --data massive:data",
+            ("no config.json", "el-GR, ro-RO, sq-AL", "--model-dir"),
+        ),
+        Case("models without a place for the locale", "experiment --models models --data massive:data", ("{locale}",)),
+        Case("a truncated model", EVALUATE, (WEIGHTS, "truncated or corrupt", "download or save"), cut_off(WEIGHTS)),
+        Case(
+            "a corrupt header",
+            MERGE,
+            ("models/el-GR/model.safetensors", "corrupt", "again"),
+            cut_off("models/el-GR/model.safetensors", 0.01),
+        ),
+        Case("a header that is no JSON", EVALUATE, (WEIGHTS, "header", "again"), header(None, "{no JSON" + " " * 32)),
+        Case("an oversized header", EVALUATE, (WEIGHTS, "its header claims", "again"), header(1 << 62, "{}")),
+        Case("a header nested without end", EVALUATE, (WEIGHTS, "header", "again"), header(None, "[" * 99_999)),
+        Case("an empty file of a model", EVALUATE, (WEIGHTS, "it is empty", "again"), write(WEIGHTS, "")),
+        Case(
+            "a missing tensor",
+            MERGE,
+            ("classifier.dense.bias", "models/el-GR", "models/ro-RO", "one architecture"),
+            tensors("el-GR", lambda tensors: tensors.pop("classifier.dense.bias")),
+        ),
+        Case(
+            "a tensor of another shape",
+            MERGE,
+            ("classifier.dense.bias", "8 in models/el-GR", "16 in models/ro-RO", "one size"),
+            tensors("el-GR", lambda tensors: tensors.update({"classifier.dense.bias": torch.zeros(8)})),
+        ),
+        Case(
+            "a tensor of another shape than the config says",
+            EVALUATE,
+            ("models/sq-AL", "classifier.dense.bias", "8", "16", "again"),
+            tensors(TARGET, lambda tensors: tensors.update({"classifier.dense.bias": torch.zeros(8)})),
+        ),
+        Case(
+            "a model that is no classifier",
+            "evaluate --base-model base --locale sq-AL --data massive:data",
+            ("base", "labels", "--data"),
+        ),
+        Case("another vocabulary", MERGE, ("models/el-GR", "models/ro-RO", "vocabular"), other_vocabulary),
+        Case(
+            "no tokenizer",
+            EVALUATE,
+            ("models/sq-AL", "tokenizer", "copy it"),
+            remove(f"models/{TARGET}/tokenizer.json"),
+        ),
+        Case(
+            "a source without a tokenizer",
+            MERGE,
+            ("models/el-GR", "tokenizer", "copy it"),
+            remove("models/el-GR/tokenizer.json"),
+        ),
+        Case(
+            "a tokenizer that is none",
+            EVALUATE,
+            ("models/sq-AL", "tokenizer", "again"),
+            write(f"models/{TARGET}/tokenizer.json", "{}"),
+        ),
+        Case(
+            "a tokenizer with more tokens than the model",
+            EVALUATE,
+            ("models/sq-AL", "tokenizer", "do not belong together"),
+            together(
+                as_json(CONFIG, vocab_size=6),
+                tensors(
+                    TARGET,
+                    lambda tensors: tensors.update(
+                        {
+                            name: tensor[:6].clone()
+                            for name, tensor in tensors.items()
+                            if name.endswith("word_embeddings.weight")
+                        }
+                    ),
+                ),
+            ),
+        ),
+        Case("a config that is no JSON", EVALUATE, (CONFIG, "not valid JSON", "again"), cut_off(CONFIG)),
+        Case(
+            "a config of an unknown model",
+            EVALUATE,
+            ("models/sq-AL", "xlm-robert", "again"),
+            as_json(CONFIG, model_type="xlm-robert"),
+        ),
+        Case(
+            "labels without numbers",
+            EVALUATE,
+            (CONFIG, "id2label", "mend"),
+            as_json(CONFIG, id2label={"a": "alarm_set"}),
+        ),
+        Case(
+            "more or fewer labels than the head",
+            EVALUATE,
+            (CONFIG, "2 labels", "60", "mend"),
+            as_json(CONFIG, id2label={"0": "a", "1": "b"}),
+        ),
+        Case(
+            "labels that do not fit the data",
+            EVALUATE,
+            ("models/sq-AL", "other labels", "massive", "4 labels against 60", "--data"),
+            other_labels(["ask", "count", "greet", "leave"]),
+        ),
+        Case(
+            "numbered labels that do not fit the data",
+            EVALUATE,
+            ("models/sq-AL", "other labels", "59 labels against 60", "--data"),
+            other_labels([f"LABEL_{number}" for number in range(59)]),
+        ),
+        Case(
+            "sources with their labels in two orders",
+            f"merge {MODELS} --mode manual --target-lang sq-AL --sources sq-AL ro-RO",
+            ("models/sq-AL", "models/ro-RO", "another order", "one order"),
+            other_labels(sorted(INTENTS, reverse=True)),
+        ),
+        Case("a folder without weights", EVALUATE, ("models/sq-AL has no model.safetensors", "again"), remove(WEIGHTS)),
+        Case(
+            "weights in several files",
+            EVALUATE,
+            ("several files", "in one"),
+            together(remove(WEIGHTS), write(f"{WEIGHTS}.index.json", "{}")),
+        ),
+        Case("pickled weights", EVALUATE, ("pytorch_model.bin", "safetensors"), pickled),
+        Case(
+            "NaN in a source",
+            MERGE,
+            ("models/el-GR", "classifier.out_proj.weight", "NaN", "leave this source out"),
+            tensors("el-GR", put("classifier.out_proj.weight", float("nan"))),
+        ),
+        Case(
+            "infinity in a source",
+            MERGE,
+            ("models/ro-RO", "embeddings", "infinite", "leave this source out"),
+            tensors("ro-RO", put("roberta.embeddings.word_embeddings.weight", float("inf"))),
+        ),
+        Case(
+            "NaN in the base",
+            f"{MERGE} --base base",
+            ("base", "NaN"),
+            lambda folder: rewrite(folder / "base", put("roberta.embeddings.word_embeddings.weight", float("nan"))),
+        ),
+        Case(
+            "NaN in a model to evaluate",
+            EVALUATE,
+            ("models/sq-AL", "NaN", "again"),
+            tensors(TARGET, put("classifier.out_proj.bias", float("nan"))),
+        ),
+        Case(
+            "a base that is another one's",
+            f"{MERGE} --base other",
+            ("other", "not the base of models/el-GR", "16"),
+            other_base,
+        ),
+        Case("a missing base", TRAIN, ("no folder base", "check"), remove("base")),
+        Case("a zoo card that is none", EVALUATE, ("zoo.json", "mend it or remove it"), write("models/zoo.json", "[]")),
+    ),
+    "Data": (
+        Case("no data", f"evaluate --base-model models/{TARGET} --locale sq-AL", ("MASSIVE", "--data massive:PATH")),
+        Case("missing data", EXPERIMENT.replace("massive:data", "massive:dta"), ("no dta", "check the path")),
+        Case(
+            "a folder without data",
+            "data --data massive:models",
+            ("massive:models", "sq-AL.jsonl", "folder or tarball"),
+        ),
+        Case("a truncated tarball", "data --data massive:massive.tar.gz", ("massive.tar.gz", "again"), packed(0.6)),
+        Case("a file that is no tarball", f"data --data massive:data/{TARGET}.jsonl", ("sq-AL.jsonl", "tar archive")),
+        Case("an empty data file", EVALUATE, ("data/sq-AL.jsonl", "empty", "again"), write(f"data/{TARGET}.jsonl", "")),
+        Case(
+            "a data file cut off",
+            EVALUATE,
+            ("data/sq-AL.jsonl, line", "not JSON", "again"),
+            cut_off(f"data/{TARGET}.jsonl", 0.52),
+        ),
+        Case("a data file in UTF-16", EVALUATE, ("data/sq-AL.jsonl", "not UTF-8", "again"), recode("utf-16")),
+        Case("a data file in Latin-1", EXPERIMENT, ("data/sq-AL.jsonl", "not UTF-8", "again"), recode("latin-1")),
+        Case("a row without a column", EVALUATE, ("data/sq-AL.jsonl, line 3", "'intent'", "mend"), row(3, intent=None)),
+        Case("a row with a number for a text", EVALUATE, ("line 3", "'utt'", "mend"), row(3, utt=7)),
+        Case(
+            "an unknown intent",
+            EXPERIMENT,
+            ("sq-AL, id 2", "'alarm_sett'", "did you mean alarm_set?"),
+            row(3, intent="alarm_sett"),
+        ),
+        Case(
+            "an unknown partition", EVALUATE, ("sq-AL, id 2", "'valid'", "train, dev, test"), row(3, partition="valid")
+        ),
+        Case("an id that stands there twice", EVALUATE, ("sq-AL, id 0", "twice", "remove"), row(3, id="0")),
+        Case(
+            "rows of another locale", EVALUATE, ("sq-AL, id 2", "of de-DE", "file of its own"), row(3, locale="de-DE")
+        ),
+        Case(
+            "a locale that the data lacks",
+            EVALUATE.replace("--locale sq-AL", "--locale ro-RO"),
+            ("ro-RO", "massive"),
+            remove("data/ro-RO.jsonl"),
+        ),
+        Case(
+            "a split without rows",
+            f"{EVALUATE} --split dev",
+            ("no dev rows for sq-AL", "another split"),
+            together(*(row(number, partition="train") for number in range(61, 67))),
+        ),
+    ),
+    "Sources and weights": (
+        Case(
+            "more sources than there are", "similarity sq-AL --num-languages 60", ("60 sources", "sq-AL", "at most 51")
+        ),
+        Case(
+            "more sources than are named",
+            f"merge {INPUTS} --mode average --target-lang sq-AL --sources el-GR ro-RO",
+            ("5 sources", "2", "at most 2"),
+        ),
+        Case(
+            "more sources than take part",
+            f"{EXPERIMENT.replace('languages 2', 'languages 3')} --sources el-GR ro-RO",
+            ("3 sources", "sq-AL", "at most 2"),
+        ),
+        Case("fewer sources than one", "similarity sq-AL --num-languages 0", ("--num-languages is 0", "at least 1")),
+        Case("no sources", f"merge {MODELS} --mode manual --target-lang sq-AL", ("--sources",)),
+        Case("a source named twice", f"{MERGE} el-GR --weights 1 2 3", ("--sources", "el-GR twice", "once")),
+        Case("more weights than sources", f"{MERGE} --weights 1 2 3", ("--weights", "3 numbers for 2", "one each")),
+        Case("weights that are all 0", f"{MERGE} --weights 0 0", ("Weights", "above 0", "all 2 are 0")),
+        Case("a negative weight", f"{MERGE} --weights 2 -1", ("negative", "-1 in place 2 of 2")),
+        Case("a weight that is no number", f"{MERGE} --weights 1 nan", ("finite number", "nan in place 2 of 2")),
+        Case(
+            "weights where the mode decides",
+            f"merge {MODELS} --mode average --target-lang sq-AL --weights 1 2",
+            ("--weights", "--mode manual"),
+        ),
+    ),
+    "Results": (
+        Case(
+            "results of another experiment",
+            f"{EXPERIMENT} --split dev",
+            ("results/baseline_sq-AL", "--overwrite"),
+            finished(),
+        ),
+        Case(
+            "a merged model in the way",
+            f"{EXPERIMENT} --sharpness 3 --variants similarity",
+            ("similarity_merge_sq-AL", "--overwrite", "--output-dir"),
+            together(finished("--variants", "similarity"), remove("results")),
+        ),
+        Case(
+            "something else in place of a merged model",
+            MERGE,
+            ("merged_models/manual_merge_sq-AL", "--overwrite"),
+            write(f"merged_models/manual_merge_{TARGET}/notes.txt", "mine"),
+        ),
+        Case(
+            "results of a newer version",
+            EXPERIMENT,
+            (RECORD, "newer", "update sprachbund"),
+            together(finished(), as_json(RECORD, schema_version=99)),
+        ),
+        Case(
+            "a result that is no JSON",
+            "aggregate",
+            (RECORD, "not a record", "move it away"),
+            together(finished(), cut_off(RECORD)),
+        ),
+        Case(
+            "a result that is something else", EVALUATE, (RECORD, "not a record", "move it away"), write(RECORD, "{}")
+        ),
+        Case("no results", "aggregate", ("results", "run_large_scale_experiment.py")),
+        Case(
+            "merge details that are none",
+            f"{EXPERIMENT} --variants similarity",
+            ("merge_details.json", "merge"),
+            together(
+                finished("--variants", "similarity"),
+                cut_off(f"merged_models/similarity_merge_{TARGET}/merge_details.json"),
+            ),
+        ),
+    ),
+    "The disk": (
+        Case(
+            "no room for the merged models",
+            EXPERIMENT,
+            ("2 merged models need", "1.0 kB free", "--keep-models none", "--output-dir"),
+            during=little_room,
+        ),
+        Case(
+            "no room for one merged model",
+            MERGE,
+            ("A merged model needs", "1.0 kB free", "--output-dir"),
+            during=little_room,
+        ),
+        Case(
+            "a disk that fills up during a merge",
+            MERGE,
+            ("No space left on device: merged_models.", "Make room"),
+            during=full_disk,
+        ),
+        Case(
+            "a disk that fills up during an experiment",
+            f"{EXPERIMENT} --variants similarity",
+            ("No space left on device: merged_models.", "Make room", "goes on from here"),
+            during=full_disk,
+            leaves=frozenset({"experiment_config.yaml"}),
+        ),
+        Case("a file that may not grow", MERGE, ("File too large: merged_models.", "Make room"), during=small_files),
+        Case(
+            "a disk that fills up in training",
+            f"{TRAIN} --epochs 1",
+            ("File too large: trained", "Make room"),
+            during=small_files,
+        ),
+        Case(
+            "a read-only output folder",
+            f"{EXPERIMENT} --output-dir safe",
+            ("safe", "Permission denied", "name another folder"),
+            read_only("safe"),
+            as_anybody,
+        ),
+        Case(
+            "a read-only folder for a merged model",
+            f"{MERGE} --output-dir safe",
+            ("safe/merged_models", "Permission denied", "name another folder"),
+            read_only("safe"),
+            as_anybody,
+        ),
+        Case(
+            "a read-only results folder",
+            f"{EVALUATE} --results-dir safe",
+            ("safe", "Permission denied", "name another folder"),
+            read_only("safe"),
+            as_anybody,
+        ),
+        Case(
+            "a read-only folder for models",
+            f"{TRAIN.replace('trained', 'safe')}",
+            ("safe", "Permission denied", "name another folder"),
+            read_only("safe"),
+            as_anybody,
+        ),
+        Case(
+            "a read-only folder for tables",
+            "aggregate --output-dir safe",
+            ("safe", "Permission denied", "name another folder"),
+            together(finished(), read_only("safe")),
+            as_anybody,
+        ),
+        Case(
+            "a read-only folder of one result",
+            EVALUATE,
+            ("results/baseline_sq-AL", "Permission denied", "name another folder"),
+            read_only(f"results/baseline_{TARGET}"),
+            as_anybody,
+        ),
+        Case(
+            "a file that nobody may read",
+            EVALUATE,
+            (CONFIG, "Permission denied", "Get the right to read"),
+            unreadable(CONFIG),
+            as_anybody,
+        ),
+        Case(
+            "a file in place of the output folder",
+            f"{EXPERIMENT} --output-dir notes.txt",
+            ("notes.txt", "Not a directory", "name another folder"),
+            write("notes.txt", "mine"),
+        ),
+        Case(
+            "an output folder below a file",
+            f"{MERGE} --output-dir notes.txt/run",
+            ("notes.txt/run", "name another folder"),
+            write("notes.txt", "mine"),
+        ),
+    ),
+}
+
+EVERY = tuple(case for cases in CASES.values() for case in cases)
