@@ -2,14 +2,18 @@
 
 PYTHON ?= python3
 
-# torch goes first, in a build that we choose. Where the package index serves a CUDA build by default (several GB) and there
-# is no NVIDIA GPU, point pip at PyTorch's index of CPU builds:
+# torch goes first, in a build that suits the machine: with an NVIDIA GPU the index's own build (CUDA on Linux), without one the
+# CPU build. PyPI itself serves no CPU build for Linux: point pip at PyTorch's index of them, or several GB come unasked:
 #     make demo TORCH_ARGS="--index-url <PyTorch's CPU index>"
 TORCH ?= torch==2.13.0
 TORCH_ARGS ?=
+HAS_GPU := $(shell nvidia-smi --list-gpus 2>/dev/null | grep --count GPU)
 
 # More arguments for pytest: make test PYTEST_ARGS="-k sinkhorn"
 PYTEST_ARGS ?=
+
+# How often `make soak-resume` begins anew; each time about a minute on two cores
+ROUNDS ?= 100
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -17,7 +21,7 @@ INSTALLED_DEV := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo test e2e lint types check format clean
+.PHONY: help install install-dev demo test coverage soak-resume lint types check format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +30,13 @@ demo: $(INSTALLED)  ## Run the whole job on embedded models and data, into demo/
 	$(BIN)/sprachbund demo --output-dir demo
 
 test: $(INSTALLED_DEV)  ## Run the tests, one process per core, without the network
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --ignore tests/e2e $(PYTEST_ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
-e2e: $(INSTALLED_DEV)  ## Type every command of the README, on tiny embedded models, one after the other (7 minutes)
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e
+coverage: $(INSTALLED_DEV)  ## Run the tests and say which lines of the package none of them runs
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
+
+soak-resume: $(INSTALLED_DEV)  ## Kill a small run at ROUNDS=100 random moments and compare with one left alone (2 hours)
+	PYTHONPATH=tests $(BIN)/python tools/soak_resume.py --rounds $(ROUNDS)
 
 lint: $(INSTALLED_DEV)  ## Check style and formatting
 	$(BIN)/ruff check .
@@ -55,7 +62,13 @@ clean:  ## Remove .venv, caches and build folders; results and models stay
 # The stamps: written last, so that an installation that was cut off is done again.
 
 $(INSTALLED): pyproject.toml | $(BIN)/python
+ifeq ($(or $(HAS_GPU),0),0)
+	$(BIN)/python -m pip install $(TORCH_ARGS) "$(TORCH)+cpu" || { \
+	    echo "No CPU build of $(TORCH) on this package index: taking its own build. See TORCH_ARGS in the Makefile." >&2; \
+	    $(BIN)/python -m pip install $(TORCH_ARGS) "$(TORCH)"; }
+else
 	$(BIN)/python -m pip install $(TORCH_ARGS) "$(TORCH)"
+endif
 	$(BIN)/python -m pip install --editable .
 	@touch $@
 

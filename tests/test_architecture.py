@@ -19,13 +19,13 @@ SCRIPTS = (
 )
 
 ROWS = (
-    ("errors", "registry", "locales", "digests", "files", "parallel"),
+    ("errors", "registry", "locales", "digests", "files", "locks", "parallel"),
     ("methods", "similarity", "data", "checkpoints"),
     ("recipe", "weighting", "config", "plan", "store", "cards"),
     ("merging", "inference", "training"),
     ("evaluation", "measures"),
     ("selection", "choosing", "heads", "candidates"),
-    ("inputs", "cells", "zero_shot", "experiment"),
+    ("inputs", "cells", "zero_shot", "experiment", "estimate"),
     ("report",),
     ("cli",),
 )
@@ -168,7 +168,8 @@ def test_reports_need_no_models(path: Path) -> None:
 @every_program
 def test_nobody_runs_python_by_the_back_door(path: Path) -> None:
     names = set(imported(path))
-    assert not {name.split(".")[0] for name in names} & {"subprocess", "runpy", "pty", "site"}
+    killer = {"subprocess"} if path.name == "soak_resume.py" else set()  # what kills a program has to start it
+    assert not {name.split(".")[0] for name in names} & ({"subprocess", "runpy", "pty", "site"} - killer)
     if path != PACKAGE / "parallel.py":
         assert not {name.split(".")[0] for name in names} & {"multiprocessing", "concurrent"}
     used = {ast.unparse(node) for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute)} | names

@@ -171,3 +171,15 @@ def test_the_base_does_not_take_part_in_the_merge(zoo: Zoo, base: Checkpoint, tm
     merge_candidate(by_hand(1, 1), zoo, "manual", tmp_path / "without")
     for name, tensor in state(tmp_path / "with").items():
         np.testing.assert_array_equal(tensor, state(tmp_path / "without")[name])
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_a_base_that_holds_no_number_is_named_with_its_tensor(number: float, pico: Pico) -> None:
+    broken = pico.base("broken")
+
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["roberta.embeddings.LayerNorm.bias"][0] = number
+
+    rewrite(broken.folder, change)
+    with pytest.raises(MixError, match=r"^Tensor roberta\.embeddings\.LayerNorm\.bias of .*broken holds NaN or infinite"):
+        distance_from_base(pico.source("m"), open_checkpoint(broken.folder))

@@ -72,7 +72,7 @@ def test_the_original_weighs_in_proportion_to_sinkhorn_entries() -> None:
 
 
 def test_a_pool_limits_who_may_be_chosen() -> None:
-    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2), pool=["ja-JP", "pl-PL", "sl-SL"])
+    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2, sources=("ja-JP", "pl-PL", "sl-SL")))
     assert choice.mix.sources == ("pl-PL", "sl-SL")
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from sprachbund import errors
-from sprachbund.errors import CellsFailed, SprachbundError, UnknownName, UserError
+from sprachbund.errors import CellsFailed, SprachbundError, UnknownName, UserError, is_no_room, naming, nearest
 
 
 def test_what_the_user_can_mend_exits_with_2_and_what_went_wrong_with_1() -> None:
     for name in errors.__all__:
         kind = getattr(errors, name)
+        if not isinstance(kind, type):
+            continue
         assert issubclass(kind, SprachbundError)
         assert kind.exit_status == (2 if issubclass(kind, UserError) else 1)
     assert CellsFailed.exit_status == 1
@@ -32,6 +37,42 @@ def test_incompatible_checkpoints_are_unreadable_ones_of_a_kind() -> None:
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, known: list[str], message: str) -> None:
     assert str(UnknownName("method", name, known)) == message
+
+
+def test_what_begins_so_is_meant_before_what_looks_alike() -> None:
+    assert nearest("en", ["te-IN", "en-US"]) == "did you mean en-US?"
+    assert nearest("zh", ["zh-CN", "sq-AL", "zh-TW"]) == "did you mean zh-CN or zh-TW?"
+    assert nearest("--model", ["--demo", "--models", "--keep-models"]) == "did you mean --models?"
+
+
+def test_hyphens_of_flags_are_no_likeness() -> None:
+    assert nearest("--foo", ["--jobs", "--zoo", "--all"]) == "did you mean --zoo?"
+    assert nearest("--xyz", ["--jobs", "--all"]) == "known: --jobs, --all."
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EROFS, "Read-only file system"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), False),
+        (OSError("No space left on device"), False),
+        (ValueError(errno.ENOSPC), False),
+    ],
+)
+def test_where_there_is_no_room_the_next_try_fares_no_better(error: Exception, expected: bool) -> None:
+    assert is_no_room(error) is expected
+
+
+def test_an_error_of_writing_learns_the_name_of_its_file() -> None:
+    with pytest.raises(OSError, match="No space") as caught, naming(Path("a/b")):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == "a/b"
+    with pytest.raises(FileNotFoundError) as missing, naming(Path("a/b")):
+        Path("nowhere/at/all").read_bytes()
+    assert missing.value.filename == "nowhere/at/all"
+    with pytest.raises(OSError, match=r"^odd$"), naming(Path("a/b")):
+        raise OSError("odd")
 
 
 def test_advice_comes_last() -> None:

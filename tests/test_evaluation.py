@@ -127,7 +127,7 @@ def test_the_number_in_a_label_counts_not_its_place(tiny: TinyData) -> None:
 )
 def test_any_other_label_set_is_an_error(labels: tuple[str, ...], tiny: TinyData) -> None:
     with pytest.raises(
-        IncompatibleError, match=r"^m was trained for other labels than those of tiny: . labels against 4"
+        IncompatibleError, match=r"^m was trained for other labels than those of tiny \(. labels against 4"
     ):
         label_names(labels, tiny, "m")
 

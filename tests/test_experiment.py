@@ -15,7 +15,7 @@ from sprachbund import cells, inference, locales, store
 from sprachbund.checkpoints import Zoo, open_checkpoint
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError, IncompatibleError, StoreError, UserError
-from sprachbund.experiment import FINAL, PROGRESS, Experiment, needed_sources, prepare
+from sprachbund.experiment import CONFIGURATION, FINAL, PROGRESS, Experiment, needed_sources, prepare
 from sprachbund.inputs import Inputs
 from sprachbund.merging import merged_tensors
 from sprachbund.store import Record
@@ -44,8 +44,8 @@ def own_zoo(shared_zoo: Zoo, tmp_path: Path) -> Zoo:
 def make(shared_zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Callable[..., Experiment]:
     """Prepares the experiment in ``tmp_path/run``."""
 
-    def prepare_it(zoo: Zoo = shared_zoo, available: tuple[str, ...] = locales.names(), **settings: Any) -> Experiment:
-        return prepare(config(tmp_path / "run", **settings), Inputs(zoo=zoo, base=None, data=tiny), available)
+    def prepare_it(zoo: Zoo = shared_zoo, **settings: Any) -> Experiment:
+        return prepare(config(tmp_path / "run", **settings), Inputs(zoo=zoo, base=None, data=tiny))
 
     return prepare_it
 
@@ -94,7 +94,13 @@ def test_three_variants_in_three_locales_make_nine_records(
     outcome = make().run(quiet)
     assert set(outcome.records) == {(target, variant) for target in TARGETS for variant in VARIANTS}
     assert (outcome.failures, outcome.reused) == ([], 0)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"results", "merged_models", PROGRESS, FINAL}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "results",
+        "merged_models",
+        PROGRESS,
+        FINAL,
+        CONFIGURATION,
+    }
     for (target, variant), record in outcome.records.items():
         assert store.read_record(tmp_path / f"run/results/{variant}_{target}") == record
         assert (record.evaluation_info.locale, record.evaluation_info.variant) == (target, variant)
@@ -133,9 +139,9 @@ def test_progress_is_written_after_each_locale(make: Make, tmp_path: Path) -> No
         seen.append(read(tmp_path / "run" / PROGRESS) if (tmp_path / "run" / PROGRESS).exists() else None)
 
     make().run(look)
-    assert seen[:3] == [None] * 3
-    assert [len(progress["completed_locales"]) for progress in seen[3:]] == [1, 1, 1, 2, 2, 2]
-    halfway = seen[5]
+    assert seen[:4] == [None] * 4, "once before the first cell, and after each of the first locale"
+    assert [len(progress["completed_locales"]) for progress in seen[4:]] == [1, 1, 1, 2, 2, 2]
+    halfway = seen[6]
     assert halfway["completed_locales"] == ["de-DE"]
     assert halfway["remaining_locales"] == ["ja-JP", "sq-AL"]
     assert (halfway["total_locales"], halfway["total_experiments"]) == (3, 9)
@@ -203,7 +209,7 @@ def test_a_second_run_does_nothing_again(
 ) -> None:
     first = make().run(quiet)
     before = {**snapshot(tmp_path / "run/results"), **snapshot(tmp_path / "run/merged_models")}
-    assert len(before) == 9 * 2 + 6 * 7
+    assert len([path for path in before if path.name != ".lock"]) == 9 * 2 + 6 * 7
 
     def load(folder: Path) -> None:
         raise AssertionError(f"{folder} was loaded")
@@ -321,7 +327,7 @@ def test_a_source_that_vanishes_fails_its_cells_only(make: Make, own_zoo: Zoo, q
     shutil.rmtree(own_zoo.checkpoint("nl-NL").folder)
     outcome = experiment.run(quiet)
     assert len(outcome.records) == 7
-    assert {failure.reason.partition(": ")[2][:18] for failure in outcome.failures} == {"there is no folder"}
+    assert {failure.reason[:18] for failure in outcome.failures} == {"There is no folder"}
 
 
 def test_the_first_target_s_own_source_may_vanish_too(make: Make, own_zoo: Zoo, quiet: Report) -> None:
@@ -348,7 +354,7 @@ def test_a_target_needs_no_source_of_its_own(make: Make, own_zoo: Zoo, quiet: Re
 
 def test_a_missing_source_stops_it_before_anything_is_written(make: Make, own_zoo: Zoo, tmp_path: Path) -> None:
     shutil.rmtree(own_zoo.checkpoint("ro-RO").folder)
-    with pytest.raises(CheckpointError, match="ro-RO: there is no folder"):
+    with pytest.raises(CheckpointError, match="There is no folder .*ro-RO: check the name"):
         make(own_zoo)
     assert not (tmp_path / "run").exists()
 
@@ -381,7 +387,7 @@ def test_without_keeping_models_the_records_are_the_same(make: Make, quiet: Repo
     kept = make().run(quiet)
     shutil.rmtree(tmp_path / "run")
     passing = make(keep_models="none").run(quiet)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"results", PROGRESS, FINAL}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"results", PROGRESS, FINAL, CONFIGURATION}
     assert passing.failures == []
     for key, record in kept.records.items():
         assert substance(passing.records[key]) == substance(record)
@@ -411,7 +417,7 @@ def test_numbered_labels_are_noted_once_for_all_sources(make: Make, pico: Pico, 
 def test_zero_shot_evaluates_every_source_on_every_target(make: Make, pico: Pico, quiet: Report) -> None:
     pool = ("de-DE", "ja-JP", "sq-AL", "fr-FR")
     settings = {"zero_shot": True, "jobs": 1, "skip_similarity": True, "skip_average": True}
-    experiment = make(pico.zoo(pool), available=pool, **settings)
+    experiment = make(pico.zoo(pool), sources=pool, **settings)
     outcome = experiment.run(quiet)
     rows = list(experiment.store.transfers("test"))
     assert {row.source: set(row.cells) for row in rows} == {source: set(TARGETS) for source in pool}

@@ -34,6 +34,18 @@ def test_it_is_the_smallest_cosine_of_all_pairs(pico: Pico, sources: list[Checkp
     assert agreement.second == "odd"
 
 
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_no_number_is_left_to_the_merge_to_refuse(number: float, pico: Pico, sources: list[Checkpoint]) -> None:
+    """No warning of numpy's comes before the sentence that names source and tensor."""
+    broken = pico.source("broken")
+
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[MATRICES[0]].view(-1)[0] = number
+
+    rewrite(broken.folder, change)
+    head_agreement([sources[0], open_checkpoint(broken.folder)])
+
+
 def test_strangers_are_named_in_a_warning(pico: Pico, sources: list[Checkpoint]) -> None:
     agreement = head_agreement([*sources, pico.source("stranger", head_seed=1)])
     assert agreement is not None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +28,10 @@ def model(sources: list[Checkpoint]) -> torch.nn.Module:
 @pytest.fixture(scope="module")
 def encoded(sources: list[Checkpoint]) -> inference.Encoded:
     return inference.tokenise(inference.load_tokenizer(sources[0].folder), TEXTS)
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
 def one_by_one(model: torch.nn.Module, encoded: inference.Encoded) -> np.ndarray:
@@ -63,6 +70,87 @@ def test_long_texts_are_cut_where_positions_end(sources: list[Checkpoint], model
     assert len(tokens) == MAX_TOKENS
     assert tokens[-1] == tokenizer.eos_token_id
     assert inference.logits(model, [tokens]).shape == (1, 4)
+
+
+@pytest.mark.parametrize("claimed", [10**30, 512, 33])
+def test_a_tokenizer_that_allows_more_than_the_model_has_positions_for_is_not_believed(
+    claimed: int, pico: Pico
+) -> None:
+    folder = pico.source("short").folder
+    edit(folder / "tokenizer_config.json", model_max_length=claimed)
+    tokenizer = inference.load_tokenizer(folder)
+    (tokens,) = inference.tokenise(tokenizer, ["bala dono " * 500])
+    assert len(tokens) == MAX_TOKENS  # of 34 positions, two come before those of texts
+    assert tokens[-1] == tokenizer.eos_token_id
+    assert inference.logits(inference.load_classifier(folder), [tokens]).shape == (1, 4)
+
+
+def test_a_tokenizer_that_allows_less_is_believed(pico: Pico) -> None:
+    folder = pico.source("shorter").folder
+    edit(folder / "tokenizer_config.json", model_max_length=7)
+    (tokens,) = inference.tokenise(inference.load_tokenizer(folder), ["bala dono " * 500])
+    assert len(tokens) == 7
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"model_type": "xlm-roberta", "max_position_embeddings": 34, "pad_token_id": 1}, 32),
+        ({"model_type": "camembert", "max_position_embeddings": 34, "pad_token_id": 1}, 32),
+        ({"model_type": "bert", "max_position_embeddings": 34, "pad_token_id": 0}, 34),
+        ({"model_type": "deberta-v2", "max_position_embeddings": 512, "pad_token_id": 0}, 512),
+        ({"model_type": "t5"}, inference.MOST_TOKENS),
+    ],
+)
+def test_positions_are_counted_as_the_model_counts_them(config: dict[str, Any], expected: int, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert inference._positions(tmp_path) == expected
+
+
+def test_without_a_tokenizer_nothing_is_read_as_unknown_words(pico: Pico) -> None:
+    """transformers would make an empty tokenizer, and every text would look the same."""
+    folder = pico.source("mute").folder
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"models/mute has no tokenizer \(tokenizer\.json\): copy it from the base"):
+        inference.load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"model": {"vocab": {"a": 0}}}'])
+def test_a_tokenizer_that_cannot_be_read_is_named(content: str, pico: Pico) -> None:
+    folder = pico.source("odd").folder
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"models/odd.* (save or )?download"):
+        inference.load_tokenizer(folder)
+
+
+def test_a_token_without_an_embedding_is_told_before_it_is_looked_up(model: torch.nn.Module) -> None:
+    with pytest.raises(CheckpointError, match=r"has the embeddings of 300 tokens, but its tokenizer gave number 300"):
+        inference.logits(model, [[0, 300, 2]])
+
+
+def test_a_model_that_cannot_be_read_is_named_with_the_reason_in_one_line(pico: Pico) -> None:
+    folder = pico.source("odd").folder
+    edit(folder / "config.json", model_type="xlm-robert")
+    with pytest.raises(CheckpointError) as caught:
+        inference.load_classifier(folder)
+    message = str(caught.value)
+    assert message.startswith(f"The model in {folder} cannot be read by transformers (")
+    assert "`xlm-robert`" in message
+    assert "\n" not in message
+
+
+def test_a_tensor_that_its_config_does_not_expect_is_named(pico: Pico) -> None:
+    folder = pico.source("odd").folder
+    edit(folder / "config.json", intermediate_size=8)
+    with pytest.raises(CheckpointError, match=r"models/odd: tensor roberta\..* is 16, where its config\.json asks for 8: "):
+        inference.load_classifier(folder)
+
+
+def test_a_config_without_a_token_for_padding_is_named(pico: Pico, encoded: inference.Encoded) -> None:
+    folder = pico.source("loose").folder
+    edit(folder / "config.json", pad_token_id=None)
+    with pytest.raises(CheckpointError, match="loose names no token for padding: give it a pad_token_id"):
+        inference.logits(inference.load_classifier(folder), encoded)
 
 
 def test_padding_is_masked() -> None:

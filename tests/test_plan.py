@@ -11,7 +11,7 @@ import pytest
 from sprachbund import locales
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import UnknownName, UserError
-from sprachbund.plan import Cell, check_disk, chosen_locales, chosen_variants
+from sprachbund.plan import Cell, check_disk, check_writable, chosen_locales, chosen_variants
 from sprachbund.recipe import VARIANTS
 
 
@@ -46,7 +46,7 @@ def test_each_locale_once_in_its_own_spelling() -> None:
 
 
 def test_a_start_beyond_the_end_and_an_unknown_locale() -> None:
-    with pytest.raises(UserError, match=r"--start-from 2: there are 2 locales, numbered 0 to 1\."):
+    with pytest.raises(UserError, match=r"--start-from 2: the locales to run are numbered 0 to 1\."):
         targets(locales=("sq-AL", "de-DE"), start_from=2)
     with pytest.raises(UnknownName, match="Unknown locale 'sq-XX': did you mean .*sq-AL.* See --list-locales"):
         targets(locales=("sq-XX",))
@@ -96,11 +96,11 @@ def test_the_room_that_merges_take_is_known_beforehand(tmp_path: Path, free: Any
 def test_too_little_room_names_the_way_on(tmp_path: Path, free: Any) -> None:
     free(10 * 10**9)  # exactly as much as is needed is too little
     with pytest.raises(
-        UserError, match=r"10 merged models need 10\.0 GB, .* has 10\.0 GB free: keep none .*--keep-models none"
+        UserError, match=r"10 merged models need 10\.0 GB, but .* has 10\.0 GB free: keep none .*--keep-models none"
     ):
         check_disk(tmp_path / "new", cells_in(tmp_path, 10), 10**9, keep=True)
     free(10**9)
-    with pytest.raises(UserError, match=r"1 merged models need 1\.0 GB, .*: choose another --output-dir\."):
+    with pytest.raises(UserError, match=r"A merged model needs 1\.0 GB, .*: make room, or choose another --output-dir\."):
         check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=False)
 
 
@@ -109,3 +109,26 @@ def test_models_that_are_there_need_no_room(tmp_path: Path, free: Any) -> None:
     for number in range(5):
         (tmp_path / f"merged/l{number}").mkdir(parents=True)
     assert check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=True) == 5 * 10**9
+
+
+# --- may anything be written? ------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_can_be_written_to_is_left_as_it_is(tmp_path: Path) -> None:
+    check_writable(tmp_path, tmp_path / "not" / "there" / "yet")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/run", "file/run/results"])
+def test_below_a_file_nothing_can_be_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=rf"Nothing can be written to .*{name} \(Not a directory: .*/file\): name another"):
+        check_writable(tmp_path, tmp_path / name)
+
+
+def test_a_file_system_that_is_read_only_is_noticed_beforehand() -> None:
+    """Whoever asks, root too: nobody makes files there."""
+    if not Path("/proc/self").is_dir():
+        pytest.skip("there is no /proc")
+    with pytest.raises(UserError, match="Nothing can be written to /proc/run"):
+        check_writable(Path("/proc/run"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sprachbund import similarity, weighting
+from sprachbund import locales, similarity, weighting
 from sprachbund.config import ChoiceConfig
 from sprachbund.errors import MixError, UserError
 from sprachbund.recipe import GIVEN, MANUAL, OWN, Mix, Recipe, Variant
@@ -30,8 +30,8 @@ class Choice:
         return weighting.effective_number(self.mix.weights)
 
 
-def choose(variant: Variant, target: str, config: ChoiceConfig, pool: Sequence[str] | None = None) -> Choice:
-    """Choose and weigh the sources of a variant for a target; without a pool, every locale has a source."""
+def choose(variant: Variant, target: str, config: ChoiceConfig) -> Choice:
+    """Choose and weigh the sources of a variant for a target, from ``--sources`` or, without any named, from all."""
     if variant.selection == OWN:
         recipe = Recipe(target=target, selection=OWN, weighting=variant.weighting)
         mix = Mix((target,), (1.0,))
@@ -40,6 +40,7 @@ def choose(variant: Variant, target: str, config: ChoiceConfig, pool: Sequence[s
     refuse_idle(config)
     matrix = similarity.load(config.similarity)
     name = config.selection if variant.selection == GIVEN else variant.selection
+    pool = locales.check(config.sources) or None
     selection = select(name, matrix, target, pool=pool, k=config.num_languages, include_target=config.include_target)
     # What the original ranks by are Sinkhorn entries, which it took as weights in proportion.
     weigh_by = "proportional" if (name, variant.weighting) == ("original", "similarity") else variant.weighting

@@ -1,14 +1,17 @@
 """What a user can set: frozen, closed, each default and its help in one place. The command line is derived from these.
 
-Fields that several commands share stand in a base class of their own, so that a flag means the same everywhere.
+Fields that several commands share stand in a base class of their own, so that a flag means the same everywhere. Everything
+here can also stand in a YAML file or in the environment; :func:`as_yaml` writes what was settled on in that form.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sprachbund.recipe import SEED_VARIANTS
 from sprachbund.weighting import DEFAULT_SHARPNESS
@@ -16,36 +19,56 @@ from sprachbund.weighting import DEFAULT_SHARPNESS
 __all__ = [
     "AggregateConfig",
     "ChoiceConfig",
+    "DataConfig",
     "EvaluateConfig",
     "ExperimentConfig",
     "InputsConfig",
     "MergeConfig",
     "PlotConfig",
+    "PoolConfig",
+    "ResultsConfig",
     "SimilarityConfig",
+    "Sort",
     "TransferConfig",
+    "as_yaml",
 ]
 
 Split = Literal["train", "dev", "test"]
+Sort = Literal["family", "gain"]
+"""Rows by language family, or by what similarity gains over the baseline, the best first."""
 
 
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class InputsConfig(_Config):
-    """Which models, on which data."""
+class DataConfig(_Config):
+    """Which data."""
 
-    models: str | None = Field(
-        default=None,
-        description="Template of the sources with {locale} in it: a folder, or FOLDER:SUBFOLDER. Default: the published ones.",
-    )
     data: str | None = Field(default=None, description="Data set: cldr, massive:PATH. Default: MASSIVE.")
     demo: bool = Field(
         default=False, description="Use the embedded models and data: no download; made here on first use (minutes)."
     )
 
 
-class ChoiceConfig(_Config):
+class InputsConfig(DataConfig):
+    """Which models, on which data."""
+
+    models: str | None = Field(
+        default=None,
+        description="Template of the sources with {locale} in it: a folder, or FOLDER:SUBFOLDER. Default: the published ones.",
+    )
+
+
+class PoolConfig(_Config):
+    """Which sources there are to choose from."""
+
+    sources: tuple[str, ...] = Field(
+        default=(), description="Locales whose sources take part or may be chosen. Default: all 52."
+    )
+
+
+class ChoiceConfig(PoolConfig):
     """How sources are chosen and weighted for a target."""
 
     similarity: str = Field(default="uriel:syntax_knn", description="Which similarity ranks the sources.")
@@ -74,7 +97,7 @@ class _OutputConfig(_Config):
 class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
     """All locales × variants."""
 
-    locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all.")
+    locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all that the data holds.")
     variants: tuple[str, ...] = Field(
         default=SEED_VARIANTS, description="Variants to run: baseline, similarity, average, average-all."
     )
@@ -96,6 +119,7 @@ class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
     )
     skip_zero_shot: bool = Field(default=False, description="With --demo: leave out the single sources.")
     jobs: int = Field(default=0, ge=0, description="Processes for --zero-shot; 0: one per core.")
+    sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
 
     @property
     def wants_zero_shot(self) -> bool:
@@ -113,13 +137,12 @@ class MergeConfig(_OutputConfig, ChoiceConfig, InputsConfig):
     base: str | None = Field(
         default=None, description="The pre-trained model of the sources: checked against them, distances reported."
     )
-    sources: tuple[str, ...] = Field(default=(), description="Locales to choose from; with --mode manual, the sources.")
     weights: tuple[float, ...] = Field(
         default=(), description="One weight per source, with --mode manual; normalised to 1."
     )
 
 
-class EvaluateConfig(_Config):
+class EvaluateConfig(DataConfig):
     """One checkpoint on one locale."""
 
     base_model: str = Field(description="Checkpoint: a folder or a published id.")
@@ -130,42 +153,50 @@ class EvaluateConfig(_Config):
     results_dir: Path = Field(default=Path("results"), description="The results folder.")
     split: Split = Field(default="test", description="Split to evaluate on.")
     overwrite: bool = Field(default=False, description="Replace a result of something else that is in the way.")
-    data: str | None = Field(default=None, description="Data set: cldr, massive:PATH. Default: MASSIVE.")
-    demo: bool = Field(default=False, description="Use the embedded models and data: no download.")
 
 
-class TransferConfig(InputsConfig):
+class TransferConfig(PoolConfig, InputsConfig):
     """Every source on every locale."""
 
-    locales: tuple[str, ...] = Field(default=(), description="Locales to evaluate on. Default: all.")
+    locales: tuple[str, ...] = Field(
+        default=(), description="Locales to evaluate on. Default: all that the data holds."
+    )
     split: Split = Field(default="test", description="Split to evaluate on.")
     results_dir: Path = Field(default=Path("results"), description="The results folder.")
     overwrite: bool = Field(default=False, description="Replace what other models or data have left there.")
     jobs: int = Field(default=0, ge=0, description="Processes; 0: one per core.")
 
 
-class AggregateConfig(_Config):
-    """All results of a folder, as files."""
+class ResultsConfig(_Config):
+    """Which results of a folder: those of one data set, split and zoo are comparable."""
 
     results_dir: Path = Field(default=Path("results"), description="The results folder.")
+    data: str | None = Field(default=None, description="Only results on this data set.")
+    zoo: str | None = Field(default=None, description="Only results of models of this zoo.")
+    split: Split | None = Field(default=None, description="Only results on this split.")
+    demo: bool = Field(default=False, description="Only results of the embedded models.")
+
+
+class AggregateConfig(ResultsConfig):
+    """All results of a folder, as files."""
+
     output_dir: Path = Field(default=Path(), description="Where the files go.")
     format: Literal["csv", "json", "markdown", "all"] = Field(default="all", description="Which files to write.")
     show_missing: bool = Field(default=False, description="List the experiments that are missing or failed.")
-    data: str | None = Field(default=None, description="Only results on this data set.")
-    zoo: str | None = Field(default=None, description="Only results of models of this zoo.")
-    split: Split | None = Field(default=None, description="Only results on this split.")
-    demo: bool = Field(default=False, description="Only results of the embedded models and data.")
+    sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
 
 
-class PlotConfig(_Config):
+class PlotConfig(ResultsConfig):
     """A picture of a results folder."""
 
-    results_dir: Path = Field(default=Path("results"), description="The results folder.")
     out: Path = Field(default=Path("dumbbell.svg"), description="The picture; its ending says the format (svg, png).")
-    data: str | None = Field(default=None, description="Only results on this data set.")
-    zoo: str | None = Field(default=None, description="Only results of models of this zoo.")
-    split: Split | None = Field(default=None, description="Only results on this split.")
 
 
 class SimilarityConfig(ChoiceConfig):
     """Who would be merged for a target."""
+
+
+def as_yaml(settings: Mapping[str, Any]) -> str:
+    """Write settings as YAML that ``--config`` reads back; what is not set (none, no locales) is left out."""
+    plain: dict[str, Any] = TypeAdapter(dict[str, Any]).dump_python(dict(settings), mode="json")
+    return yaml.safe_dump({key: value for key, value in plain.items() if value not in (None, [])}, sort_keys=False)

@@ -1,25 +1,25 @@
 """The main job: plan − records → work → records, locale by locale.
 
 Everything that can be known beforehand is checked beforehand (sources, labels, disk, results in the way). After that a cell
-that fails is recorded with its reason and does not stop the others. What is finished is never done again.
+that fails is recorded with its reason and does not stop the others. What is finished is never done again. One process at a
+time works on a results folder.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sprachbund import cells, files, plan, store
+from sprachbund import cells, files, locales, plan, store
 from sprachbund.candidates import digests_of, merge_candidate, merged_before
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose
-from sprachbund.config import ExperimentConfig
+from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet
+from sprachbund.errors import is_no_room
 from sprachbund.evaluation import label_names
 from sprachbund.inputs import Inputs
 from sprachbund.parallel import Report
@@ -28,9 +28,11 @@ from sprachbund.recipe import OWN, Variant
 from sprachbund.store import Failure, Record, RunStore
 from sprachbund.zero_shot import run_zero_shot
 
-__all__ = ["FINAL", "PROGRESS", "Experiment", "Outcome", "needed_sources", "prepare"]
+__all__ = ["CONFIGURATION", "FINAL", "PROGRESS", "Experiment", "Outcome", "needed_sources", "prepare"]
 
 PROGRESS, FINAL = "experiment_progress.json", "experiment_final_results.json"
+CONFIGURATION = "experiment_config.yaml"
+"""The settings of the last run in a folder; ``--config`` reads them back."""
 RESULTS, MERGED_MODELS = "results", "merged_models"
 
 
@@ -43,6 +45,8 @@ class Outcome:
     failures: Sequence[Failure]
     reused: int
     """Cells that were finished before."""
+    failed_sources: Mapping[str, str] = field(default_factory=dict)
+    """Sources that zero-shot could not evaluate, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,10 @@ class Experiment:
     choices: Mapping[tuple[str, str], Choice]
     """By target and variant."""
     cells: tuple[Cell, ...]
+    checkpoints: Mapping[str, Checkpoint]
+    """Of the sources that stand in a mix, by locale."""
     sources: tuple[str, ...]
-    """All locales that have a source: the pool that merges choose from."""
+    """The pool: whose sources merges choose from and zero-shot evaluates."""
     zoo: str
     """The name of the zoo that records carry."""
     notes: tuple[str, ...] = field(default=())
@@ -67,12 +73,26 @@ class Experiment:
         """Where the records go."""
         return RunStore(self.config.output_dir / RESULTS)
 
-    def run(self, report: Report) -> Outcome:
-        """Do what is missing; write progress after each locale and all results at the end."""
+    def run(self, report: Report, detail: Callable[[str], None] = lambda line: None) -> Outcome:
+        """Do what is missing; write progress after each locale and all results at the end.
+
+        ``detail`` is told of each cell that was done.
+
+        Raises:
+            StoreError: another process works on these results.
+        """
+        with self.store.exclusive():
+            files.remove_leftovers(self.config.output_dir, self.config.output_dir / MERGED_MODELS)
+            files.write_text(self.config.output_dir / CONFIGURATION, as_yaml(dict(self.config)))
+            return self._run(report, detail)
+
+    def _run(self, report: Report, detail: Callable[[str], None]) -> Outcome:
         records: dict[tuple[str, str], Record] = {}
         failures: list[Failure] = []
-        reused = done = 0
+        reused = 0
+        done = sum(self.finished(cell) is not None for cell in self.cells)
         started = store.now()
+        report("cells", done, len(self.cells))
         for number, target in enumerate(self.targets, start=1):
             for cell in (cell for cell in self.cells if cell.target == target):
                 result, was_there = self._cell(cell)
@@ -81,22 +101,27 @@ class Experiment:
                 else:
                     failures.append(result)
                 reused += was_there
-                done += 1
+                done += not was_there
+                detail(_described(result, was_there))
                 report(f"cells, {target}", done, len(self.cells))
             self._write_progress(started, number, records, failures)
         outcome = Outcome(records, failures, reused)
         self._write_final(started, outcome)
-        if self.config.wants_zero_shot:
-            self._zero_shot(report)
-        return outcome
+        return replace(outcome, failed_sources=self._zero_shot(report)) if self.config.wants_zero_shot else outcome
+
+    def finished(self, cell: Cell) -> Record | None:
+        """Return the record of a cell, None as long as there is none."""
+        return store.find_record(cell.results_folder, cell.identity, overwrite=self.config.overwrite)
 
     def _cell(self, cell: Cell) -> tuple[Record | Failure, bool]:
-        known = store.find_record(cell.results_folder, cell.identity, overwrite=self.config.overwrite)
+        known = self.finished(cell)
         if known:
             return known, True
         try:
             return self._work(cell), False
         except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn
+            if is_no_room(error):  # which would not fare better
+                raise
             failure = store.failure_of(
                 error,
                 variant=cell.variant.name,
@@ -128,14 +153,13 @@ class Experiment:
             merge_candidate(choice, self.inputs.zoo, mode, cell.model_folder, overwrite=self.config.overwrite)
             yield open_checkpoint(cell.model_folder)
             return
-        self.config.output_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.config.output_dir, prefix=".merging.") as temporary:
-            folder = Path(temporary) / cell.model_folder.name
+        with files.temporary_folder(self.config.output_dir, "merging") as temporary:
+            folder = temporary / cell.model_folder.name
             merge_candidate(choice, self.inputs.zoo, mode, folder)
             yield open_checkpoint(folder, name=str(cell.model_folder))
 
-    def _zero_shot(self, report: Report) -> None:
-        run_zero_shot(
+    def _zero_shot(self, report: Report) -> Mapping[str, str]:
+        return run_zero_shot(
             self.store,
             self.inputs.zoo,
             self.inputs.data,
@@ -145,7 +169,7 @@ class Experiment:
             jobs=self.config.jobs,
             report=report,
             overwrite=self.config.overwrite,
-        )
+        ).failures
 
     def _write_progress(
         self,
@@ -172,24 +196,34 @@ class Experiment:
 
     def _write_final(self, started: str, outcome: Outcome) -> None:
         files.write_json(
-            self.config.output_dir / FINAL,
-            {
-                "schema_version": store.SCHEMA_VERSION,
-                "started": started,
-                "finished": store.now(),
-                "configuration": self.config.model_dump(mode="json"),
-                "data": {
-                    "name": self.inputs.data.name,
-                    "revision": self.inputs.data.revision,
-                    "notice": self.inputs.data.notice,
-                    "demonstration": self.inputs.data.demonstration,
-                },
-                "total_experiments": len(self.cells),
-                "successful_experiments": len(outcome.records),
-                "failed_experiments": len(outcome.failures),
-                "results": _by_locale(outcome.records, outcome.failures),
-            },
+            self.config.output_dir / FINAL, self.final(outcome) | {"started": started, "finished": store.now()}
         )
+
+    def final(self, outcome: Outcome) -> dict[str, Any]:
+        """Return all results as plain values, times aside."""
+        return {
+            "schema_version": store.SCHEMA_VERSION,
+            "configuration": self.config.model_dump(mode="json"),
+            "data": {
+                "name": self.inputs.data.name,
+                "revision": self.inputs.data.revision,
+                "notice": self.inputs.data.notice,
+                "demonstration": self.inputs.data.demonstration,
+            },
+            "total_experiments": len(self.cells),
+            "successful_experiments": len(outcome.records),
+            "failed_experiments": len(outcome.failures),
+            "results": _by_locale(outcome.records, outcome.failures),
+        }
+
+
+def _described(result: Record | Failure, was_there: bool) -> str:
+    if isinstance(result, Failure):
+        return f"{result.locale} {result.variant}: failed, {result.reason}"
+    info, weights = result.evaluation_info, result.model_info.sources
+    mix = " ".join(f"{source.locale}:{source.weight:.3f}" for source in weights)
+    how = "from before" if was_there else f"{info.seconds:.1f} s"
+    return f"{info.locale} {info.variant}: accuracy {result.performance.accuracy:.4f}, {how}, of {mix}"
 
 
 def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Failure]) -> dict[str, Any]:
@@ -206,22 +240,22 @@ def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Fai
     return results
 
 
-def needed_sources(config: ExperimentConfig, available: Sequence[str]) -> tuple[str, ...]:
-    """Return the locales whose sources the experiment reads, before anything is opened."""
-    targets, chosen = plan.chosen_locales(config, available), plan.chosen_variants(config)
-    if config.wants_zero_shot or any("all" in (variant.selection, config.selection) for variant in chosen):
-        return tuple(available)
+def needed_sources(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:
+    """Return the locales whose sources the experiment reads, given those that the data holds; nothing is opened."""
+    targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
     needed = {s for target in targets for variant in chosen for s in choose(variant, target, config).mix.sources}
-    return tuple(locale for locale in available if locale in needed)
+    if config.wants_zero_shot:
+        needed |= set(plan.pool(config))
+    return tuple(locale for locale in locales.names() if locale in needed)
 
 
-def prepare(config: ExperimentConfig, inputs: Inputs, available: Sequence[str]) -> Experiment:
+def prepare(config: ExperimentConfig, inputs: Inputs) -> Experiment:
     """Choose all sources, name all cells, and check what can be checked before work.
 
     Raises:
         UserError: names the first thing that stands in the way.
     """
-    targets, chosen = plan.chosen_locales(config, available), plan.chosen_variants(config)
+    targets, chosen = plan.chosen_locales(config, inputs.data.locales), plan.chosen_variants(config)
     choices = {(target, variant.name): choose(variant, target, config) for target in targets for variant in chosen}
     involved = sorted({source for choice in choices.values() for source in choice.mix.sources})
     checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in involved}
@@ -237,10 +271,11 @@ def prepare(config: ExperimentConfig, inputs: Inputs, available: Sequence[str]) 
         if cell.model_folder and config.keep_models == "all" and not config.overwrite:
             merged_before(cell.model_folder, cell.candidate)
     largest = max(sum(info.nbytes for info in checkpoint.tensors.values()) for checkpoint in checkpoints.values())
+    plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, planned, largest, keep=config.keep_models == "all")
     # By a source that is there: a target need not have one of its own.
     zoo = zoo_name(checkpoints[involved[0]], involved[0])
-    return Experiment(config, inputs, targets, chosen, choices, planned, tuple(available), zoo, notes)
+    return Experiment(config, inputs, targets, chosen, choices, planned, checkpoints, plan.pool(config), zoo, notes)
 
 
 def _cell(

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sprachbund import data
-from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, open_checkpoint
-from sprachbund.config import InputsConfig
+from sprachbund import data, locales
+from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, locate, open_checkpoint
+from sprachbund.config import EvaluateConfig, InputsConfig
 from sprachbund.data import DataSet
-from sprachbund.errors import DataError, UserError
+from sprachbund.errors import CheckpointError, DataError, UserError
 from sprachbund.evaluation import label_names
 from sprachbund.parallel import Report
 from sprachbund.training.embedded import Embedded, ensure
 
-__all__ = ["DEFAULT_DATA", "Inputs", "Sources", "embedded_if", "open_inputs", "open_sources"]
+__all__ = ["DEFAULT_DATA", "Inputs", "Needed", "Sources", "embedded_if", "open_inputs", "open_one", "open_sources"]
 
 DEFAULT_DATA = "massive"
 WAYS_ON = (
     "Three ways on: --models TEMPLATE with {locale} in it, for checkpoints on this machine; "
+    "--data massive:PATH, for a copy of MASSIVE; or --demo, for embedded models and data that need no download."
+)
+WAYS_ON_FOR_ONE = (
+    "Three ways on: --base-model FOLDER, with --model-dir for a subfolder, for a checkpoint on this machine; "
     "--data massive:PATH, for a copy of MASSIVE; or --demo, for embedded models and data that need no download."
 )
 
@@ -42,6 +46,10 @@ class Inputs:
     """As in :class:`Sources`."""
 
 
+Needed = Callable[[Sequence[str]], Sequence[str]]
+"""From the locales that the data holds to those whose sources are read."""
+
+
 def open_sources(config: InputsConfig, sources: Sequence[str], report: Report) -> Sources:
     """Return the zoo alone, for those who need no data; with ``--data``, its labels must be those of the sources.
 
@@ -49,18 +57,18 @@ def open_sources(config: InputsConfig, sources: Sequence[str], report: Report) -
         UserError: says what is missing, and the ways on.
     """
     if config.demo or config.data:
-        inputs = open_inputs(config, sources, report)
+        inputs = open_inputs(config, lambda held: sources, report)
         for locale in sources:
             checkpoint = inputs.zoo.checkpoint(locale)
             label_names(checkpoint.labels, inputs.data, checkpoint.name)
         return Sources(inputs.zoo, inputs.base)
     zoo = Zoo(config.models or PUBLISHED)
-    _start(zoo, sources, [])
+    _start(zoo, sources, [], own=config.models is not None)
     return Sources(zoo, None)
 
 
-def open_inputs(config: InputsConfig, sources: Sequence[str], report: Report) -> Inputs:
-    """Return zoo and data set with the sources of these locales checked; with ``--demo``, make the embedded ones if need be.
+def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
+    """Return zoo and data set with the needed sources checked; with ``--demo``, make the embedded ones if need be.
 
     Raises:
         UserError: says all that is missing, and the ways on.
@@ -74,20 +82,60 @@ def open_inputs(config: InputsConfig, sources: Sequence[str], report: Report) ->
         dataset, complaints = data.load(config.data or DEFAULT_DATA), []
     except DataError as error:
         dataset, complaints = None, [str(error).rstrip(".")]
-    _start(zoo, sources, complaints)
+    own = config.models is not None and config.data is not None
+    _start(zoo, needed(dataset.locales if dataset else locales.names()), complaints, own=own)
     assert dataset is not None, "without it there was a complaint"
     return Inputs(zoo, dataset, None)
 
 
-def _start(zoo: Zoo, sources: Sequence[str], complaints: Sequence[str]) -> None:
-    """Stop with all complaints in one message, or see that the sources fit together."""
+def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSet]:
+    """Return a single checkpoint and the data to evaluate it on.
+
+    Raises:
+        UserError: says all that is missing, and the ways on.
+    """
+    embedded = embedded_if(config.demo, report, refused={"--data": config.data})
+    if embedded:
+        return locate(embedded.local_name(config.base_model), config.model_dir or ""), data.load(embedded.data)
+    complaints = []
+    checkpoint = dataset = None
+    try:
+        checkpoint = locate(config.base_model, config.model_dir or "")
+    except CheckpointError as error:
+        complaints.append(str(error).rstrip("."))
+    try:
+        dataset = data.load(config.data or DEFAULT_DATA)
+    except DataError as error:
+        complaints.append(str(error).rstrip("."))
+    if checkpoint and dataset:
+        return checkpoint, dataset
+    raise _cannot_start(complaints, "" if config.data else WAYS_ON_FOR_ONE)
+
+
+def _start(zoo: Zoo, sources: Sequence[str], complaints: Sequence[str], *, own: bool) -> None:
+    """Stop with all complaints in one message, or see that the sources fit together.
+
+    ``own`` says that users named what is used, so that nobody has to tell them how to.
+    """
     missing = zoo.missing(sources)
     if missing:
         first = next(iter(missing.values())).rstrip(".")
         complaints = [*complaints, f"{len(missing)} of {len(sources)} sources are missing ({first})"]
+        there = [locale for locale in sources if locale not in missing]
+        if there:
+            complaints = [
+                *complaints,
+                f"those of {' '.join(there)} are there (--sources takes only the locales you name)",
+            ]
     if complaints:
-        raise UserError(f"Cannot start: {'; and '.join(complaints)}. {WAYS_ON}")
+        raise _cannot_start(complaints, "" if own else WAYS_ON)
     check_mergeable([zoo.checkpoint(locale) for locale in sources])
+
+
+def _cannot_start(complaints: Sequence[str], ways_on: str) -> UserError:
+    """Say all complaints; where users named models and data of their own, these say what to mend, and there is no other way."""
+    said = "; and ".join(complaint.rstrip(".") for complaint in complaints)
+    return UserError(f"Cannot start: {said}{'' if said.endswith('?') else '.'} {ways_on}".rstrip())
 
 
 def embedded_if(demo: bool, report: Report, refused: dict[str, object]) -> Embedded | None:

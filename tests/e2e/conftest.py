@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,31 +20,47 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    cache = tmp_path_factory.mktemp("cache")
+    # All processes of a test run have one cache: whoever comes second waits for the first.
+    root = tmp_path_factory.getbasetemp()
+    cache = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPRACHBUND_CACHE", str(cache))
         patch.setenv("SPRACHBUND_DEMO_SIZE", "tiny")
         yield ensure()
 
 
-@pytest.fixture
-def type_in(tiny: Embedded, tmp_path: Path) -> Run:
-    """Type a command line of the README in an empty folder, as if the repository's scripts stood in it."""
+@pytest.fixture(scope="session")
+def type_in_any(tiny: Embedded) -> Run:
+    """Type a command line of the README in a folder, as if the repository's scripts stood in it."""
 
-    def run(line: str, *, folder: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+    def run(line: str, *, folder: Path) -> subprocess.CompletedProcess[str]:
         words = shlex.split(line)
-        if words[:2] == [
-            "uv",
-            "run",
-        ]:  # what uv does in this project: run the script with the environment that is there
-            words = ["python", *words[2:]]
+        if words[:2] == ["uv", "run"]:
+            words = [*_uv_run(), *words[2:]]
         if words[0] == "python":
-            words = [sys.executable, str(REPOSITORY / words[1]), *words[2:]]
-        else:
-            words = [str(Path(sys.executable).parent / words[0]), *words[1:]]
-        environment = {**os.environ, "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
+            words[0] = sys.executable
+        elif words[0] == "sprachbund":
+            words[0] = str(Path(sys.executable).parent / "sprachbund")
+        words = [str(REPOSITORY / word) if word.endswith(".py") else word for word in words]
+        environment = {**os.environ, "COLUMNS": "80", "HF_HUB_OFFLINE": "1", "VIRTUAL_ENV": sys.prefix}
         return subprocess.run(
             words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
 
     return run
+
+
+@pytest.fixture
+def type_in(type_in_any: Run, tmp_path: Path) -> Run:
+    """Type a command line of the README in an empty folder."""
+
+    def run(line: str, *, folder: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        return type_in_any(line, folder=folder)
+
+    return run
+
+
+def _uv_run() -> list[str]:
+    """Return ``uv run`` in this project, which takes the environment that is there; where there is no uv, what it does."""
+    uv = shutil.which("uv")
+    return [uv, "run", "--project", str(REPOSITORY), "--active"] if uv else [sys.executable]

@@ -6,13 +6,12 @@ import csv
 import json
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sprachbund import locales
-
-pytestmark = pytest.mark.xdist_group("seed")
 
 SCRIPT = "python run_large_scale_experiment.py"
 SINGLE_LOCALE = [
@@ -42,18 +41,30 @@ def progress(folder: Path) -> dict[str, object]:
     return json.loads((folder / "experiment_progress.json").read_text())  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class WholeRun:
+    """What came of typing the single-locale workflow and then the run over all locales, in one folder."""
+
+    folder: Path
+    after_workflow: dict[Path, int]
+    """Modification time of each record that the single-locale workflow left."""
+    out: str
+
+
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the single-locale workflow and then the run over all locales were typed, once for all tests."""
-    return tmp_path_factory.mktemp("workflow")
-
-
-def test_the_workflow_for_a_single_locale(type_in, whole_run) -> None:
+def whole_run(type_in_any, tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
+    folder = tmp_path_factory.mktemp("workflow")
     for line in SINGLE_LOCALE:
-        ok(type_in(line, folder=whole_run))
-    assert cells(whole_run) == {"baseline_sq-AL", "similarity_sq-AL", "average_sq-AL"}
+        ok(type_in_any(line, folder=folder))
+    after_workflow = {path: path.stat().st_mtime_ns for path in folder.glob("results/*/results.json")}
+    return WholeRun(folder, after_workflow, ok(type_in_any(f"{SCRIPT} --demo", folder=folder)))
+
+
+def test_the_workflow_for_a_single_locale(whole_run) -> None:
+    names = {path.parent.name for path in whole_run.after_workflow}
+    assert names == {"baseline_sq-AL", "similarity_sq-AL", "average_sq-AL"}
     for name in ("similarity_merge_sq-AL", "average_merge_sq-AL"):
-        inside = {path.name for path in (whole_run / "merged_models" / name).iterdir()}
+        inside = {path.name for path in (whole_run.folder / "merged_models" / name).iterdir()}
         assert {
             "config.json",
             "model.safetensors",
@@ -64,27 +75,29 @@ def test_the_workflow_for_a_single_locale(type_in, whole_run) -> None:
         assert "README.md" in inside
 
 
-def test_the_run_over_all_locales_takes_what_the_single_workflow_left(type_in, whole_run) -> None:
-    before = {path: path.stat().st_mtime_ns for path in whole_run.glob("results/*_sq-AL/results.json")}
-    assert len(before) == 3
-    out = ok(type_in(f"{SCRIPT} --demo", folder=whole_run))
-    assert "156 of 156" in out
-    assert "3 of them from before" in out
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert cells(whole_run) == {
+def test_the_run_over_all_locales_takes_what_the_single_workflow_left(whole_run) -> None:
+    assert "156 of 156" in whole_run.out
+    assert "3 of them from before" in whole_run.out
+    assert {path: path.stat().st_mtime_ns for path in whole_run.after_workflow} == whole_run.after_workflow
+    assert cells(whole_run.folder) == {
         f"{v}_{name}" for v in ("baseline", "similarity", "average") for name in locales.names()
     }
-    assert progress(whole_run)["completed_locales"] == list(locales.names())
-    final = json.loads((whole_run / "experiment_final_results.json").read_text())
+    assert progress(whole_run.folder)["completed_locales"] == list(locales.names())
+    final = json.loads((whole_run.folder / "experiment_final_results.json").read_text())
     assert final["successful_experiments"] == final["total_experiments"] == 156
 
 
-def test_its_table_fits_80_columns_and_says_that_it_is_a_demonstration(type_in, whole_run) -> None:
-    out = ok(type_in(f"{SCRIPT} --demo", folder=whole_run))
-    table = [line for line in out.splitlines() if re.search(r"\b[a-z]{2}-[A-Z]{2}\b.*0\.\d", line)]
+def test_its_table_fits_80_columns_and_says_that_it_is_a_demonstration(whole_run) -> None:
+    table = [line for line in whole_run.out.splitlines() if re.search(r"\b[a-z]{2}-[A-Z]{2}\b.*0\.\d", line)]
     assert len(table) == 52
     assert max(map(len, table)) <= 80
-    assert "DEMONSTRATION" in out
+    assert "DEMONSTRATION" in whole_run.out
+
+
+def test_typed_again_it_does_nothing_again(type_in, whole_run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole_run.folder.glob("results/**/*.json")}
+    assert "156 of them from before" in ok(type_in(f"{SCRIPT} --demo", folder=whole_run.folder))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 @pytest.mark.parametrize("flags", ["", "--format csv", "--format markdown", "--format json", "--show-missing"])
@@ -94,7 +107,7 @@ def test_aggregate(type_in, whole_run, tmp_path, flags) -> None:
         "--format json": AGGREGATES[2:3],
         "--format markdown": AGGREGATES[3:],
     }.get(flags, AGGREGATES)
-    (tmp_path / "results").symlink_to(whole_run / "results")
+    (tmp_path / "results").symlink_to(whole_run.folder / "results")
     out = ok(type_in(f"python aggregate_results.py {flags} --demo"))
     assert "156 of 156" in out
     assert {p.name for p in tmp_path.glob("results_*")} == {p.name for g in wanted for p in tmp_path.glob(g)}
@@ -130,8 +143,9 @@ def test_start_from_counts_from_zero_in_the_order_of_list_locales(type_in, tmp_p
     listed = ok(type_in(f"{SCRIPT} --list-locales --demo"))
     assert re.search(r"^10\s+en-US\b", listed, re.MULTILINE)
     assert len(re.findall(r"[a-z]{2}-[A-Z]{2}", listed)) == 52
-    ok(type_in(f"{SCRIPT} --start-from 10 --demo --skip-baseline --skip-similarity"))
+    ok(type_in(f"{SCRIPT} --start-from 10 --demo"))
     assert progress(tmp_path)["completed_locales"] == list(locales.names()[10:])
+    assert len(cells(tmp_path)) == 3 * 42
 
 
 def test_max_locales(type_in, tmp_path) -> None:

@@ -112,7 +112,11 @@ def test_comparison_leaves_missing_cells_blank(small: ResultsFolder, tmp_path: P
     assert (dutch["baseline"], dutch["similarity_minus_baseline"], dutch["similarity"]) == ("", "", "0.4")
     figures = {key: value for key, value in thai.items() if key not in {"locale", "language", "family"}}
     about = {"split": "test", "dataset": "cldr", "demonstration": "true", "zero_shot_sources": "0"}
-    assert {key: value for key, value in figures.items() if value} == about
+    seen = {key: value for key, value in figures.items() if key.endswith("_uses")}
+    assert {key: value for key, value in figures.items() if value and key not in seen} == about
+    assert seen["baseline_uses"] == "target-train"
+    assert seen["zero_shot_best_uses"] == "target-test"
+    assert seen["similarity_uses"] == seen["zero_shot_mean_uses"] == "nothing"
 
 
 def test_summary_holds_statistics_counts_and_what_is_missing(small: ResultsFolder, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from results_folder import ZOO, ResultsFolder
 
 from sprachbund import recipe
 from sprachbund.errors import StoreError, UnknownName
-from sprachbund.report import EXPECTED_VARIANTS, Setup, setups, load
+from sprachbund.report import EXPECTED_VARIANTS, Setup, load, setups
 
 
 def test_expected_variants_are_those_of_the_experiment() -> None:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
-from pydantic import ValidationError
+from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.config import Env
 
 from sprachbund import __version__
+from sprachbund.cli.console import console, result, set_mode
+from sprachbund.cli.sentences import of_command_line, of_system
+from sprachbund.cli.settings import PREFIX, SettingsFile, environment, resolved
+from sprachbund.config import as_yaml
 from sprachbund.errors import SprachbundError
 
 __all__ = ["app", "main", "run"]
@@ -33,11 +38,55 @@ def _shown(default: Any) -> Any:
 app = App(
     name="sprachbund",
     help="Merge fine-tuned checkpoints, one per language, into the best one for the language you need.",
+    help_epilogue="Every flag can also stand in a file (--config FILE.yaml) or in the environment "
+    "(SPRACHBUND_{COMMAND}_{FLAG}): defaults < file < environment < flags.",
     version=f"sprachbund {__version__}",
     help_format="plaintext",
-    default_parameter=Parameter(consume_multiple=True, negative=(), show_default=_shown),
+    default_parameter=Parameter(consume_multiple=1, negative=(), show_default=_shown),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
+app.meta.suppress_keyboard_interrupt = False  # run() says what is kept, and how to go on
+
+
+EVERYWHERE = Group("Every command")
+
+
+@app.meta.default
+def launch(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[
+        Path | None, Parameter(group=EVERYWHERE, help="YAML file with the command's flags; flags typed here win.")
+    ] = None,
+    print_config: Annotated[
+        bool, Parameter(group=EVERYWHERE, help="Print all settings of the command as YAML, and stop.")
+    ] = False,
+    quiet: Annotated[
+        bool | None, Parameter(group=EVERYWHERE, help="No progress and no notes: results and errors.")
+    ] = None,
+    verbose: Annotated[bool | None, Parameter(group=EVERYWHERE, help="Say more of what is being done.")] = None,
+    json: Annotated[
+        bool | None, Parameter(group=EVERYWHERE, help="The result as one JSON document, for programs.")
+    ] = None,
+) -> int:
+    """Read what every command has in common, then run the command."""
+    file = SettingsFile.read(config) if config else None
+    typed = {"quiet": quiet, "verbose": verbose, "json": json}
+    set_mode(**{**(file.mode if file else {}), **{name: value for name, value in typed.items() if value is not None}})
+    app.config = [environment, *([file] if file else [])]
+    if print_config:
+        return _print_config(words)
+    return app(list(words), exit_on_error=False, print_error=False) or 0
+
+
+def _print_config(words: Sequence[str]) -> int:
+    command, bound, _ = app.parse_args(list(words), exit_on_error=False, print_error=False)
+    if isinstance(getattr(command, "__self__", None), App):  # help or version: asked for, or there is no command
+        return app(list(words), exit_on_error=False, print_error=False) or 0
+    bound.apply_defaults()
+    settings = resolved(bound.arguments)
+    result(lambda: settings, lambda: console.print(as_yaml(settings), end="", markup=False, soft_wrap=True))
+    return 0
 
 
 def main() -> None:
@@ -47,14 +96,17 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit status: 0 done, 1 some cells failed, 2 the user can mend it."""
+    app.config = ()
+    app.meta.config = [Env(PREFIX, show=False)]
     try:
-        return app(list(arguments), exit_on_error=False, print_error=False) or 0
+        return app.meta(list(arguments), exit_on_error=False, print_error=False) or 0
     except CycloptsError as error:
-        return _complain(_sentence(error), 2)
+        everywhere = [argument.name for argument in app.meta.assemble_argument_collection() if argument.show]
+        return _complain(of_command_line(error, [*app.help_flags, *everywhere]), 2)
     except SprachbundError as error:
         return _complain(str(error), error.exit_status)
-    except OSError as error:  # no space, no permission, no such folder: the system's own words name the file
-        return _complain(f"{error}. What is finished is kept.", 2)
+    except OSError as error:  # no space, no permission, no such folder
+        return _complain(of_system(error), 2)
     except KeyboardInterrupt:
         return _complain("Interrupted. What is finished is kept: the same command goes on from here.", INTERRUPTED)
 
@@ -62,15 +114,3 @@ def run(arguments: Sequence[str]) -> int:
 def _complain(message: str, status: int) -> int:
     print(f"error: {message}", file=sys.stderr)
     return status
-
-
-def _sentence(error: CycloptsError) -> str:
-    """Return what is wrong with the command line, in one sentence that names the flag."""
-    cause = error.__cause__
-    if isinstance(cause, ValidationError):
-        first = cause.errors()[0]
-        flag = f"--{'-'.join(str(part) for part in first['loc'][:1]).replace('_', '-')}"
-        if first["type"] == "missing":
-            return f"{flag} is needed. See --help."
-        return f"{flag}: {first['msg']}; got {first['input']!r}. See --help."
-    return f"{error} See --help." if str(error) else f"{type(error).__name__}. See --help."

@@ -10,13 +10,13 @@ from cyclopts import Parameter
 
 from sprachbund import locales
 from sprachbund.cli.app import app
-from sprachbund.cli.console import Reporter, console
-from sprachbund.cli.experiment import run_experiment
+from sprachbund.cli.console import console, result
+from sprachbund.cli.experiment import complain_of_failures, run_experiment
 from sprachbund.cli.results import load_results
-from sprachbund.cli.transfer import print_correlation
-from sprachbund.config import ExperimentConfig
-from sprachbund.report import dumbbell, summarise, write_aggregate
-from sprachbund.store import RunStore
+from sprachbund.cli.transfer import evaluate_sources, follows_similarity
+from sprachbund.config import ExperimentConfig, ResultsConfig
+from sprachbund.errors import CellsFailed
+from sprachbund.report import dumbbell, print_results, summarise, summary_json, write_aggregate
 
 __all__ = ["demo"]
 
@@ -35,37 +35,31 @@ def demo(
     the figures show that the program works, not how languages help each other.
     """
     config = ExperimentConfig(demo=True, output_dir=output_dir, overwrite=overwrite)
-    run_experiment(config)
-    _print_transfer_on_dev(config)
-    results_dir = output_dir / "results"
-    results = load_results(results_dir, demo=True)
-    summary = summarise(results)
-    written = write_aggregate(
-        results, summary, output_dir, when=datetime.now(), command=f"sprachbund aggregate --results-dir {results_dir}"
+    prepared, outcome = run_experiment(config)
+    # On dev, where nothing that is reported is decided: does transfer follow similarity?
+    rows, failures = evaluate_sources(
+        config, prepared.store, "dev", locales.names(), locales.names(), jobs=config.jobs, overwrite=overwrite
     )
-    for path in (*written, dumbbell(summary, output_dir / PICTURE)):
-        console.print(str(path), soft_wrap=True, markup=False)
+    results_dir = prepared.store.root
+    results = load_results(ResultsConfig(results_dir=results_dir, demo=True, split=config.split))
+    summary = summarise(results)
+    now = datetime.now()
+    command = f"sprachbund aggregate --results-dir {results_dir}"
+    written = [
+        *write_aggregate(results, summary, output_dir, when=now, command=command),
+        dumbbell(summary, output_dir / PICTURE),
+    ]
+
+    def show() -> None:
+        print_results(console, summary)
+        console.print(f"{outcome.reused} of {len(prepared.cells)} results are from before.")
+        if correlation := follows_similarity(rows):
+            console.print(correlation.sentence("dev"))
+        for path in written:
+            console.print(str(path), soft_wrap=True, markup=False)
+
+    result(lambda: {**summary_json(summary, now), "transfer_on_dev": follows_similarity(rows), "files": written}, show)
+    complain_of_failures(prepared, outcome)
+    if failures:
+        raise CellsFailed("sources", len(rows) + len(failures), failures)
     return 0
-
-
-def _print_transfer_on_dev(config: ExperimentConfig) -> None:
-    """Measure transfer on dev, where nothing that is reported is decided, and say how far it follows similarity."""
-    from sprachbund.inputs import open_inputs
-    from sprachbund.zero_shot import run_zero_shot
-
-    everywhere = locales.names()
-    with Reporter() as report:
-        inputs = open_inputs(config, everywhere, report)
-        store = RunStore(config.output_dir / "results")
-        rows = run_zero_shot(
-            store,
-            inputs.zoo,
-            inputs.data,
-            "dev",
-            everywhere,
-            everywhere,
-            jobs=config.jobs,
-            report=report,
-            overwrite=config.overwrite,
-        )
-    print_correlation(rows, "dev")

@@ -10,9 +10,10 @@ from cyclopts import Parameter
 
 from sprachbund import locales
 from sprachbund.cli.app import app
-from sprachbund.cli.console import Reporter, console, say
+from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.config import EvaluateConfig
 from sprachbund.errors import CheckpointError, UserError
+from sprachbund.store import RECORD, Record
 
 __all__ = ["evaluate"]
 
@@ -20,26 +21,23 @@ __all__ = ["evaluate"]
 @app.command
 def evaluate(*, config: Annotated[EvaluateConfig, Parameter(name="*")]) -> int:
     """Evaluate one model on one locale and write RESULTS_DIR/{prefix}_{locale}/results.json."""
-    from sprachbund import cells, data, inference, store
-    from sprachbund.checkpoints import locate
+    from sprachbund import cells, inference, store
     from sprachbund.evaluation import label_names
-    from sprachbund.inputs import DEFAULT_DATA, embedded_if
+    from sprachbund.inputs import open_one
+    from sprachbund.plan import check_writable
 
     inference.quieten()
-    with Reporter() as report:
-        embedded = embedded_if(config.demo, report, refused={"--data": config.data})
-    model = embedded.local_name(config.base_model) if embedded else config.base_model
     if config.list_models:
-        return _list_models(Path(model), config.base_model)
+        return _list_models(config)
     if not config.locale:
         raise UserError(
             "--locale is needed: the locale to evaluate on. See --list-locales of run_large_scale_experiment.py."
         )
-
+    check_writable(config.results_dir)
     started = time.monotonic()
     locale = locales.find(config.locale).name
-    checkpoint = locate(model, config.model_dir or "")
-    dataset = data.load(embedded.data if embedded else config.data or DEFAULT_DATA)
+    with Reporter() as report:
+        checkpoint, dataset = open_one(config, report)
     say(dataset.notice)
     note = label_names(checkpoint.labels, dataset, checkpoint.name).note
     if note:
@@ -50,13 +48,18 @@ def evaluate(*, config: Annotated[EvaluateConfig, Parameter(name="*")]) -> int:
     record = store.find_record(folder, identity, overwrite=config.overwrite)
     if record is None:
         record = cells.evaluate(subject, dataset, config.split, config.prefix or "", folder, started=started)
-    result = record.performance
-    console.print(
-        f"{locale} {config.split}: accuracy {result.accuracy:.4f} ({result.correct} of {result.total}), "
-        f"macro-F1 {result.macro_f1:.4f} over {result.macro_f1_intents} intents"
-    )
-    console.print(f"Results: {folder / store.RECORD}", soft_wrap=True)
+    result(lambda: record, lambda: _show(record, folder / RECORD))
     return 0
+
+
+def _show(record: Record, path: Path) -> None:
+    scores = record.performance
+    console.print(
+        f"{record.evaluation_info.locale} {record.evaluation_info.split}: "
+        f"accuracy {scores.accuracy:.4f} ({scores.correct} of {scores.total}), "
+        f"macro-F1 {scores.macro_f1:.4f} over {scores.macro_f1_intents} intents"
+    )
+    console.print(f"Results: {path}", soft_wrap=True)
 
 
 def _folder_name(config: EvaluateConfig, locale: str) -> str:
@@ -65,18 +68,22 @@ def _folder_name(config: EvaluateConfig, locale: str) -> str:
     return "_".join([*(part.replace("/", "_") for part in parts if part), locale])
 
 
-def _list_models(root: Path, asked: str) -> int:
+def _list_models(config: EvaluateConfig) -> int:
     from sprachbund.checkpoints import CONFIG, sub_checkpoints
+    from sprachbund.inputs import embedded_if
 
+    asked = config.base_model
+    with Reporter() as report:
+        embedded = embedded_if(config.demo, report, refused={"--data": config.data})
+    root = Path(embedded.local_name(asked) if embedded else asked)
     if not root.is_dir():
         raise CheckpointError(
             f"{asked} is not a folder on this machine, and checkpoints cannot be fetched from the hub yet."
         )
     folders = [path.name for path in sub_checkpoints(root)]
     if (root / CONFIG).is_file():
-        console.print(f"{asked} is itself a model: no --model-dir needed.", soft_wrap=True)
+        say(f"{asked} is itself a model: no --model-dir needed.")
     elif not folders:
         raise CheckpointError(f"{asked} holds no model: there is no config.json in it or in its subfolders.")
-    for folder in folders:
-        console.print(folder, soft_wrap=True)
+    result(lambda: folders, lambda: console.print("\n".join(folders), soft_wrap=True, end="\n" if folders else ""))
     return 0

@@ -1,28 +1,41 @@
-"""``sprachbund experiment``: all locales × variants (``run_large_scale_experiment.py``)."""
+"""``sprachbund experiment`` and ``plan``: all locales × variants (``run_large_scale_experiment.py``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.table import Table
 
 from sprachbund import locales
 from sprachbund.cli.app import app
-from sprachbund.cli.console import Reporter, console, say
-from sprachbund.cli.results import load_results, print_table
-from sprachbund.config import ExperimentConfig
+from sprachbund.cli.console import Reporter, console, detail, duration, result, say
+from sprachbund.cli.results import load_results
+from sprachbund.config import ExperimentConfig, ResultsConfig
 from sprachbund.errors import CellsFailed
+from sprachbund.report import print_results, summarise
 from sprachbund.store import Record
 
-__all__ = ["experiment", "print_locales", "run_experiment", "warn_of_heads"]
+if TYPE_CHECKING:
+    from sprachbund.estimate import Estimate
+    from sprachbund.experiment import Experiment, Outcome
+
+__all__ = ["complain_of_failures", "experiment", "plan", "print_locales", "run_experiment", "show_experiment"]
+
+
+NOT_MADE = (
+    "The embedded models are not made yet: `sprachbund demo` makes them first (minutes on two cores) and keeps them. "
+    "After that, sizes and times can be told."
+)
 
 
 @app.command
 def experiment(
     *,
     list_locales: Annotated[bool, Parameter(help="List all locales with their indices, and stop.")] = False,
+    dry_run: Annotated[bool, Parameter(help="Say what would be done and what it takes, and stop.")] = False,
     config: Annotated[ExperimentConfig, Parameter(name="*")] = ExperimentConfig(),
 ) -> int:
     """Evaluate baseline, similarity merge and average merge for every locale.
@@ -30,42 +43,97 @@ def experiment(
     An interrupted run goes on with the same command: finished cells are not done again.
     """
     if list_locales:
-        print_locales()
-        return 0
-    run_experiment(config)
+        result(lambda: [asdict(place) for place in locales.LOCALES], print_locales)
+    elif dry_run:
+        return plan(config=config)
+    else:
+        prepared, outcome = run_experiment(config)
+        show_experiment(prepared, outcome)
+        complain_of_failures(prepared, outcome)
     return 0
 
 
-def run_experiment(config: ExperimentConfig) -> None:
-    """Run an experiment and print its table.
-
-    Raises:
-        CellsFailed: the run went through, but some cells did not.
-    """
+@app.command
+def plan(*, config: Annotated[ExperimentConfig, Parameter(name="*")] = ExperimentConfig()) -> int:
+    """Say what an experiment would do and what it takes: cells, sources, bytes, memory, time. Nothing is written."""
     from sprachbund import inference
-    from sprachbund.experiment import FINAL, needed_sources, prepare
-    from sprachbund.inputs import open_inputs
+    from sprachbund.estimate import estimate
+    from sprachbund.training import embedded
 
     inference.quieten()
-    everywhere = locales.names()
+    if config.demo and not embedded.is_made():
+        result(lambda: {"embedded_models": "not made yet"}, lambda: console.print(NOT_MADE))
+        return 0
     with Reporter() as report:
-        inputs = open_inputs(config, needed_sources(config, everywhere), report)
-        say(inputs.data.notice)
-        prepared = prepare(config, inputs, everywhere)
-        for note in prepared.notes:
-            say(note)
-        outcome = prepared.run(report)
-    if outcome.records:
-        print_table(load_results(prepared.store.root, data=inputs.data.name, zoo=prepared.zoo, split=config.split))
+        prepared = _prepare(config, report)
+        found = estimate(prepared)
+    result(lambda: {**asdict(found), "total_seconds": found.total_seconds}, lambda: _print_estimate(found))
+    return 0
+
+
+def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
+    """Run an experiment; what failed is in the outcome."""
+    from sprachbund import inference
+    from sprachbund.estimate import estimate
+
+    inference.quieten()
+    with Reporter() as report:
+        prepared = _prepare(config, report)
+        try:
+            report.expect(estimate(prepared).seconds)
+        except Exception as error:  # a source that cannot be used fails its cells, which record why; no others
+            detail(f"The time cannot be estimated: {error}")
+        return prepared, prepared.run(report, detail)
+
+
+def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
+    from sprachbund.experiment import needed_sources, prepare
+    from sprachbund.inputs import open_inputs
+
+    inputs = open_inputs(config, lambda held: needed_sources(config, held), report)
+    say(inputs.data.notice)
+    if not config.locales and len(inputs.data.locales) < len(locales.LOCALES):
+        say(f"{inputs.data.name} holds {len(inputs.data.locales)} of the {len(locales.LOCALES)} locales: they are run.")
+    prepared = prepare(config, inputs)
+    for note in prepared.notes:
+        say(note)
+    return prepared
+
+
+def show_experiment(prepared: Experiment, outcome: Outcome) -> None:
+    """Give the result of a run: the final table for people, the final file for programs."""
+    from sprachbund.experiment import FINAL
+
     warn_of_heads(outcome.records.values())
+    result(lambda: prepared.final(outcome), lambda: _print_outcome(prepared, outcome, FINAL))
+
+
+def complain_of_failures(prepared: Experiment, outcome: Outcome) -> None:
+    """End with status 1 where a run went through, but some cells did not.
+
+    Raises:
+        CellsFailed: lists them.
+    """
+    reasons = {f"{failure.locale} {failure.variant}": failure.reason for failure in outcome.failures}
+    reasons |= {f"zero-shot of {source}": reason for source, reason in outcome.failed_sources.items()}
+    if reasons:
+        zero_shot = len(prepared.sources) if prepared.config.wants_zero_shot else 0
+        raise CellsFailed("experiments", len(prepared.cells) + zero_shot, reasons)
+
+
+def _print_outcome(prepared: Experiment, outcome: Outcome, name: str) -> None:
+    config = prepared.config
+    if outcome.records:
+        wanted = ResultsConfig(
+            results_dir=prepared.store.root, data=prepared.inputs.data.name, zoo=prepared.zoo, split=config.split
+        )
+        results = load_results(wanted)
+        print_results(console, summarise(results), by_gain=config.sort == "gain")
     total, failed = len(prepared.cells), len(outcome.failures)
     console.print(
-        f"{total - failed} of {total} results ({outcome.reused} of them from before), in {config.output_dir / FINAL}",
+        f"{total - failed} of {total} results ({outcome.reused} of them from before), in {config.output_dir / name}",
         soft_wrap=True,
     )
-    if failed:
-        reasons = "".join(f"\n  {f.locale} {f.variant}: {f.reason}" for f in outcome.failures)
-        raise CellsFailed(f"{failed} of {total} experiments failed; the same command tries them again.{reasons}")
 
 
 def warn_of_heads(records: Iterable[Record]) -> None:
@@ -90,3 +158,51 @@ def print_locales() -> None:
     for index, row in enumerate(locales.LOCALES):
         table.add_row(str(index), row.name, row.language, row.script, row.family)
     console.print(table)
+
+
+def _print_estimate(found: Estimate) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column()
+    for name, value in _lines(found):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _lines(found: Estimate) -> list[tuple[str, str]]:
+    missing = found.cells - found.finished
+    lines = [
+        ("cells", f"{missing} of {found.cells} to do{_bracketed(found.by_variant) if missing else ''}"),
+        ("sources", f"{found.sources}, {_size(found.source_bytes)}"),
+        ("to read", f"{_size(found.bytes_read)}, a source once for each merge that it is in"),
+        ("to write", f"{_size(found.bytes_written)} of merged models; {_size(found.bytes_free)} free"),
+    ]
+    if found.zero_shot:
+        lines.insert(1, ("zero-shot", f"{found.zero_shot} evaluations of a source in a locale to do"))
+    if found.rates is None:
+        return [*lines, ("time", "nothing is left to do")]
+    rates = found.rates
+    return [
+        *lines,
+        ("memory", f"about {_size(found.memory)}"),
+        ("time", f"about {duration(found.total_seconds)}{_bracketed(_durations(found.seconds))}"),
+        (
+            "measured",
+            f"{rates.texts:.0f} texts/s, {rates.load:.2f} s to load a model, {_size(rates.merge)}/s of sources merged",
+        ),
+    ]
+
+
+def _durations(seconds: Mapping[str, float]) -> dict[str, str]:
+    return {stage: duration(time) for stage, time in seconds.items()}
+
+
+def _bracketed(parts: Mapping[str, object]) -> str:
+    return f" ({', '.join(f'{name} {value}' for name, value in parts.items())})" if len(parts) > 1 else ""
+
+
+def _size(count: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1e3:.1f} kB"

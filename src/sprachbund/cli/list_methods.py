@@ -5,19 +5,24 @@ from __future__ import annotations
 from rich.table import Table
 
 from sprachbund.cli.app import app
-from sprachbund.cli.console import console
+from sprachbund.cli.console import console, result
 from sprachbund.methods import METHODS
 
 __all__ = ["methods"]
+
+COLUMNS = {"method": "name", "formula": "formula", "paper": "paper"}
 
 
 @app.command
 def methods() -> int:
     """List the merge methods with formula and paper."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("method", "formula", "paper"):
-        table.add_column(column)
-    for method in METHODS.values():
-        table.add_row(method.name, method.formula, method.paper)
-    console.print(table)
+    rows = [{column: getattr(method, name) for column, name in COLUMNS.items()} for method in METHODS.values()]
+    result(lambda: rows, lambda: _show(rows))
     return 0
+
+
+def _show(rows: list[dict[str, str]]) -> None:
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)

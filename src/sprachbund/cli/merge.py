@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from sprachbund import locales
 from sprachbund.cli.app import app
-from sprachbund.cli.console import Reporter, console, say
+from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.config import ChoiceConfig, MergeConfig
 from sprachbund.errors import UserError
+
+if TYPE_CHECKING:
+    from sprachbund.choosing import Choice
 
 __all__ = ["merge"]
 
@@ -23,31 +27,48 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     from sprachbund.checkpoints import locate, split_subfolder
     from sprachbund.experiment import MERGED_MODELS
     from sprachbund.inputs import open_sources
+    from sprachbund.plan import check_room, check_writable
 
+    check_writable(config.output_dir / MERGED_MODELS)
     target = locales.find(config.target_lang).name
     choice = _choice(config, target)
     with Reporter() as report:
         found = open_sources(config, choice.mix.sources, report)
     base = locate(*split_subfolder(config.base)) if config.base else found.base
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
+    if not out.exists():
+        size = found.zoo.checkpoint(choice.mix.sources[0]).nbytes
+        check_room(config.output_dir, size, "A merged model needs", "make room")
     details = merge_candidate(choice, found.zoo, config.mode, out, base=base, overwrite=config.overwrite)
     for warning in details.warnings:
         say(f"warning: {warning}")
-    console.print((out / DETAILS_TEXT).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
-    console.print(f"Merged model: {out}", soft_wrap=True)
+
+    def show() -> None:
+        console.print((out / DETAILS_TEXT).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+        console.print(f"Merged model: {out}", soft_wrap=True)
+
+    result(lambda: {**details.model_dump(), "folder": out}, show)
     return 0
 
 
-def _choice(config: MergeConfig, target: str):  # type: ignore[no-untyped-def]
+def _choice(config: MergeConfig, target: str) -> Choice:
     from sprachbund.choosing import choose, choose_by_hand
     from sprachbund.recipe import VARIANTS
 
     named = locales.check(locales.find(source).name for source in config.sources)
     if config.mode == "manual":
-        typed = [field for field in ChoiceConfig.model_fields if field in config.model_fields_set]
+        if len(named) < len(config.sources):
+            raise UserError(f"--sources names {_first_twice(config.sources)} twice: name each source once.")
+        idle = ChoiceConfig.model_fields.keys() - {"sources"}
+        typed = [field for field in ChoiceConfig.model_fields if field in idle & config.model_fields_set]
         if typed:
             raise UserError(f"--{typed[0].replace('_', '-')} has no effect with --mode manual: leave it out.")
         return choose_by_hand(target, named, config.weights)
     if config.weights:
         raise UserError("--weights goes with --mode manual: in the other modes the weighting is what the mode says.")
-    return choose(VARIANTS[config.mode], target, config, pool=named or None)
+    return choose(VARIANTS[config.mode], target, config.model_copy(update={"sources": named}))
+
+
+def _first_twice(sources: Sequence[str]) -> str:
+    named = [locales.find(source).name for source in sources]
+    return next(name for name in named if named.count(name) > 1)

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sprachbund.cli.app import app
-from sprachbund.cli.console import console
+from sprachbund.cli.console import console, result
 from sprachbund.cli.results import load_results
 from sprachbund.config import PlotConfig
 from sprachbund.report import dumbbell, summarise
@@ -18,6 +18,6 @@ __all__ = ["plot"]
 @app.command
 def plot(*, config: Annotated[PlotConfig, Parameter(name="*")] = PlotConfig()) -> int:
     """Draw baseline, similarity, average, mean and best zero-shot accuracy of every locale."""
-    summary = summarise(load_results(config.results_dir, data=config.data, zoo=config.zoo, split=config.split))
-    console.print(str(dumbbell(summary, config.out)), soft_wrap=True, markup=False)
+    path = dumbbell(summarise(load_results(config)), config.out)
+    result(lambda: {"file": path}, lambda: console.print(str(path), soft_wrap=True, markup=False))
     return 0

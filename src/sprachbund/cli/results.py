@@ -1,30 +1,25 @@
-"""What several commands do with a results folder: load the family they are about, print it."""
+"""What several commands do with a results folder: find the results that they are about."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from sprachbund.config import ResultsConfig
+from sprachbund.errors import UserError
+from sprachbund.report import Results, load
 
-from sprachbund.cli.console import console
-from sprachbund.report import Results, load, print_results, summarise
-
-__all__ = ["EMBEDDED_ZOO", "load_results", "print_table"]
+__all__ = ["EMBEDDED_ZOO", "load_results"]
 
 EMBEDDED_ZOO = "embedded-"
 """How the names of all embedded zoos begin."""
 
 
-def load_results(
-    results_dir: Path,
-    *,
-    data: str | None = None,
-    zoo: str | None = None,
-    split: str | None = None,
-    demo: bool = False,
-) -> Results:
-    """Return the results of one setup; ``demo`` stands for the embedded models."""
-    return load(results_dir, data=data, zoo=zoo or (EMBEDDED_ZOO if demo else None), split=split)
+def load_results(config: ResultsConfig) -> Results:
+    """Return the results of one setup.
 
-
-def print_table(results: Results) -> None:
-    """Print the final table."""
-    print_results(console, summarise(results))
+    Raises:
+        StoreError: there are none, or more than one setup is left.
+        UserError: ``--demo`` and ``--zoo`` were both typed.
+    """
+    if config.demo and config.zoo:
+        raise UserError("--demo stands for the embedded models' zoo: leave out --zoo, or --demo.")
+    zoo = EMBEDDED_ZOO if config.demo else config.zoo
+    return load(config.results_dir, data=config.data, zoo=zoo, split=config.split)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.table import Table
 
 from sprachbund import locales
 from sprachbund.cli.app import app
-from sprachbund.cli.console import Reporter, console, say
+from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.training.settings import LAYOUT, FinetuneSettings, PretrainSettings
+
+if TYPE_CHECKING:
+    from sprachbund.training.jobs import TrainingCard
 
 __all__ = ["pretrain", "train"]
 
@@ -30,8 +34,10 @@ def pretrain(
     settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
 ) -> int:
     """Pre-train a small multilingual encoder on the train texts of all locales, without a label."""
+    from sprachbund.plan import check_writable
     from sprachbund.training.jobs import train_base
 
+    check_writable(out.parent)
     dataset, names = _data_and_locales(data, locales)
     with Reporter() as report:
         card = train_base(
@@ -42,7 +48,8 @@ def pretrain(
             progress=lambda stage, step, steps, loss: report(f"{stage}, loss {loss:.2f}", step, steps),
             overwrite=overwrite,
         )
-    console.print(f"Base of {len(names)} locales: {out} ({card.seconds:.0f} s)", soft_wrap=True)
+    line = f"Base of {len(names)} locales: {out} ({card.seconds:.0f} s)"
+    result(lambda: card, lambda: console.print(line, soft_wrap=True))
     return 0
 
 
@@ -61,9 +68,11 @@ def train(
 ) -> int:
     """Fine-tune a base once per locale, all heads from one seed; finished sources are kept."""
     from sprachbund import inference, parallel
+    from sprachbund.plan import check_writable
     from sprachbund.training.jobs import train_sources
 
     inference.quieten()
+    check_writable(out)
     dataset, names = _data_and_locales(data, locales)
     finished = 0
     with Reporter() as report:
@@ -76,6 +85,11 @@ def train(
         cards = train_sources(
             base, dataset, names, out, settings, jobs=jobs or parallel.cores(), done=count, overwrite=overwrite
         )
+    result(lambda: cards, lambda: _show(cards, out))
+    return 0
+
+
+def _show(cards: Sequence[TrainingCard], out: Path) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("locale")
     table.add_column("dev accuracy", justify="right")
@@ -84,7 +98,6 @@ def train(
         table.add_row(card.locale, f"{card.dev_accuracy:.4f}", f"{card.seconds:.1f}")
     console.print(table)
     console.print(f'Use them with --models "{out}/{LAYOUT.replace("/", ":")}"', soft_wrap=True, markup=False)
-    return 0
 
 
 def _data_and_locales(spec: str, wanted: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:

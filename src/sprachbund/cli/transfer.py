@@ -2,62 +2,107 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from sprachbund import locales
 from sprachbund.cli.app import app
-from sprachbund.cli.console import Reporter, console, say
-from sprachbund.config import TransferConfig
+from sprachbund.cli.console import Reporter, console, result, say
+from sprachbund.config import InputsConfig, TransferConfig
+from sprachbund.errors import CellsFailed
+from sprachbund.report import Correlation, transfer_similarity_correlation
 from sprachbund.store import RunStore, Transfer
 
-__all__ = ["print_correlation", "transfer"]
+__all__ = ["evaluate_sources", "follows_similarity", "transfer"]
 
 
 @app.command
 def transfer(*, config: Annotated[TransferConfig, Parameter(name="*")] = TransferConfig()) -> int:
     """Evaluate every source, as it is, on every locale; an interrupted run goes on."""
-    from sprachbund import inference
-    from sprachbund.inputs import open_inputs
-    from sprachbund.zero_shot import run_zero_shot
+    from sprachbund.plan import pool
 
-    inference.quieten()
-    everywhere = locales.names()
-    targets = locales.check(config.locales) or everywhere
-    with Reporter() as report:
-        inputs = open_inputs(config, everywhere, report)
-        say(inputs.data.notice)
-        rows = run_zero_shot(
-            RunStore(config.results_dir),
-            inputs.zoo,
-            inputs.data,
-            config.split,
-            everywhere,
-            targets,
-            jobs=config.jobs,
-            report=report,
-            overwrite=config.overwrite,
-        )
-    foreign = [row.cells[target].accuracy for row in rows for target in targets if target != row.source]
-    console.print(
-        f"{len(rows)} sources × {len(targets)} locales on {config.split}; "
-        f"mean zero-shot accuracy {sum(foreign) / len(foreign):.4f} ({inputs.data.name})"
+    rows, failures = evaluate_sources(
+        config,
+        RunStore(config.results_dir),
+        config.split,
+        pool(config),
+        locales.check(config.locales),
+        jobs=config.jobs,
+        overwrite=config.overwrite,
+        instead="--results-dir",
     )
-    print_correlation(rows, config.split)
-    console.print(f"Results: {config.results_dir}/transfer/{config.split}/", soft_wrap=True)
+    result(lambda: _values(rows, failures), lambda: _show(rows, config) if rows else None)
+    if failures:
+        raise CellsFailed("sources", len(rows) + len(failures), failures)
     return 0
 
 
-def print_correlation(rows: list[Transfer], split: str) -> None:
-    """Print how far transfer follows similarity."""
-    from sprachbund import similarity
-    from sprachbund.report import transfer_similarity_correlation
+def evaluate_sources(
+    config: InputsConfig,
+    store: RunStore,
+    split: str,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    *,
+    jobs: int,
+    overwrite: bool,
+    instead: str = "--output-dir",
+) -> tuple[Sequence[Transfer], dict[str, str]]:
+    """Evaluate sources in targets (none: all that the data holds); return the rows, and why sources failed."""
+    from sprachbund import inference
+    from sprachbund.inputs import open_inputs
+    from sprachbund.plan import check_writable
+    from sprachbund.zero_shot import run_zero_shot
 
-    matrix = similarity.load("uriel:syntax_knn")
-    correlation = transfer_similarity_correlation(rows, matrix)
-    if correlation:
-        console.print(
-            f"Transfer on {split} follows {matrix.name} with rank correlation {correlation.rho:.2f} "
-            f"(Spearman, {correlation.pairs} pairs)"
-        )
+    inference.quieten()
+    check_writable(store.root)
+    with Reporter() as report:
+        inputs = open_inputs(config, lambda held: sources, report)
+        say(inputs.data.notice)
+        with store.exclusive(instead=instead):
+            found = run_zero_shot(
+                store,
+                inputs.zoo,
+                inputs.data,
+                split,
+                sources,
+                targets or inputs.data.locales,
+                jobs=jobs,
+                report=report,
+                overwrite=overwrite,
+            )
+    return found.rows, dict(found.failures)
+
+
+def follows_similarity(rows: Sequence[Transfer]) -> Correlation | None:
+    """Return how far transfer follows the similarity that sources are chosen by."""
+    from sprachbund import similarity
+
+    return transfer_similarity_correlation(rows, similarity.load("uriel:syntax_knn"))
+
+
+def _values(rows: Sequence[Transfer], failures: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "mean": _mean(rows),
+        "follows_similarity": follows_similarity(rows),
+        "sources": rows,
+        "failed_sources": failures,
+    }
+
+
+def _mean(rows: Sequence[Transfer]) -> float | None:
+    """Return the mean accuracy of foreign sources; None where every source was evaluated in its own locale only."""
+    foreign = [cell.accuracy for row in rows for target, cell in row.cells.items() if target != row.source]
+    return sum(foreign) / len(foreign) if foreign else None
+
+
+def _show(rows: Sequence[Transfer], config: TransferConfig) -> None:
+    targets = {target for row in rows for target in row.cells}
+    mean = _mean(rows)
+    said = "" if mean is None else f"; mean zero-shot accuracy {mean:.4f}"
+    console.print(f"{len(rows)} sources × {len(targets)} locales on {config.split}{said} ({rows[0].dataset})")
+    if correlation := follows_similarity(rows):
+        console.print(correlation.sentence(config.split))
+    console.print(f"Results: {config.results_dir}/transfer/{config.split}/", soft_wrap=True)

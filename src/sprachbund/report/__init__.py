@@ -11,15 +11,16 @@ Looking at results loads no torch and no transformers, and matplotlib and jinja2
 
 from __future__ import annotations
 
-from sprachbund.report.aggregate import FORMATS, write_aggregate
+from sprachbund.report.aggregate import FORMATS, summary_json, write_aggregate
 from sprachbund.report.plots import dumbbell
-from sprachbund.report.summary import Summary, headline, summarise, transfer_similarity_correlation
+from sprachbund.report.summary import Correlation, Summary, headline, summarise, transfer_similarity_correlation
 from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup, load, setups
 from sprachbund.report.terminal import print_missing, print_results
 
 __all__ = [
     "EXPECTED_VARIANTS",
     "FORMATS",
+    "Correlation",
     "Results",
     "Setup",
     "Summary",
@@ -30,6 +31,7 @@ __all__ = [
     "print_results",
     "setups",
     "summarise",
+    "summary_json",
     "transfer_similarity_correlation",
     "write_aggregate",
 ]

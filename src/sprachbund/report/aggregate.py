@@ -206,6 +206,7 @@ def _comparison_row(summary: Summary, row: LocaleRow) -> dict[str, Any]:
         **references,
         "zero_shot_best_source": row.best_source,
         "zero_shot_sources": row.foreign_sources,
+        **{f"{column.name}_uses": " ".join(column.uses) for column in summary.columns},
         "split": summary.setup.split,
         "dataset": summary.setup.data,
         "demonstration": summary.demonstration,
@@ -214,7 +215,8 @@ def _comparison_row(summary: Summary, row: LocaleRow) -> dict[str, Any]:
 
 def _without_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a comparison row without what the document that it stands in says once for all rows."""
-    return {key: value for key, value in row.items() if key not in {"split", "dataset", "demonstration"}}
+    said_once = {"split", "dataset", "demonstration"}
+    return {key: value for key, value in row.items() if key not in said_once and not key.endswith("_uses")}
 
 
 def _making(records: Sequence[Record]) -> dict[str, str]:

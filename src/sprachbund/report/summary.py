@@ -145,10 +145,18 @@ class HeadAgreement:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation; the pairs share locales, so no p-value goes with it."""
+    """Spearman's rank correlation of transfer and a similarity; the pairs share locales, so no p-value goes with it."""
 
+    similarity: str
     rho: float
     pairs: int
+
+    def sentence(self, split: str) -> str:
+        """Say it for people; ``split`` is what transfer was measured on."""
+        return (
+            f"Transfer on {split} follows {self.similarity} with rank correlation {self.rho:.2f} "
+            f"(Spearman, {self.pairs} pairs)"
+        )
 
 
 @dataclass(frozen=True)
@@ -301,7 +309,7 @@ def transfer_similarity_correlation(transfers: Iterable[Transfer], matrix: Simil
     if len(pairs) < 3 or len(accuracies) < 2 or len(similarities) < 2:
         return None
     rho = float(spearmanr([a for a, _ in pairs], [s for _, s in pairs]).statistic)
-    return Correlation(rho=rho, pairs=len(pairs))
+    return Correlation(similarity=matrix.name, rho=rho, pairs=len(pairs))
 
 
 def _columns(results: Results) -> tuple[Column, ...]:

@@ -5,7 +5,9 @@ Nothing is said by colour alone: the better of similarity and average carries a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -37,12 +39,15 @@ HEADERS = {
 }
 
 
-def print_results(console: Console, summary: Summary) -> None:
-    """Print the final table, what its columns have seen, and what the data is."""
+def print_results(console: Console, summary: Summary, *, by_gain: bool = False) -> None:
+    """Print the final table, what its columns have seen, and what the data is.
+
+    Rows stand by language family or, ``by_gain``, by what similarity gains over the baseline, the best first.
+    """
     _print_notice(console, summary)
     if summary.evaluated:
         console.print()
-        console.print(_results_table(summary))
+        console.print(_results_table(summary, _by_gain(summary) if by_gain else _by_family(summary)))
     console.print()
     console.print(_legend(summary))
     console.print(f"{BETTER} the better of similarity and average", style="dim", highlight=False)
@@ -86,15 +91,39 @@ def _counted(summary: Summary) -> str:
     return ", ".join(parts) + "."
 
 
-def _results_table(summary: Summary) -> Table:
+@dataclass(frozen=True)
+class _Order:
+    """The rows in the order of the table, each with what its first column says."""
+
+    header: str
+    rows: tuple[tuple[str, LocaleRow], ...]
+
+
+def _by_family(summary: Summary) -> _Order:
+    groups = by_language_family(summary.evaluated)
+    return _Order(
+        "\nfamily",
+        tuple((family if index == 0 else "", row) for family, rows in groups for index, row in enumerate(rows)),
+    )
+
+
+def _by_gain(summary: Summary) -> _Order:
+    """What similarity gains over the baseline in points; locales without both stand last."""
+    gains = [(row.difference("similarity", "baseline"), row) for row in summary.evaluated]
+    ordered = sorted(gains, key=lambda pair: -math.inf if pair[0] is None else pair[0], reverse=True)
+    return _Order(
+        "similarity -\nbaseline", tuple(("" if gain is None else f"{100 * gain:+.1f}", row) for gain, row in ordered)
+    )
+
+
+def _results_table(summary: Summary, order: _Order) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
-    table.add_column("\nfamily", no_wrap=True)
+    table.add_column(order.header, no_wrap=True)
     table.add_column("\nlocale", no_wrap=True)
     for name, header in HEADERS.items():
         table.add_column(header, justify="left" if name == ZERO_SHOT_BEST else "right", no_wrap=True)
-    for family, rows in by_language_family(summary.evaluated):
-        for index, row in enumerate(rows):
-            table.add_row(family if index == 0 else "", row.locale.name, *_cells(row))
+    for first, row in order.rows:
+        table.add_row(first, row.locale.name, *_cells(row))
     table.add_section()
     table.add_row("mean", "", *_means(summary), style="bold")
     if len({summary.statistics[name].count for name in HEADERS}) > 1:

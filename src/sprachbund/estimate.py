@@ -1,0 +1,183 @@
+"""What an experiment will cost: counted where it can be counted, measured on a small piece of it where it cannot.
+
+The measurements are of this machine and these models: how fast a source is read and summed, how long a model takes to load,
+how many texts it classifies in a second. They take a moment, not minutes; what comes of them is good to a factor of two.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sprachbund import inference, merging, parallel, plan
+from sprachbund.checkpoints import Checkpoint
+from sprachbund.data import Partition
+from sprachbund.experiment import Experiment
+from sprachbund.plan import Cell
+
+__all__ = ["Estimate", "Rates", "estimate"]
+
+PROBE_TEXTS = 128
+PROBE_BYTES = 64_000_000
+"""Of each source: enough to see a rate, little enough to take no time."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What was measured on this machine."""
+
+    load: float
+    """Seconds to load a model and its tokenizer."""
+    texts: float
+    """Texts per second that a model classifies."""
+    merge: float
+    """Bytes per second of the sources that are summed."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is to be done, and what it takes."""
+
+    cells: int
+    finished: int
+    """Cells that have a record."""
+    by_variant: Mapping[str, int]
+    """Cells that are missing, by variant."""
+    sources: int
+    source_bytes: int
+    """Of all sources that are read."""
+    bytes_read: int
+    """Over the whole run: a source that is in five merges is read five times."""
+    bytes_written: int
+    bytes_free: int
+    """On the disk of the output folder."""
+    memory: int
+    """Bytes, of all processes at the peak."""
+    zero_shot: int
+    """Evaluations of a source in a locale that are missing."""
+    seconds: Mapping[str, float]
+    """By stage; nothing that is finished counts."""
+    rates: Rates | None
+    """None where there is nothing left to do."""
+
+    @property
+    def total_seconds(self) -> float:
+        """Of all stages."""
+        return sum(self.seconds.values())
+
+
+def estimate(experiment: Experiment) -> Estimate:
+    """Count what is missing and measure how long it will take; nothing is written."""
+    missing = [cell for cell in experiment.cells if not experiment.finished(cell)]
+    rows = _open_rows(experiment)
+    rates = _measure(experiment) if missing or rows else None
+    config = experiment.config
+    processes = min(config.jobs or parallel.cores(), len(rows)) or 1
+    merged = [cell for cell in missing if cell.model_folder is not None]
+    read = dict(experiment.checkpoints)
+    if config.wants_zero_shot:
+        read |= {source: experiment.inputs.zoo.checkpoint(source) for source in experiment.sources}
+    seconds = {}
+    if rates and missing:
+        seconds["cells"] = sum(_cell_seconds(experiment, cell, rates) for cell in missing)
+    if rates and rows:
+        seconds[f"zero-shot {config.split}"] = (
+            sum(_row_seconds(experiment, row, rates) for row in rows.values()) / processes
+        )
+    return Estimate(
+        cells=len(experiment.cells),
+        finished=len(experiment.cells) - len(missing),
+        by_variant={v.name: sum(cell.variant == v for cell in missing) for v in experiment.variants},
+        sources=len(read),
+        source_bytes=sum(map(_size, read.values())),
+        bytes_read=sum(_bytes_read(experiment, cell) for cell in missing)
+        + sum(_size(read[source]) for source in rows),
+        bytes_written=sum(_merged_size(experiment, cell) for cell in merged),
+        bytes_free=shutil.disk_usage(plan.existing_parent(config.output_dir)).free,
+        memory=_peak_memory() * processes,
+        zero_shot=sum(len(row) for row in rows.values()),
+        seconds=seconds,
+        rates=rates,
+    )
+
+
+def _open_rows(experiment: Experiment) -> dict[str, list[str]]:
+    """Return the locales in which each source is still to be evaluated; none without zero-shot."""
+    if not experiment.config.wants_zero_shot:
+        return {}
+    rows = {}
+    for source in experiment.sources:
+        row = experiment.store.transfer(source, experiment.config.split)
+        if left := [target for target in experiment.targets if row is None or target not in row.cells]:
+            rows[source] = left
+    return rows
+
+
+def _sources(experiment: Experiment, cell: Cell) -> list[Checkpoint]:
+    return [experiment.checkpoints[locale] for locale in experiment.choices[cell.target, cell.variant.name].mix.sources]
+
+
+def _size(checkpoint: Checkpoint) -> int:
+    return sum(info.nbytes for info in checkpoint.tensors.values())
+
+
+def _merged_size(experiment: Experiment, cell: Cell) -> int:
+    return _size(_sources(experiment, cell)[0])
+
+
+def _bytes_read(experiment: Experiment, cell: Cell) -> int:
+    """Return the bytes of the sources and, to evaluate it, of the merged model."""
+    read = sum(map(_size, _sources(experiment, cell)))
+    return read + (_merged_size(experiment, cell) if cell.model_folder else 0)
+
+
+def _partition(experiment: Experiment, target: str) -> Partition:
+    return experiment.inputs.data.partition(target, experiment.config.split)
+
+
+def _cell_seconds(experiment: Experiment, cell: Cell, rates: Rates) -> float:
+    summed = sum(map(_size, _sources(experiment, cell))) if cell.model_folder else 0
+    return summed / rates.merge + rates.load + len(_partition(experiment, cell.target)) / rates.texts
+
+
+def _row_seconds(experiment: Experiment, targets: list[str], rates: Rates) -> float:
+    return rates.load + sum(len(_partition(experiment, target)) for target in targets) / rates.texts
+
+
+def _measure(experiment: Experiment) -> Rates:
+    sources = _sources(experiment, max(experiment.cells, key=lambda cell: len(_sources(experiment, cell))))
+    texts = _partition(experiment, experiment.targets[0]).texts[:PROBE_TEXTS]
+    (
+        inference.load_classifier(sources[0].folder),
+        inference.load_tokenizer(sources[0].folder),
+    )  # the first time imports libraries
+    start = time.perf_counter()
+    model, tokenizer = inference.load_classifier(sources[0].folder), inference.load_tokenizer(sources[0].folder)
+    load = time.perf_counter() - start
+    encoded = inference.tokenise(tokenizer, texts)
+    inference.logits(model, encoded[:1])
+    start = time.perf_counter()
+    inference.logits(model, encoded)
+    return Rates(load, len(texts) / (time.perf_counter() - start), _merge_rate(sources))
+
+
+def _merge_rate(sources: list[Checkpoint]) -> float:
+    names: list[str] = []
+    size = 0
+    for name, info in sources[0].tensors.items():
+        if not names or size + info.nbytes <= PROBE_BYTES:
+            names.append(name)
+            size += info.nbytes
+    start = time.perf_counter()
+    merging.merged_tensors(sources, [1 / len(sources)] * len(sources), names=names)
+    return len(sources) * size / (time.perf_counter() - start)
+
+
+def _peak_memory() -> int:
+    """Return the bytes that this process, which has just held a model, had at its peak."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
