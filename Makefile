@@ -36,7 +36,7 @@ coverage: $(INSTALLED_DEV)  ## Run the tests and say which lines of the package 
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
 soak-resume: $(INSTALLED_DEV)  ## Kill a small run at ROUNDS=100 random moments and compare with one left alone (2 hours)
-	PYTHONPATH=tests $(BIN)/python tools/soak_resume.py --rounds $(ROUNDS)
+	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_resume.py --rounds $(ROUNDS)
 
 lint: $(INSTALLED_DEV)  ## Check style and formatting
 	$(BIN)/ruff check .

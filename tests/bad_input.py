@@ -481,6 +481,13 @@ CASES = {
             ("other", "not the base of models/el-GR", "16"),
             other_base,
         ),
+        Case("a base without a tokenizer", TRAIN, ("base has no tokenizer", "download"), remove("base/tokenizer.json")),
+        Case(
+            "a truncated base",
+            TRAIN,
+            ("base/model.safetensors", "truncated", "again"),
+            cut_off("base/model.safetensors"),
+        ),
         Case("a missing base", TRAIN, ("no folder base", "check"), remove("base")),
         Case("a zoo card that is none", EVALUATE, ("zoo.json", "mend it or remove it"), write("models/zoo.json", "[]")),
     ),
@@ -574,7 +581,7 @@ CASES = {
         Case(
             "something else in place of a merged model",
             MERGE,
-            ("merged_models/manual_merge_sq-AL", "--overwrite"),
+            ("merged_models/manual_merge_sq-AL", "is no model", "move it away"),
             write(f"merged_models/manual_merge_{TARGET}/notes.txt", "mine"),
         ),
         Case(

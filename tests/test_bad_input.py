@@ -8,7 +8,6 @@ docs/reliability.md is made of the cases and of what they print, and is compared
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -88,7 +87,7 @@ def written() -> Iterator[dict[str, str]]:
     yield sentences
     if os.environ.get(WRITE_DOCS):
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n\n{table(sentences)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        PAGE.write_text(f"{before}{BEGIN}\n\n{table(sentences)}{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 def table(sentences: dict[str, str]) -> str:
@@ -143,16 +142,15 @@ def test_the_page_lists_these_cases_and_no_others() -> None:
 # --- what is no error, or not one that stops ---------------------------------------------------------------------------
 
 
-def accuracy(folder: Path) -> float:
-    performance = json.loads((folder / RECORD).read_text(encoding="utf-8"))["performance"]
-    return float(performance["accuracy"])
+def predictions(folder: Path) -> str:
+    return (folder / RECORD).with_name("predictions.csv").read_text(encoding="utf-8")
 
 
 def test_numbered_labels_that_fit_are_read_in_the_data_s_order_and_that_is_said(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(shlex.split(EVALUATE)) == 0
-    named = accuracy(here)
+    named = predictions(here)
     shutil.rmtree(here / "results")
     as_json(CONFIG, id2label={str(number): f"LABEL_{number}" for number in range(60)})(here)
     capsys.readouterr()
@@ -160,7 +158,8 @@ def test_numbered_labels_that_fit_are_read_in_the_data_s_order_and_that_is_said(
     assert "models/sq-AL names its labels LABEL_0 to LABEL_59: read in the label order of massive." in (
         capsys.readouterr().err
     )
-    assert accuracy(here) == named
+    assert predictions(here) == named
+    assert "LABEL" not in named
 
 
 def test_long_texts_are_cut_to_the_positions_of_the_model_whatever_its_tokenizer_claims(here: Path) -> None:
@@ -178,7 +177,7 @@ def test_in_an_experiment_nan_in_a_source_costs_its_merges_and_nothing_else(
     assert "Traceback" not in error
     assert "2 of 3 experiments failed" in error
     assert "sq-AL average: Tensor classifier.out_proj.weight of models/el-GR holds NaN" in error
-    assert accuracy(here) >= 0
+    assert (here / RECORD).exists()
     assert not list((here / "merged_models").iterdir())
 
 

@@ -181,5 +181,7 @@ def test_a_base_that_holds_no_number_is_named_with_its_tensor(number: float, pic
         tensors["roberta.embeddings.LayerNorm.bias"][0] = number
 
     rewrite(broken.folder, change)
-    with pytest.raises(MixError, match=r"^Tensor roberta\.embeddings\.LayerNorm\.bias of .*broken holds NaN or infinite"):
+    with pytest.raises(
+        MixError, match=r"^Tensor roberta\.embeddings\.LayerNorm\.bias of .*broken holds NaN or infinite"
+    ):
         distance_from_base(pico.source("m"), open_checkpoint(broken.folder))

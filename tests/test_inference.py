@@ -111,7 +111,9 @@ def test_without_a_tokenizer_nothing_is_read_as_unknown_words(pico: Pico) -> Non
     """transformers would make an empty tokenizer, and every text would look the same."""
     folder = pico.source("mute").folder
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match=r"models/mute has no tokenizer \(tokenizer\.json\): copy it from the base"):
+    with pytest.raises(
+        CheckpointError, match=r"models/mute has no tokenizer \(tokenizer\.json\): copy it from the base"
+    ):
         inference.load_tokenizer(folder)
 
 
@@ -142,7 +144,16 @@ def test_a_model_that_cannot_be_read_is_named_with_the_reason_in_one_line(pico: 
 def test_a_tensor_that_its_config_does_not_expect_is_named(pico: Pico) -> None:
     folder = pico.source("odd").folder
     edit(folder / "config.json", intermediate_size=8)
-    with pytest.raises(CheckpointError, match=r"models/odd: tensor roberta\..* is 16, where its config\.json asks for 8: "):
+    with pytest.raises(
+        CheckpointError, match=r"models/odd: tensor roberta\..* is 16, where its config\.json asks for 8: "
+    ):
+        inference.load_classifier(folder)
+
+
+def test_layers_that_the_config_does_not_tell_of_are_not_left_out_in_silence(pico: Pico) -> None:
+    folder = pico.source("deep", layers=2).folder
+    edit(folder / "config.json", num_hidden_layers=1)
+    with pytest.raises(CheckpointError, match=r"models/deep has tensors .*roberta\.encoder\.layer\.1\..* among them"):
         inference.load_classifier(folder)
 
 

@@ -38,7 +38,9 @@ def test_all_that_is_missing_is_one_message_with_three_ways_on(tmp_path: Path, m
 
 def test_one_missing_source_is_enough(pico: Pico) -> None:
     zoo = pico.zoo(["de-DE"])
-    with pytest.raises(UserError, match=r"^Cannot start: 1 of 2 sources are missing \(There is no folder .*fr-FR: check"):
+    with pytest.raises(
+        UserError, match=r"^Cannot start: 1 of 2 sources are missing \(There is no folder .*fr-FR: check"
+    ):
         open_inputs(InputsConfig(models=zoo.template, data="cldr:12"), lambda held: ["de-DE", "fr-FR"], quiet)
 
 

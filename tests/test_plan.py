@@ -100,7 +100,9 @@ def test_too_little_room_names_the_way_on(tmp_path: Path, free: Any) -> None:
     ):
         check_disk(tmp_path / "new", cells_in(tmp_path, 10), 10**9, keep=True)
     free(10**9)
-    with pytest.raises(UserError, match=r"A merged model needs 1\.0 GB, .*: make room, or choose another --output-dir\."):
+    with pytest.raises(
+        UserError, match=r"A merged model needs 1\.0 GB, .*: make room, or choose another --output-dir\."
+    ):
         check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=False)
 
 
@@ -122,7 +124,9 @@ def test_a_folder_that_can_be_written_to_is_left_as_it_is(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["file", "file/run", "file/run/results"])
 def test_below_a_file_nothing_can_be_written(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match=rf"Nothing can be written to .*{name} \(Not a directory: .*/file\): name another"):
+    with pytest.raises(
+        UserError, match=rf"Nothing can be written to .*{name} \(Not a directory: .*/file\): name another"
+    ):
         check_writable(tmp_path, tmp_path / name)
 
 

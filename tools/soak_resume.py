@@ -1,13 +1,14 @@
 """Kill a small run at random moments, again and again until it is through; is the end that of an uninterrupted one?
 
     make soak-resume ROUNDS=100
-    PYTHONPATH=tests python tools/soak_resume.py --rounds 100 --seed 0
+    PYTHONPATH=$PWD/tests python tools/soak_resume.py --rounds 100 --seed 0
 
 The run: pre-train a base, train three sources, the experiment over their locales (four variants, zero-shot), with two worker
-processes. In each round it begins in an empty folder. SIGKILL goes to the main process alone, at moments that
-are uniform over the time that the run takes; workers have to notice by themselves. The same commands follow at once, and may be
-killed as well. Compared are all files but for times, and what was finished at a kill must not have been touched since. A
-difference makes the exit status 1. About half a minute a round. What came out: docs/reliability.md.
+processes. In each round it begins in an empty folder. SIGKILL goes to the main process alone: workers have to notice by
+themselves. The moments are uniform over the time that the run takes; since most of that goes into training and the start of
+processes, half of them are drawn between the records of the experiment instead. The same commands follow at once, and every
+other time, by lot, are killed as well. Compared are all files but for times, and what was finished at a kill must not have been
+touched since. A difference makes the exit status 1. About a minute a round. What came out: docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import killing
 from killing import Tree, differences, finished, three_locales, tree
 
 from sprachbund.cli import run
@@ -36,13 +36,27 @@ PRETRAIN, TRAIN, EXPERIMENT = three_locales(
     "--vocabulary 900 --hidden 64 --layers 2 --heads 2 --intermediate 128 --mlm-steps 30 --ranking-steps 30 --ranking-batch 32",
 )
 TWO = ("--jobs", "2")
-COMMANDS = (PRETRAIN, (*TRAIN, *TWO), (*EXPERIMENT, *TWO, "--variants", "baseline", "similarity", "average", "average-all"))
+COMMANDS = (
+    PRETRAIN,
+    (*TRAIN, *TWO),
+    (*EXPERIMENT, *TWO, "--variants", "baseline", "similarity", "average", "average-all"),
+)
 """So large that work, not the start of processes, takes a good part of the time."""
-HELPERS = str(Path(killing.__file__).resolve().parent)
-MOST_KILLS = 10
-"""In one round: so that it ends, whatever the dice say."""
+RECORDS = 12
+"""Of the experiment: four variants in three locales."""
+SECONDS_OF_CELL = 0.3
 SECONDS_TO_DIE = 20.0
 """For workers whose parent was killed."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When to kill."""
+
+    records: int
+    """Wait until so many are there,"""
+    seconds: float
+    """and so long after that."""
 
 
 @dataclass
@@ -123,39 +137,62 @@ def one_round(root: Path, reference: Tree, seconds: float, lot: random.Random) -
     """Start, kill, start again, …, until a run ends by itself; the first is always killed."""
     found = Round()
     done: dict[str, tuple[int, int]] = {}
-    while True:
+    while lot.random() < 0.5 or not found.stages:
         process = start(root)
-        patience = lot.uniform(0, seconds) if len(found.stages) < MOST_KILLS else None
-        try:
-            process.wait(patience)
+        if not reached(process, root, a_moment(root, seconds, lot)):
             if found.stages:
                 break
-            shutil.rmtree(root)  # quicker than the uninterrupted one: nothing was killed, so it counts for nothing
-            root.mkdir()
+            fresh(root)  # it was quicker than the uninterrupted one: nothing was killed, so it counts for nothing
             continue
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         found.stages.append(stage(root))
         found.redone += touched(root, done)
         done = finished(root, reference)
+    start(root).wait()
     found.redone += touched(root, done)
     found.different = differences(tree(root), reference)
     found.orphans = living(root)
     return found
 
 
+def a_moment(root: Path, seconds: float, lot: random.Random) -> Moment:
+    """Draw a moment: any of the run's time or, as often, after one of the records that are still to come."""
+    there = records(root)
+    if there == RECORDS or lot.random() < 0.5:
+        return Moment(0, lot.uniform(0, seconds))
+    return Moment(lot.randint(there + 1, RECORDS), lot.uniform(0, SECONDS_OF_CELL))
+
+
+def reached(process: subprocess.Popen[bytes], root: Path, moment: Moment) -> bool:
+    """Wait for a moment; return whether the run was still alive then."""
+    since = time.monotonic()
+    while process.poll() is None:
+        if records(root) < moment.records:
+            since = time.monotonic()
+        elif time.monotonic() - since >= moment.seconds:
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def records(root: Path) -> int:
+    """Return how many cells are finished."""
+    return sum(1 for _ in root.glob("results/*/results.json"))
+
+
 def start(root: Path) -> subprocess.Popen[bytes]:
     """Start the run in a folder; what it says goes to files beside that folder."""
     with (root.parent / "stage").open("wb") as said, (root.parent / "log").open("ab") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": HELPERS}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(sys.path[1:])}
         command = [sys.executable, Path(__file__).resolve(), "--work"]
         return subprocess.Popen(command, cwd=root, env=environment, stdout=said, stderr=log)
 
 
 def stage(root: Path) -> str:
     """Return where a run was that has just been killed: from what it said last, and from what it left."""
-    commands = [word for word in (root.parent / "stage").read_text().split() if word in {command[0] for command in COMMANDS}]
+    names = {command[0] for command in COMMANDS}
+    commands = [word for word in (root.parent / "stage").read_text().split() if word in names]
     if not commands:
         return "start"
     if commands[-1] != "experiment":

@@ -11,7 +11,7 @@ import numpy as np
 
 from sprachbund import __version__, files, merging
 from sprachbund.cards import MergeDetails, MergedSource, read_details, write_details
-from sprachbund.checkpoints import Checkpoint, Zoo, body_counterparts, check_base, zoo_name, zoo_uses
+from sprachbund.checkpoints import CONFIG, Checkpoint, Zoo, body_counterparts, check_base, zoo_name, zoo_uses
 from sprachbund.choosing import Choice
 from sprachbund.errors import MixError, StoreError
 from sprachbund.heads import head_agreement
@@ -36,6 +36,7 @@ def merge_candidate(
         CheckpointError: a source is missing, or sources and base do not fit together.
         StoreError: there is something else at ``out`` and ``overwrite`` is off.
     """
+    files.remove_leftovers(out.parent)
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     candidate = choice.mix.candidate(choice.recipe, digests_of(choice.mix.sources, sources))
     distances = [None if base is None else distance_from_base(source, base) for source in sources]
@@ -77,10 +78,12 @@ def merged_before(out: Path, candidate: Mapping[str, Any], *, overwrite: bool = 
     """Return the details of the model at ``out`` if it is this candidate, None if it has to be made.
 
     Raises:
-        StoreError: there is something else and ``overwrite`` is off.
+        StoreError: there is something else and ``overwrite`` is off, or something that is no model at all.
     """
     if not out.exists():
         return None
+    if not (out / CONFIG).is_file():
+        raise StoreError(f"{out} is there and is no model: move it away, or choose another --output-dir.")
     details = read_details(out)
     if details and details.candidate == candidate:
         return details

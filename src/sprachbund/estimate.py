@@ -94,8 +94,7 @@ def estimate(experiment: Experiment) -> Estimate:
         by_variant={v.name: sum(cell.variant == v for cell in missing) for v in experiment.variants},
         sources=len(read),
         source_bytes=sum(map(_size, read.values())),
-        bytes_read=sum(_bytes_read(experiment, cell) for cell in missing)
-        + sum(_size(read[source]) for source in rows),
+        bytes_read=sum(_bytes_read(experiment, cell) for cell in missing) + sum(_size(read[source]) for source in rows),
         bytes_written=sum(_merged_size(experiment, cell) for cell in merged),
         bytes_free=shutil.disk_usage(plan.existing_parent(config.output_dir)).free,
         memory=_peak_memory() * processes,

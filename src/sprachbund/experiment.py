@@ -268,8 +268,8 @@ def prepare(config: ExperimentConfig, inputs: Inputs) -> Experiment:
     )
     for cell in planned:
         store.find_record(cell.results_folder, cell.identity, overwrite=config.overwrite)
-        if cell.model_folder and config.keep_models == "all" and not config.overwrite:
-            merged_before(cell.model_folder, cell.candidate)
+        if cell.model_folder and config.keep_models == "all":
+            merged_before(cell.model_folder, cell.candidate, overwrite=config.overwrite)
     largest = max(sum(info.nbytes for info in checkpoint.tensors.values()) for checkpoint in checkpoints.values())
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, planned, largest, keep=config.keep_models == "all")

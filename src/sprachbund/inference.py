@@ -90,6 +90,12 @@ def load_classifier(folder: Path) -> torch.nn.Module:
             f"{folder} lacks tensors of a classifier, {', '.join(sorted(found['missing_keys'])[:3])} among them: "
             "fine-tune it, or save it again as what it is."
         )
+    unused = sorted(name for name in found["unexpected_keys"] if ".layer." in name or ".layers." in name)
+    if unused:  # a head of another kind may be left over, a layer may not
+        raise CheckpointError(
+            f"{folder} has tensors that its config.json does not tell of, {', '.join(unused[:3])} among them: "
+            "save or download the checkpoint again."
+        )
     classifier: torch.nn.Module = model.eval()
     return classifier
 

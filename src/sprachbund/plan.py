@@ -18,7 +18,16 @@ from sprachbund.config import ExperimentConfig, PoolConfig
 from sprachbund.errors import UserError
 from sprachbund.recipe import Variant, variants
 
-__all__ = ["Cell", "check_disk", "check_room", "check_writable", "chosen_locales", "chosen_variants", "existing_parent", "pool"]
+__all__ = [
+    "Cell",
+    "check_disk",
+    "check_room",
+    "check_writable",
+    "chosen_locales",
+    "chosen_variants",
+    "existing_parent",
+    "pool",
+]
 
 SPARE = 1.1
 """Disk that must be free, as a multiple of what is known to be written."""

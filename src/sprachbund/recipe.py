@@ -59,7 +59,9 @@ for _variant in (
     Variant("baseline", OWN, "uniform", "the target's own fine-tuned source"),
     Variant("similarity", GIVEN, "similarity", "the sources most similar to the target, weighted by similarity"),
     Variant("average", GIVEN, "uniform", "the same sources, equally weighted"),
-    Variant("average-all", "all", "uniform", "all sources, equally weighted; the target's own only with --include-target"),
+    Variant(
+        "average-all", "all", "uniform", "all sources, equally weighted; the target's own only with --include-target"
+    ),
 ):
     VARIANTS.add(_variant.name, _variant)
 

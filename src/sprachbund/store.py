@@ -319,6 +319,7 @@ def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]
     """
     text = _csv(predictions)
     complete = record.model_copy(update={"predictions_digest": hashlib.sha256(text.encode()).hexdigest()})
+    files.remove_leftovers(folder)
     (folder / RECORD).unlink(missing_ok=True)
     files.write_text(folder / PREDICTIONS, text)
     (folder / FAILURE).unlink(missing_ok=True)

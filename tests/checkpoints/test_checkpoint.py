@@ -72,6 +72,15 @@ def test_labels_without_numbers_are_refused(absurd: object, pico: Pico) -> None:
         _ = open_checkpoint(folder).labels
 
 
+def test_absurd_entries_of_a_config_are_no_riddle(pico: Pico) -> None:
+    folder = pico.source("m").folder
+    edit_config(folder, architectures=7)
+    assert open_checkpoint(folder).architecture == "xlm-roberta"
+    edit_config(folder, id2label=None, num_labels="many")
+    with pytest.raises(CheckpointError, match="does not name the labels by their numbers"):
+        _ = open_checkpoint(folder).labels
+
+
 def test_the_head_has_a_row_for_each_label(pico: Pico) -> None:
     folder = pico.source("m").folder
     edit_config(folder, id2label={"0": "ask", "1": "count"})
@@ -124,7 +133,9 @@ def test_what_is_missing_is_said(pico: Pico, tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "nowhere", "my model")
     folder = pico.source("m").folder
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"no model\.safetensors, but pytorch_model\.bin; pickled weights can run any"):
+    with pytest.raises(
+        CheckpointError, match=r"no model\.safetensors, but pytorch_model\.bin; pickled weights can run any"
+    ):
         open_checkpoint(folder)
     (folder / "model.safetensors.index.json").touch()
     with pytest.raises(CheckpointError, match=r"no model\.safetensors, but weights in several files, which are not"):
@@ -135,5 +146,7 @@ def test_what_is_missing_is_said(pico: Pico, tmp_path: Path) -> None:
 def test_a_config_that_is_no_config_is_named(content: bytes, pico: Pico) -> None:
     folder = pico.source("m").folder
     (folder / "config.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"m/config\.json is (not valid JSON, perhaps|JSON, but not a model's config)"):
+    with pytest.raises(
+        CheckpointError, match=r"m/config\.json is (not valid JSON, perhaps|JSON, but not a model's config)"
+    ):
         _ = open_checkpoint(folder).labels

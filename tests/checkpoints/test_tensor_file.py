@@ -141,9 +141,7 @@ BROKEN = {
     "fewer bytes than the shape": lambda path: a_file(path, {"w": entry(offsets=(0, 4))}),
     "more bytes than the shape": lambda path: a_file(path, {"w": entry(shape=(1,))}),
     "more data than tensors": lambda path: a_file(path, {"w": entry()}, data=bytes(9)),
-    "a gap between tensors": lambda path: a_file(
-        path, {"v": entry(), "w": entry(offsets=(12, 20))}, data=bytes(20)
-    ),
+    "a gap between tensors": lambda path: a_file(path, {"v": entry(), "w": entry(offsets=(12, 20))}, data=bytes(20)),
     "tensors over each other": lambda path: a_file(path, {"v": entry(), "w": entry(offsets=(4, 12))}, data=bytes(12)),
     "offsets of fractions": lambda path: a_file(path, {"w": entry(offsets=(0.0, 8.0))}),
     "a header nested without end": lambda path: a_file(path, b"[" * 99_999),

@@ -36,7 +36,9 @@ def test_missing_sources_are_listed_with_reasons(pico: Pico) -> None:
     (pico.root / "zoo/fr-FR").mkdir()
     missing = zoo.missing(["de-DE", "fr-FR", "ja-JP"])
     assert list(missing) == ["fr-FR", "ja-JP"]
-    assert missing["fr-FR"].endswith("zoo/fr-FR has no config.json; name the folder that has it, or download the model again.")
+    assert missing["fr-FR"].endswith(
+        "zoo/fr-FR has no config.json; name the folder that has it, or download the model again."
+    )
     assert "There is no folder" in missing["ja-JP"]
 
 

@@ -151,6 +151,13 @@ def test_nothing_is_said_of_all_while_one_stage_is_a_riddle(clock: Clock, capsys
     assert lines(capsys) == ["preparing: 0/5, 0 s", "preparing: 1/5, 10 s, 6.0/min, 40 s left, overall 70 s left"]
 
 
+def test_a_stage_that_was_finished_before_takes_no_time(clock: Clock, capsys: Capture) -> None:
+    report = Reporter(clock)
+    report.expect({"zero-shot test": 30})
+    report("cells", 9, 9)
+    assert lines(capsys) == ["cells: 9/9, 0 s, overall 30 s left"]
+
+
 def test_a_stage_alone_is_all_there_is(clock: Clock, capsys: Capture) -> None:
     report = Reporter(clock)
     report.expect({"cells": 600})

@@ -352,9 +352,9 @@ def test_a_data_set_gives_its_rows_by_locale(capsys: Capture) -> None:
 
 
 def test_what_was_dropped_from_a_data_set_is_counted_by_reason(capsys: Capture) -> None:
-    found = {row["locale"]: row["dropped"] for row in document("data --data cldr:3", capsys)["locales"]}
+    found = {row["locale"]: row["dropped"] for row in document("data --data cldr:10", capsys)["locales"]}
     assert any(found.values())
-    shown = typed("data --data cldr:3", capsys)[0]
+    shown = typed("data --data cldr:10", capsys)[0]
     for locale, dropped in found.items():
         said = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         (line,) = [line for line in shown.splitlines() if line.startswith(locale)]

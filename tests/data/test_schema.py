@@ -75,8 +75,14 @@ def test_the_digest_is_of_content_and_order() -> None:
     ("rows", "message"),
     [
         ([row("1"), row("1", "train")], "Data set 'tiny', sq-AL, id 1 stands there twice: remove one"),
-        ([row("1", intent="sing")], "Data set 'tiny', sq-AL, id 1: intent 'sing' is not among its 4 intents: mend or remove"),
-        ([row("1", intent="gre")], "Data set 'tiny', sq-AL, id 1: intent 'gre' is not among its 4 intents (did you mean gr"),
+        (
+            [row("1", intent="sing")],
+            "Data set 'tiny', sq-AL, id 1: intent 'sing' is not among its 4 intents: mend or remove",
+        ),
+        (
+            [row("1", intent="gre")],
+            "Data set 'tiny', sq-AL, id 1: intent 'gre' is not among its 4 intents (did you mean gr",
+        ),
         ([row("1", "validation")], "Data set 'tiny', sq-AL, id 1: partition 'validation' is none of train, dev, test"),
         ([row("1", "train")], "Data set 'tiny' has no test rows for sq-AL: choose another split or locale"),
     ],
@@ -90,7 +96,9 @@ def test_what_does_not_add_up_is_said(rows: list[Row], message: str) -> None:
 def test_rows_of_another_locale_are_refused() -> None:
     """A file that was given the wrong name would be evaluated under it."""
     data = tiny_data(source=lambda locale: [row("1")])
-    with pytest.raises(DataError, match="'tiny', de-DE, id 1 is a row of sq-AL: keep each locale's rows in a file of its"):
+    with pytest.raises(
+        DataError, match="'tiny', de-DE, id 1 is a row of sq-AL: keep each locale's rows in a file of its"
+    ):
         data.partition("de-DE", "test")
 
 

@@ -14,9 +14,9 @@ from sprachbund.report import print_missing, print_results
 from sprachbund.report.summary import Summary
 
 
-def results(summary: Summary, width: int = 80) -> list[str]:
+def results(summary: Summary, width: int = 80, *, by_gain: bool = False) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    print_results(console, summary)
+    print_results(console, summary, by_gain=by_gain)
     return lines(console)
 
 
@@ -42,6 +42,33 @@ def test_52_locales_fit_80_columns_uncut(full: ResultsFolder) -> None:
     for place in LOCALES:
         assert len(line_of(place.name, found).split()) >= 7
     assert max(map(cell_len, results(full.summary(), width=79))) <= 79
+
+
+def test_by_gain_they_fit_too_and_the_best_gain_stands_first(full: ResultsFolder) -> None:
+    summary = full.summary()
+    found = results(summary, by_gain=True)
+    assert max(map(cell_len, found)) <= 80
+    assert max(map(cell_len, results(summary, width=79, by_gain=True))) <= 79
+    assert not any("…" in line for line in found)
+    names = {place.name for place in LOCALES}
+    shown = [(words[1], float(words[0])) for line in found if len(words := line.split()) > 1 and words[1] in names]
+    values = {row.locale.name: row.values for row in summary.rows}
+    assert {locale for locale, _ in shown} == names
+    for locale, gain in shown:
+        similarity, baseline = values[locale]["similarity"], values[locale]["baseline"]
+        assert similarity is not None
+        assert baseline is not None
+        assert gain == pytest.approx(100 * (similarity - baseline), abs=0.051)
+    assert [gain for _, gain in shown] == sorted((gain for _, gain in shown), reverse=True)
+
+
+def test_by_gain_those_without_a_gain_stand_last(small: ResultsFolder) -> None:
+    found = results(small.summary(), by_gain=True)
+    rows = [line.split() for line in found if {"en-US", "af-ZA", "nl-NL"} & set(line.split()[:2])]
+    assert [row[:2] for row in rows] == [["-20.0", "en-US"], ["-30.0", "af-ZA"], ["nl-NL", "0.400"]]
+    assert any(line.split()[:2] == ["similarity", "-"] for line in found), "the first column says what it is"
+    assert not any(line.startswith("family") for line in found)
+    assert line_of("mean", found).split() == line_of("mean", results(small.summary())).split()
 
 
 def test_a_row_shows_its_figures_and_marks_the_better_merge(small: ResultsFolder) -> None:

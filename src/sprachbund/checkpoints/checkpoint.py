@@ -66,7 +66,8 @@ class Checkpoint:
     @property
     def architecture(self) -> str:
         """The transformers class that the checkpoint was saved from."""
-        return str((self.config.get("architectures") or [self.config.get("model_type", "unknown")])[0])
+        named = self.config.get("architectures")
+        return str(named[0] if isinstance(named, list) and named else self.config.get("model_type", "unknown"))
 
     @property
     def nbytes(self) -> int:
@@ -107,7 +108,9 @@ class Checkpoint:
     def check_tokenizer(self) -> None:
         """Complain if no file is there that makes a tokenizer."""
         if not any((self.folder / name).is_file() for name in TOKENIZERS):
-            raise CheckpointError(f"{self.folder} has no tokenizer ({TOKENIZER}): copy it from the base, or download it again.")
+            raise CheckpointError(
+                f"{self.folder} has no tokenizer ({TOKENIZER}): copy it from the base, or download it again."
+            )
 
     @cached_property
     def tokenizer_digest(self) -> str:
@@ -160,7 +163,8 @@ def _vocabulary_digest(path: Path, file_digest: str) -> str:
 
 def _unnamed(config: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels that transformers makes up; without a number it is two."""
-    return {str(number): f"LABEL_{number}" for number in range(config.get("num_labels", 2))}
+    count = config.get("num_labels", 2)
+    return {str(number): f"LABEL_{number}" for number in range(count if isinstance(count, int) else 0)}
 
 
 def _in_order(named: Any) -> tuple[str, ...] | None:

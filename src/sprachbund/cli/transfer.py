@@ -61,6 +61,9 @@ def evaluate_sources(
     with Reporter() as report:
         inputs = open_inputs(config, lambda held: sources, report)
         say(inputs.data.notice)
+        partitions = list(
+            inputs.data.partitions(split, targets or None)
+        )  # what they lack is said before anything is written
         with store.exclusive(instead=instead):
             found = run_zero_shot(
                 store,
@@ -68,7 +71,7 @@ def evaluate_sources(
                 inputs.data,
                 split,
                 sources,
-                targets or inputs.data.locales,
+                [partition.locale for partition in partitions],
                 jobs=jobs,
                 report=report,
                 overwrite=overwrite,

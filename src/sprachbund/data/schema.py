@@ -110,7 +110,9 @@ def _columns(data: DataSet, locale: str) -> Mapping[str, Partition]:
         if row.locale != locale:
             raise DataError(f"{where} is a row of {row.locale}: keep each locale's rows in a file of its own.")
         if row.partition not in columns:
-            raise DataError(f"{where}: partition {row.partition!r} is none of train, dev, test: mend or remove the row.")
+            raise DataError(
+                f"{where}: partition {row.partition!r} is none of train, dev, test: mend or remove the row."
+            )
         if row.intent not in known:
             hint = nearest(row.intent, data.intents)
             meant = f" ({hint})" if hint.startswith("did") else ""

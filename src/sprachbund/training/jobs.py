@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests, files, inference, locks, parallel
-from sprachbund.checkpoints import CONFIG, WEIGHTS, open_checkpoint
+from sprachbund.checkpoints import CONFIG, Checkpoint, open_checkpoint
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CellsFailed, CheckpointError
 from sprachbund.parallel import Failed
@@ -93,7 +93,7 @@ def train_sources(
         CheckpointError: another model is in the way of one and ``overwrite`` is off.
         StoreError: another process trains under ``root``.
     """
-    base_digest = digests.of_file(open_checkpoint(base).folder / WEIGHTS)
+    base_digest = _checked(base).digest
     tasks = [_task(base, base_digest, data, locale, root, settings) for locale in locales]
     reasons: dict[str, str] = {}
     with locks.exclusive(root, instead="--out"):
@@ -112,6 +112,14 @@ def train_sources(
     if reasons:
         raise CellsFailed("sources", len(locales), reasons)
     return [cards[locale] for locale in locales]
+
+
+def _checked(base: Path) -> Checkpoint:
+    """Return the base, or complain of what every source would fail with, in words of ours and once."""
+    checkpoint = open_checkpoint(base)
+    checkpoint.check_tokenizer()
+    _ = checkpoint.file
+    return checkpoint
 
 
 def _remove_leftovers(root: Path, tasks: Sequence[_Task]) -> None:
@@ -144,7 +152,9 @@ class _Task:
 
 def _task(base: Path, base_digest: str, data: DataSet, locale: str, root: Path, settings: FinetuneSettings) -> _Task:
     train, dev = data.partition(locale, "train"), data.partition(locale, "dev")
-    digest = digests.of_value([CODE_VERSION, settings.model_dump(), base_digest, train.digest, data.intents])
+    digest = digests.of_value(
+        [CODE_VERSION, settings.model_dump(), base_digest, train.digest, dev.digest, data.intents]
+    )
     return _Task(base, train, dev, data.name, data.intents, source_folder(root, locale), settings, digest)
 
 
