@@ -184,7 +184,12 @@ def records(root: Path) -> int:
 def start(root: Path) -> subprocess.Popen[bytes]:
     """Start the run in a folder; what it says goes to files beside that folder."""
     with (root.parent / "stage").open("wb") as said, (root.parent / "log").open("ab") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(sys.path[1:])}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": os.pathsep.join(sys.path[1:]),
+        }
         command = [sys.executable, Path(__file__).resolve(), "--work"]
         return subprocess.Popen(command, cwd=root, env=environment, stdout=said, stderr=log)
 

@@ -61,9 +61,8 @@ def evaluate_sources(
     with Reporter() as report:
         inputs = open_inputs(config, lambda held: sources, report)
         say(inputs.data.notice)
-        partitions = list(
-            inputs.data.partitions(split, targets or None)
-        )  # what they lack is said before anything is written
+        # Read first: what the data lacks is said before anything is written.
+        held = [partition.locale for partition in inputs.data.partitions(split, targets or None)]
         with store.exclusive(instead=instead):
             found = run_zero_shot(
                 store,
@@ -71,7 +70,7 @@ def evaluate_sources(
                 inputs.data,
                 split,
                 sources,
-                [partition.locale for partition in partitions],
+                held,
                 jobs=jobs,
                 report=report,
                 overwrite=overwrite,
