@@ -414,6 +414,19 @@ def test_numbered_labels_are_noted_once_for_all_sources(make: Make, pico: Pico, 
     assert make().notes == ()
 
 
+def test_zero_shot_rows_of_other_models_are_told_before_any_work(
+    make: Make, pico: Pico, quiet: Report, tmp_path: Path
+) -> None:
+    pool = ("de-DE", "ja-JP", "sq-AL", "fr-FR")
+    settings = {"zero_shot": True, "jobs": 1, "sources": pool, "variants": ("baseline",)}
+    make(pico.zoo(pool), **settings).run(quiet)
+    others = pico.zoo(pool, change=0.1)
+    shutil.rmtree(tmp_path / "run/results/baseline_de-DE")
+    with pytest.raises(StoreError, match="transfer/test/.*other models or data"):
+        make(others, **settings, locales=("de-DE",))
+    assert not (tmp_path / "run/results/baseline_de-DE").exists()
+
+
 def test_zero_shot_evaluates_every_source_on_every_target(make: Make, pico: Pico, quiet: Report) -> None:
     pool = ("de-DE", "ja-JP", "sq-AL", "fr-FR")
     settings = {"zero_shot": True, "jobs": 1, "skip_similarity": True, "skip_average": True}

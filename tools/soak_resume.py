@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import killing
 from killing import Tree, differences, finished, three_locales, tree
 
 from sprachbund.cli import run
@@ -188,7 +189,7 @@ def start(root: Path) -> subprocess.Popen[bytes]:
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
-            "PYTHONPATH": os.pathsep.join(sys.path[1:]),
+            "PYTHONPATH": str(Path(killing.__file__).parent),
         }
         command = [sys.executable, Path(__file__).resolve(), "--work"]
         return subprocess.Popen(command, cwd=root, env=environment, stdout=said, stderr=log)

@@ -18,6 +18,7 @@ from sprachbund.checkpoints import Checkpoint
 from sprachbund.data import Partition
 from sprachbund.experiment import Experiment
 from sprachbund.plan import Cell
+from sprachbund.zero_shot import known_row
 
 __all__ = ["Estimate", "Rates", "estimate"]
 
@@ -108,12 +109,18 @@ def _open_rows(experiment: Experiment) -> dict[str, list[str]]:
     """Return the locales in which each source is still to be evaluated; none without zero-shot."""
     if not experiment.config.wants_zero_shot:
         return {}
-    rows = {}
-    for source in experiment.sources:
-        row = experiment.store.transfer(source, experiment.config.split)
-        if left := [target for target in experiment.targets if row is None or target not in row.cells]:
-            rows[source] = left
-    return rows
+    rows = {source: _open_targets(experiment, source) for source in experiment.sources}
+    return {source: left for source, left in rows.items() if left}
+
+
+def _open_targets(experiment: Experiment, source: str) -> list[str]:
+    config, inputs = experiment.config, experiment.inputs
+    if experiment.store.transfer(source, config.split) is None:  # nothing to compare a source with: it need not be read
+        return list(experiment.targets)
+    row = known_row(
+        experiment.store, inputs.zoo.checkpoint(source), source, inputs.data, config.split, config.overwrite
+    )
+    return [target for target in experiment.targets if target not in row.cells]
 
 
 def _sources(experiment: Experiment, cell: Cell) -> list[Checkpoint]:

@@ -26,7 +26,7 @@ from sprachbund.parallel import Report
 from sprachbund.plan import Cell
 from sprachbund.recipe import OWN, Variant
 from sprachbund.store import Failure, Record, RunStore
-from sprachbund.zero_shot import run_zero_shot
+from sprachbund.zero_shot import known_row, run_zero_shot
 
 __all__ = ["CONFIGURATION", "FINAL", "PROGRESS", "Experiment", "Outcome", "needed_sources", "prepare"]
 
@@ -107,7 +107,10 @@ class Experiment:
             self._write_progress(started, number, records, failures)
         outcome = Outcome(records, failures, reused)
         self._write_final(started, outcome)
-        return replace(outcome, failed_sources=self._zero_shot(report)) if self.config.wants_zero_shot else outcome
+        if self.config.wants_zero_shot and (failed_sources := self._zero_shot(report)):
+            outcome = replace(outcome, failed_sources=failed_sources)
+            self._write_final(started, outcome)
+        return outcome
 
     def finished(self, cell: Cell) -> Record | None:
         """Return the record of a cell, None as long as there is none."""
@@ -213,6 +216,7 @@ class Experiment:
             "total_experiments": len(self.cells),
             "successful_experiments": len(outcome.records),
             "failed_experiments": len(outcome.failures),
+            "failed_sources": dict(outcome.failed_sources),
             "results": _by_locale(outcome.records, outcome.failures),
         }
 
@@ -271,6 +275,8 @@ def prepare(config: ExperimentConfig, inputs: Inputs) -> Experiment:
         if cell.model_folder and config.keep_models == "all":
             merged_before(cell.model_folder, cell.candidate, overwrite=config.overwrite)
     largest = max(sum(info.nbytes for info in checkpoint.tensors.values()) for checkpoint in checkpoints.values())
+    if config.wants_zero_shot:
+        _check_rows(config, inputs)
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, planned, largest, keep=config.keep_models == "all")
     # By a source that is there: a target need not have one of its own.
@@ -297,6 +303,14 @@ def _cell(
     return Cell(
         variant, target, candidate, identity, RunStore(config.output_dir / RESULTS).folder(variant.name, target), merged
     )
+
+
+def _check_rows(config: ExperimentConfig, inputs: Inputs) -> None:
+    """Complain of zero-shot rows of other models or data before any cell is worked on."""
+    known = RunStore(config.output_dir / RESULTS)
+    for source in plan.pool(config):
+        if known.transfer(source, config.split):
+            known_row(known, inputs.zoo.checkpoint(source), source, inputs.data, config.split, config.overwrite)
 
 
 def _check_labels(checkpoints: Iterable[Checkpoint], data: DataSet) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from sprachbund.parallel import Failed, Report
 from sprachbund.recipe import union_of_uses
 from sprachbund.store import RunStore, Transfer, TransferCell
 
-__all__ = ["ZeroShot", "run_zero_shot"]
+__all__ = ["ZeroShot", "known_row", "run_zero_shot"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def run_zero_shot(
     for source in sources:
         try:
             checkpoint = zoo.checkpoint(source)
-            row = _known(store, checkpoint, source, data, split, overwrite)
+            row = known_row(store, checkpoint, source, data, split, overwrite)
             open_targets = tuple(target for target in targets if target not in row.cells)
             if open_targets:
                 tasks.append(_task(checkpoint, data, split, open_targets, row))
@@ -104,10 +104,14 @@ def _evaluate(task: _Task) -> Transfer:
     return task.row.model_copy(update={"cells": {**task.row.cells, **cells}})
 
 
-def _known(
+def known_row(
     store: RunStore, checkpoint: Checkpoint, source: str, data: DataSet, split: str, overwrite: bool
 ) -> Transfer:
-    """Return the row of a source with the cells that still hold."""
+    """Return what is known of a source, an empty row where that is nothing.
+
+    Raises:
+        StoreError: the store holds a row of other models or data and ``overwrite`` is off.
+    """
     fresh = Transfer(
         source=source,
         digest=checkpoint.digest,

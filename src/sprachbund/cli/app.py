@@ -72,7 +72,9 @@ def launch(
     """Read what every command has in common, then run the command."""
     file = SettingsFile.read(config) if config else None
     typed = {"quiet": quiet, "verbose": verbose, "json": json}
-    set_mode(**{**(file.mode if file else {}), **{name: value for name, value in typed.items() if value is not None}})
+    said = {name: value for name, value in typed.items() if value is not None}
+    loudness = {"quiet": False, "verbose": False} if quiet or verbose else {}  # what was typed settles it
+    set_mode(**{**(file.mode if file else {}), **loudness, **said})
     app.config = [environment, *([file] if file else [])]
     if print_config:
         return _print_config(words)
