@@ -12,8 +12,8 @@ HAS_GPU := $(shell nvidia-smi --list-gpus 2>/dev/null | grep --count GPU)
 # More arguments for pytest: make test PYTEST_ARGS="-k sinkhorn"
 PYTEST_ARGS ?=
 
-# How often `make soak-resume` begins anew; each time about a minute on two cores
-ROUNDS ?= 100
+# How often `make soak-resume` kills its run; each time about half a minute on two cores
+KILLS ?= 100
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -35,8 +35,8 @@ test: $(INSTALLED_DEV)  ## Run the tests, one process per core, without the netw
 coverage: $(INSTALLED_DEV)  ## Run the tests and say which lines of the package none of them runs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
-soak-resume: $(INSTALLED_DEV)  ## Kill a small run at ROUNDS=100 random moments and compare with one left alone (2 hours)
-	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_resume.py --rounds $(ROUNDS)
+soak-resume: $(INSTALLED_DEV)  ## Kill a small run at KILLS=100 random moments and compare with one left alone (1 hour)
+	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_resume.py --kills $(KILLS)
 
 lint: $(INSTALLED_DEV)  ## Check style and formatting
 	$(BIN)/ruff check .

@@ -367,7 +367,7 @@ CASES = {
         Case(
             "a model that is no classifier",
             "evaluate --base-model base --locale sq-AL --data massive:data",
-            ("base", "labels", "--data"),
+            ("base", "no classifier", "fine-tuned"),
         ),
         Case("another vocabulary", MERGE, ("models/el-GR", "models/ro-RO", "vocabular"), other_vocabulary),
         Case(

@@ -1,14 +1,14 @@
 """Kill a small run at random moments, again and again until it is through; is the end that of an uninterrupted one?
 
-    make soak-resume ROUNDS=100
-    PYTHONPATH=$PWD/tests python tools/soak_resume.py --rounds 100 --seed 0
+    make soak-resume KILLS=100
+    PYTHONPATH=$PWD/tests python tools/soak_resume.py --kills 100 --seed 0
 
 The run: pre-train a base, train three sources, the experiment over their locales (four variants, zero-shot), with two worker
 processes. In each round it begins in an empty folder. SIGKILL goes to the main process alone: workers have to notice by
 themselves. The moments are uniform over the time that the run takes; since most of that goes into training and the start of
-processes, half of them are drawn between the records of the experiment instead. The same commands follow at once, and every
-other time, by lot, are killed as well. Compared are all files but for times, and what was finished at a kill must not have been
-touched since. A difference makes the exit status 1. About a minute a round. What came out: docs/reliability.md.
+processes, half of them are drawn between the records of the experiment instead. The same commands follow at once, and two
+times out of three, by lot, are killed as well. Compared are all files but for times, and what was finished at a kill must not
+have been touched since. A difference makes the exit status 1. About half a minute a kill. What came out: docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import killing
 from killing import Tree, differences, finished, three_locales, tree
 
 from sprachbund.cli import run
+from sprachbund.training import snapshots
 
 PRETRAIN, TRAIN, EXPERIMENT = three_locales(
     "cldr:300",
@@ -46,6 +47,10 @@ COMMANDS = (
 RECORDS = 12
 """Of the experiment: four variants in three locales."""
 SECONDS_OF_CELL = 0.3
+SECONDS_BETWEEN_SNAPSHOTS = 0.2
+"""Of pre-training: it takes seconds here, and is to be killed between them."""
+GO_ON = 2 / 3
+"""How often a run that goes on after a kill is killed again."""
 SECONDS_TO_DIE = 20.0
 """For workers whose parent was killed."""
 
@@ -82,18 +87,19 @@ class Round:
 def main() -> int:
     """Run all rounds; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", action="store_true", help="be the run that is killed, in the current folder")
     arguments = parser.parse_args()
     if arguments.work:
         return work()
     with tempfile.TemporaryDirectory(prefix="soak.") as folder:
-        return soak(Path(folder).resolve(), arguments.rounds, random.Random(arguments.seed))
+        return soak(Path(folder).resolve(), arguments.kills, random.Random(arguments.seed))
 
 
 def work() -> int:
     """Run the commands here; say on standard output which one it is."""
+    snapshots.SECONDS = SECONDS_BETWEEN_SNAPSHOTS
     for command in COMMANDS:
         print(command[0], flush=True)
         status = run(command)
@@ -102,8 +108,8 @@ def work() -> int:
     return 0
 
 
-def soak(folder: Path, rounds: int, lot: random.Random) -> int:
-    """Compare so many killed runs with one that is left alone."""
+def soak(folder: Path, wanted: int, lot: random.Random) -> int:
+    """Compare runs with so many kills in all with one that is left alone."""
     started = time.monotonic()
     start(fresh(folder / "alone")).wait()
     seconds = time.monotonic() - started
@@ -112,13 +118,14 @@ def soak(folder: Path, rounds: int, lot: random.Random) -> int:
         sys.exit(f"The uninterrupted run failed:\n{(folder / 'log').read_text()}")
     print(f"Uninterrupted: {seconds:.1f} s, {len(reference)} files and folders", flush=True)
     kills: Counter[str] = Counter()
-    bad = 0
-    for number in range(1, rounds + 1):
+    rounds = bad = 0
+    while kills.total() < wanted:
         found = one_round(fresh(folder / "killed"), reference, seconds, lot)
         kills.update(found.stages)
+        rounds += 1
         bad += found.bad
         print(
-            f"{number}/{rounds}: killed in {', '.join(found.stages)}: {'DIFFERENT' if found.bad else 'equal'}",
+            f"{kills.total()}/{wanted}: killed in {', '.join(found.stages)}: {'DIFFERENT' if found.bad else 'equal'}",
             flush=True,
         )
         for what in ("different", "redone"):
@@ -138,7 +145,7 @@ def one_round(root: Path, reference: Tree, seconds: float, lot: random.Random) -
     """Start, kill, start again, …, until a run ends by itself; the first is always killed."""
     found = Round()
     done: dict[str, tuple[int, int]] = {}
-    while lot.random() < 0.5 or not found.stages:
+    while not found.stages or lot.random() < GO_ON:
         process = start(root)
         if not reached(process, root, a_moment(root, seconds, lot)):
             if found.stages:

@@ -25,7 +25,16 @@ from typing import Any
 
 from sprachbund.errors import naming
 
-__all__ = ["atomic_folder", "is_alive", "remove_leftovers", "temporary_folder", "write_json", "write_text"]
+__all__ = [
+    "PARTIAL",
+    "atomic_folder",
+    "is_alive",
+    "remove_leftovers",
+    "temporary_folder",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 PARTIAL = ".partial"
 LONGEST_NAME = 255
@@ -36,13 +45,13 @@ _RANDOM = 8
 _OWNER = re.compile(rf"\.(?P<process>\d+)-(?P<token>[0-9a-f]+)@(?P<host>.+)\.[^.]{{{_RANDOM}}}{re.escape(PARTIAL)}")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: it is there as a whole or not at all."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: it is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name), suffix=PARTIAL)
     try:
-        with naming(path), os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with naming(path), os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
@@ -50,6 +59,11 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, atomically."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:

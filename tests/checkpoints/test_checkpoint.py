@@ -43,11 +43,19 @@ def test_labels_are_in_the_order_of_the_logits_not_of_the_file(pico: Pico) -> No
 
 
 def test_labels_that_nobody_named_are_two_or_as_many_as_the_config_says(pico: Pico) -> None:
-    edit_config(pico.base().folder, id2label=None)
-    assert open_checkpoint(pico.base().folder).labels == ("LABEL_0", "LABEL_1")
     folder = pico.source("m").folder
+    edit_config(folder, id2label=None)
+    with pytest.raises(CheckpointError, match=r"names 2 labels \(id2label\), but the head has 4"):
+        _ = open_checkpoint(folder).labels
     edit_config(folder, id2label=None, num_labels=4)
     assert open_checkpoint(folder).labels == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3")
+
+
+def test_a_model_without_a_head_is_no_classifier(pico: Pico) -> None:
+    with pytest.raises(
+        CheckpointError, match="holds no classifier, but XLMRoberta.*: name a model that was fine-tuned"
+    ):
+        _ = open_checkpoint(pico.base().folder).labels
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from sprachbund.cli.app import app
 from sprachbund.data.massive import INTENTS
 from sprachbund.experiment import FINAL
 from sprachbund.methods import METHODS
+from sprachbund.training import jobs
 
 Capture = pytest.CaptureFixture[str]
 
@@ -384,6 +385,23 @@ def test_training_gives_the_cards_of_what_it_trained(capsys: Capture) -> None:
         assert [card["locale"], f"{card['dev_accuracy']:.4f}", f"{card['seconds']:.1f}"] in [
             text.split() for text in shown.splitlines()
         ]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_training_gives_the_cards_of_those_that_went_well(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracy = jobs._dev_accuracy
+
+    def fail(folder: Path, task: Any) -> float:
+        if task.locale == "sq-AL":
+            raise RuntimeError("the lights went out")
+        return accuracy(folder, task)
+
+    monkeypatch.setattr(jobs, "_dev_accuracy", fail)
+    line = "train --base base --out trained --data massive:data --locales sq-AL ro-RO --epochs 1"
+    assert [card["locale"] for card in document(line, capsys, status=1)] == ["ro-RO"]
+    shown, complaint = typed(line, capsys, status=1)
+    assert any(text.startswith("ro-RO") for text in shown.splitlines())
+    assert "1 of 2 sources failed" in complaint
 
 
 @pytest.mark.usefixtures("fresh")

@@ -84,8 +84,12 @@ class Checkpoint:
         """Label names in the order of the logits; ``LABEL_n`` where nobody named them.
 
         Raises:
-            CheckpointError: the config names them by anything but the numbers from 0, or as many as the head has not.
+            CheckpointError: there is no head, or the config names its labels by anything but the numbers from 0, or not all.
         """
+        if not self.head:
+            raise CheckpointError(
+                f"{self.folder} holds no classifier, but {self.architecture}: name a model that was fine-tuned for the task."
+            )
         labels = _in_order(self.config.get("id2label") or _unnamed(self.config))
         if labels is None:
             raise CheckpointError(

@@ -12,6 +12,7 @@ from rich.table import Table
 from sprachbund import locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, result, say
+from sprachbund.errors import CellsFailed
 from sprachbund.training.settings import LAYOUT, FinetuneSettings, PretrainSettings
 
 if TYPE_CHECKING:
@@ -74,18 +75,24 @@ def train(
     inference.quieten()
     check_writable(out)
     dataset, names = _data_and_locales(data, locales)
-    finished = 0
+    cards: dict[str, TrainingCard] = {}
+    failed: CellsFailed | None = None
     with Reporter() as report:
 
-        def count(card: Any) -> None:
-            nonlocal finished
-            finished += 1
-            report(f"fine-tuning, {card.locale}", finished, len(names))
+        def count(card: TrainingCard) -> None:
+            cards[card.locale or ""] = card
+            report(f"fine-tuning, {card.locale}", len(cards), len(names))
 
-        cards = train_sources(
-            base, dataset, names, out, settings, jobs=jobs or parallel.cores(), done=count, overwrite=overwrite
-        )
-    result(lambda: cards, lambda: _show(cards, out))
+        try:
+            train_sources(
+                base, dataset, names, out, settings, jobs=jobs or parallel.cores(), done=count, overwrite=overwrite
+            )
+        except CellsFailed as error:
+            failed = error
+    finished = [cards[locale] for locale in names if locale in cards]
+    result(lambda: finished, lambda: _show(finished, out) if finished else None)
+    if failed:
+        raise failed
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Data sets by the name that users type: ``cldr``, ``massive:PATH``; what follows the colon is the data set's own business.
+"""Data sets by the name that users type: ``cldr``, ``massive:PATH``, ``split:massive:PATH``; what follows the colon is the data set's own business.
 
 A data set is one module with a ``load(argument)``; it is imported when somebody asks for it.
 """
@@ -26,6 +26,7 @@ def _from_module(module: str) -> Callable[[str], DataSet]:
 
 DATA_SETS.add("cldr", _from_module("cldr"))
 DATA_SETS.add("massive", _from_module("massive"))
+DATA_SETS.add("split", _from_module("split"))
 
 
 def load(spec: str) -> DataSet:

@@ -77,6 +77,17 @@ class DataSet(ABC):
     def rows(self, locale: str) -> Iterable[Row]:
         """Yield all rows of a locale, in file order."""
 
+    def unlabelled(self, locale: str) -> tuple[str, ...]:
+        """Return texts of a locale that nobody labelled, in an order that says nothing.
+
+        Raises:
+            DataError: the data set has set none aside.
+        """
+        raise DataError(
+            f"Data set {self.name!r} sets no unlabelled text of {locale} aside: split:{self.name} does, "
+            "or name a file of texts (--unlabelled)."
+        )
+
     def partition(self, locale: str, name: str) -> Partition:
         """Return one partition of one locale.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sprachbund import files
 from sprachbund.errors import StoreError, UnknownName
 from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, LocaleRow, Summary, by_language_family
 
@@ -92,7 +93,7 @@ def dumbbell(summary: Summary, path: Path) -> Path:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         _figure(summary).savefig(drawn, format=kind, dpi=200, metadata=undated)
-    path.write_bytes(drawn.getvalue())
+    files.write_bytes(path, drawn.getvalue())
     return path
 
 

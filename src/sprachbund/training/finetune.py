@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from sprachbund.data import Partition
 from sprachbund.inference import Encoded, load_tokenizer, pad, tokenise
-from sprachbund.training.loop import Progress, optimise
+from sprachbund.training.loop import Loss, Progress, optimise
 from sprachbund.training.saving import save
 from sprachbund.training.settings import FinetuneSettings
 
@@ -45,8 +45,8 @@ def finetune(
     own_seed = settings.seed + zlib.crc32(train.locale.encode())
     torch.manual_seed(own_seed)
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch)
-    losses = _losses(model, encoded, labels, settings, random.Random(own_seed))
-    optimise(model, losses, stage=train.locale, steps=steps, learning_rate=settings.learning_rate, progress=progress)
+    loss_of = _losses(model, encoded, labels, settings, random.Random(own_seed))
+    optimise(model, loss_of, stage=train.locale, steps=steps, learning_rate=settings.learning_rate, progress=progress)
     save(model, tokenizer, out)
 
 
@@ -71,13 +71,17 @@ def _losses(
     labels: Sequence[int],
     settings: FinetuneSettings,
     lot: random.Random,
-) -> Iterator[torch.Tensor]:
+) -> Loss:
     pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
-    for _ in range(settings.epochs):
-        for batch in _batches(encoded, settings.batch, lot):
-            ids, mask = pad([encoded[index] for index in batch], pad_id)
-            wanted = torch.tensor([labels[index] for index in batch])
-            yield model(input_ids=ids, attention_mask=mask, labels=wanted).loss
+    batches = [batch for _ in range(settings.epochs) for batch in _batches(encoded, settings.batch, lot)]
+
+    def loss_of(step: int) -> torch.Tensor:
+        ids, mask = pad([encoded[index] for index in batches[step]], pad_id)
+        wanted = torch.tensor([labels[index] for index in batches[step]])
+        loss: torch.Tensor = model(input_ids=ids, attention_mask=mask, labels=wanted).loss
+        return loss
+
+    return loss_of
 
 
 def _batches(encoded: Encoded, size: int, lot: random.Random) -> list[list[int]]:

@@ -24,10 +24,13 @@ from sprachbund.training.finetune import finetune
 from sprachbund.training.loop import Progress
 from sprachbund.training.pretrain import pretrain
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
+from sprachbund.training.snapshots import Snapshots
 
 __all__ = ["TRAINING_CARD", "TrainingCard", "source_folder", "train_base", "train_sources"]
 
 TRAINING_CARD = "training.json"
+STATE = ".training"
+"""Ending of the file in which a base keeps, while it is being made, how far it has come."""
 
 
 class TrainingCard(BaseModel):
@@ -56,7 +59,7 @@ def train_base(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> TrainingCard:
-    """Pre-train a base on the train texts of ``locales``, unless ``out`` holds just that base.
+    """Pre-train a base on the train texts of ``locales``, unless ``out`` holds just that base; a killed training goes on.
 
     Raises:
         CheckpointError: ``out`` holds another model and ``overwrite`` is off.
@@ -64,15 +67,17 @@ def train_base(
     """
     train = [data.partition(locale, "train") for locale in locales]
     digest = digests.of_value([CODE_VERSION, settings.model_dump(), [partition.digest for partition in train]])
+    state = out.parent / f".{out.name}{STATE}"
     with locks.exclusive(out.parent, out.name, instead="--out"):
         files.remove_leftovers(out.parent)
-        known = _finished(out, digest, overwrite)
-        if known:
-            return known
-        start = time.monotonic()
-        with files.atomic_folder(out) as folder:
-            pretrain(train, folder, settings, progress)
-            return _write_card(folder, digest, None, data, settings, None, start)
+        card = _finished(out, digest, overwrite)
+        if card is None:
+            start = time.monotonic()
+            with files.atomic_folder(out) as folder:
+                pretrain(train, folder, settings, progress, lambda lot: Snapshots(state, digest, lot))
+                card = _write_card(folder, digest, None, data.name, settings, None, start)
+        state.unlink(missing_ok=True)
+        return card
 
 
 def train_sources(
@@ -102,13 +107,15 @@ def train_sources(
         for card in cards.values():
             done(card)
         missing = [task for task in tasks if task.locale not in cards]
-        for task, outcome in parallel.attempts(_train_source, missing, jobs):
-            if isinstance(outcome, Failed):
-                reasons[task.locale] = outcome.reason
-            else:
-                cards[task.locale] = outcome
-                done(outcome)
-        _remove_leftovers(root, tasks)  # of processes that were killed on the way
+        try:
+            for task, outcome in parallel.attempts(_train_source, missing, jobs):
+                if isinstance(outcome, Failed):
+                    reasons[task.locale] = outcome.reason
+                else:
+                    cards[task.locale] = outcome
+                    done(outcome)
+        finally:  # processes that were ended on the way had no time to clean up
+            _remove_leftovers(root, tasks)
     if reasons:
         raise CellsFailed("sources", len(locales), reasons)
     return [cards[locale] for locale in locales]
@@ -178,7 +185,7 @@ def _write_card(
     folder: Path,
     digest: str,
     locale: str | None,
-    data: DataSet | str,
+    data: str,
     settings: PretrainSettings | FinetuneSettings,
     dev_accuracy: float | None,
     start: float,
@@ -186,7 +193,7 @@ def _write_card(
     card = TrainingCard(
         digest=digest,
         locale=locale,
-        data=data if isinstance(data, str) else data.name,
+        data=data,
         settings=settings.model_dump(),
         dev_accuracy=dev_accuracy,
         seconds=round(time.monotonic() - start, 1),

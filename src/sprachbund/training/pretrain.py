@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,10 @@ from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaToke
 from sprachbund.data import Partition
 from sprachbund.errors import UserError
 from sprachbund.inference import Encoded, Tokenizer, pad, tokenise
-from sprachbund.training.loop import Progress, optimise
+from sprachbund.training.loop import Loss, Progress, optimise
 from sprachbund.training.saving import save
 from sprachbund.training.settings import PretrainSettings
+from sprachbund.training.snapshots import Snapshots
 
 __all__ = ["pretrain"]
 
@@ -56,19 +57,39 @@ class _ParallelText:
 
 
 def pretrain(
-    train: Sequence[Partition], out: Path, settings: PretrainSettings, progress: Progress | None = None
+    train: Sequence[Partition],
+    out: Path,
+    settings: PretrainSettings,
+    progress: Progress | None = None,
+    snapshots: Callable[[random.Random], Snapshots] | None = None,
 ) -> None:
-    """Train tokenizer and encoder on the texts of ``train`` and save both as a masked-LM checkpoint in ``out``."""
+    """Train tokenizer and encoder on the texts of ``train`` and save both as a masked-LM checkpoint in ``out``.
+
+    ``snapshots`` makes, for this training's source of chance, the place where it keeps how far it has come.
+    """
     torch.manual_seed(settings.seed)
     lot = random.Random(settings.seed)
+    kept = snapshots(lot) if snapshots else None
     tokenizer = _train_tokenizer(train, settings)
     text = _parallel(train, tokenizer)
     model = XLMRobertaForMaskedLM(_config(tokenizer, settings))
-    for stage, losses, steps in (
-        ("language modelling", _language_modelling(model, tokenizer, text, settings, lot), settings.mlm_steps),
-        ("translation ranking", _translation_ranking(model, tokenizer, text, settings, lot), settings.ranking_steps),
-    ):
-        optimise(model, losses, stage=stage, steps=steps, learning_rate=settings.learning_rate, progress=progress)
+    stages = {
+        "language modelling": (_language_modelling(model, tokenizer, text, settings, lot), settings.mlm_steps),
+        "translation ranking": (_translation_ranking(model, tokenizer, text, settings, lot), settings.ranking_steps),
+    }
+    names = list(stages)
+    reached = kept.reached() if kept else None
+    for stage in names[names.index(reached or names[0]) :]:
+        loss_of, steps = stages[stage]
+        optimise(
+            model,
+            loss_of,
+            stage=stage,
+            steps=steps,
+            learning_rate=settings.learning_rate,
+            progress=progress,
+            snapshots=kept,
+        )
     save(model, tokenizer, out)
 
 
@@ -143,9 +164,10 @@ def _language_modelling(
     text: _ParallelText,
     settings: PretrainSettings,
     lot: random.Random,
-) -> Iterator[torch.Tensor]:
+) -> Loss:
     everything = [tokens for said in text.phrases for tokens in said]
-    for step in range(settings.mlm_steps):
+
+    def loss_of(step: int) -> torch.Tensor | None:
         if step % 2:
             texts = lot.sample(everything, min(settings.mlm_batch, len(everything)))
         else:
@@ -156,8 +178,10 @@ def _language_modelling(
         # Only the masked positions meet the vocabulary: the product with it is most of the work.
         guessed = labels != IGNORED
         if not guessed.any():  # few short texts, and the lot fell on none: the mean over nothing would be NaN
-            continue
-        yield functional.cross_entropy(model.lm_head(states[guessed]), labels[guessed])
+            return None
+        return functional.cross_entropy(model.lm_head(states[guessed]), labels[guessed])
+
+    return loss_of
 
 
 def _side_by_side(first: list[int], second: list[int], longest: int) -> list[int]:
@@ -182,13 +206,15 @@ def _translation_ranking(
     text: _ParallelText,
     settings: PretrainSettings,
     lot: random.Random,
-) -> Iterator[torch.Tensor]:
-    for _ in range(settings.ranking_steps):
+) -> Loss:
+    def loss_of(step: int) -> torch.Tensor:
         pairs = text.pairs(lot, settings.ranking_batch)
         here, there = (_mean_states(model, [pair[side] for pair in pairs], tokenizer.pad_token_id) for side in (0, 1))
         agreement = here @ there.T / settings.temperature
         own = torch.arange(len(pairs))
-        yield (functional.cross_entropy(agreement, own) + functional.cross_entropy(agreement.T, own)) / 2
+        return (functional.cross_entropy(agreement, own) + functional.cross_entropy(agreement.T, own)) / 2
+
+    return loss_of
 
 
 def _mean_states(model: XLMRobertaForMaskedLM, encoded: Encoded, pad_id: int) -> torch.Tensor:

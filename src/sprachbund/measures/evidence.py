@@ -1,0 +1,59 @@
+"""What can be known of sources for a target without a label: which tokens they learned, and what they say of its texts.
+
+A reliability takes the evidence and gives one score per source, higher is better: how good the source seems to be for the
+target. Scores of two reliabilities are not of one unit; to combine them they are standardised first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from sprachbund.registry import Registry
+
+__all__ = ["RELIABILITIES", "Evidence", "FloatArray", "Reliability", "standardised"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """K sources, n texts of the target, C classes, V tokens."""
+
+    sources: tuple[str, ...]
+    """Names of the sources, [K]."""
+    logits: npt.NDArray[np.float32]
+    """What each source answers to each text, classes in one order for all, [K, n, C]."""
+    tokens: IntArray
+    """How often each token occurs in the texts, without the special ones, [V]."""
+    learned: IntArray
+    """How often each source met each token in training; only whether it did where counts are unknown, [K, V]."""
+
+    @cached_property
+    def probabilities(self) -> FloatArray:
+        """Softmax of the logits over the classes, [K, n, C]."""
+        shifted = self.logits.astype(np.float64)
+        shifted -= shifted.max(axis=2, keepdims=True)
+        odds = np.exp(shifted)
+        return np.asarray(odds / odds.sum(axis=2, keepdims=True))
+
+    @cached_property
+    def answers(self) -> IntArray:
+        """The class that each source takes each text for, [K, n]."""
+        return np.asarray(self.logits.argmax(axis=2))
+
+
+Reliability = Callable[[Evidence], FloatArray]
+"""Evidence → scores [K], higher is better."""
+RELIABILITIES: Registry[Reliability] = Registry("reliability")
+
+
+def standardised(scores: FloatArray) -> FloatArray:
+    """Return scores with mean 0 and variance 1; zeros where all are the same."""
+    spread = scores.std()
+    return np.zeros_like(scores) if spread < 1e-12 else (scores - scores.mean()) / spread

@@ -1,0 +1,71 @@
+"""Where a long training stands, kept every so often, so that a killed one goes on from there.
+
+All that decides the next step is in the file: tensors, optimizer, schedule and both sources of chance. A training that was
+killed and goes on ends with the same bits as one that was not, on the same machine.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sprachbund import files
+
+__all__ = ["Snapshots"]
+
+SECONDS = 60.0
+"""Between two snapshots: so much work is lost at most."""
+
+
+@dataclass
+class Snapshots:
+    """The snapshot of one training, in a file beside its result."""
+
+    path: Path
+    digest: str
+    """Of all that decides what is trained: a snapshot of another training is not believed."""
+    lot: random.Random
+    """The source of chance of the data; that of torch is known."""
+    _last: float = field(default_factory=time.monotonic)
+
+    def reached(self) -> str | None:
+        """Return the stage that the training was in, None where nothing is known."""
+        state = self._read()
+        return state["stage"] if state else None
+
+    def restore(self, stage: str, **parts: Any) -> int:
+        """Bring model, optimizer and schedule to where the training of this stage was; return how many steps are done."""
+        state = self._read()
+        if state is None or state["stage"] != stage:
+            return 0
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        torch.set_rng_state(state["torch"])
+        version, numbers, rest = state["lot"]
+        self.lot.setstate((version, tuple(numbers), rest))
+        return int(state["step"])
+
+    def keep(self, stage: str, step: int, **parts: Any) -> None:
+        """Write where the training stands, if the last time is long enough ago."""
+        if time.monotonic() - self._last < SECONDS:
+            return
+        state = {"digest": self.digest, "stage": stage, "step": step, "lot": self.lot.getstate()}
+        state |= {"torch": torch.get_rng_state(), **{name: part.state_dict() for name, part in parts.items()}}
+        content = io.BytesIO()  # torch writes to disk in a library whose errors do not know a full one
+        torch.save(state, content)
+        files.write_bytes(self.path, content.getvalue())
+        self._last = time.monotonic()
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            state: dict[str, Any] = torch.load(self.path, weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):  # there is none, or none that can be read
+            return None
+        return state if state.get("digest") == self.digest else None
