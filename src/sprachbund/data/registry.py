@@ -1,4 +1,6 @@
-"""Data sets by the name that users type: ``cldr``, ``massive:PATH``, ``split:massive:PATH``; what follows the colon is the data set's own business.
+"""Data sets by the name that users type: ``cldr``, ``massive:PATH``, ``split:massive:PATH``.
+
+What follows the colon is the data set's own business.
 
 A data set is one module with a ``load(argument)``; it is imported when somebody asks for it.
 """
