@@ -282,6 +282,66 @@ def test_other_settings_are_other_results(change: dict[str, Any], make: Make, pi
         make(zoo, max_locales=1, **change)
 
 
+@pytest.mark.parametrize("change", [{"sharpness": 5.0}, {"num_languages": 3}])
+def test_results_of_other_locales_that_were_made_otherwise_are_told_before_work(
+    change: dict[str, Any], make: Make, pico: Pico, quiet: Report, tmp_path: Path
+) -> None:
+    zoo = pico.zoo(needed_sources(config(Path(), **change), locales.names()))
+    make(zoo, locales=TARGETS[:1]).run(quiet)
+    before = snapshot(tmp_path / "run")
+    (name,) = change
+    with pytest.raises(StoreError, match=f"_de-DE was made with another {name} than this run has"):
+        make(zoo, locales=TARGETS[1:], **change)
+    assert snapshot(tmp_path / "run") == before
+    make(zoo, locales=TARGETS[1:], skip_similarity=True, skip_average=True, **change)  # a baseline knows no settings
+
+
+def test_a_result_that_cannot_be_read_is_told_before_work_even_if_it_is_not_wanted(
+    make: Make, quiet: Report, tmp_path: Path
+) -> None:
+    make(locales=TARGETS[:1]).run(quiet)
+    path = tmp_path / "run/results/average_de-DE/results.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 1', '"schema_version": 99'))
+    with pytest.raises(StoreError, match="newer sprachbund"):
+        make(locales=TARGETS[1:])
+
+
+def test_models_that_were_moved_take_their_results_with_them(make: Make, own_zoo: Zoo, quiet: Report) -> None:
+    before = make(own_zoo, zero_shot=True, sources=TARGETS, jobs=1).run(quiet)
+    new = Path(own_zoo.template).parent.with_name("moved")
+    Path(own_zoo.template).parent.rename(new)
+    moved = make(Zoo(f"{new}/{{locale}}"), zero_shot=True, sources=TARGETS, jobs=1)
+    after = moved.run(quiet)
+    assert (after.reused, len(after.records)) == (9, 9)
+    assert {record.model_info.zoo for record in after.records.values()} == {f"{new}/{{locale}}"} == {moved.zoo}
+    assert {record.identity for record in after.records.values()} == {r.identity for r in before.records.values()}
+    for place in ("records", "rows"):
+        found = moved.store.records() if place == "records" else moved.store.transfers("test")
+        zoos = {each.model_info.zoo if isinstance(each, Record) else each.zoo for each in found}
+        assert zoos == {moved.zoo}, place
+
+
+def test_one_folder_has_one_name_however_it_is_typed(
+    make: Make, own_zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = ("own/{locale}", "../" + tmp_path.name + "/own/{locale}", own_zoo.template)
+    assert {make(Zoo(template)).zoo for template in typed} == {own_zoo.template}
+
+
+def test_cells_that_are_done_need_no_room(
+    make: Make, quiet: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(keep_models="none").run(quiet)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))  # type: ignore[attr-defined]
+    assert make().run(quiet).reused == 9
+
+
+def test_to_replace_results_is_no_setting_that_is_read_back(make: Make, quiet: Report, tmp_path: Path) -> None:
+    make(overwrite=True).run(quiet)
+    assert "overwrite" not in (tmp_path / "run" / CONFIGURATION).read_text(encoding="utf-8")
+
+
 # --- what it survives --------------------------------------------------------------------------------------------------
 
 

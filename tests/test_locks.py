@@ -54,6 +54,20 @@ def listed(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def test_whether_a_folder_is_free_can_be_asked_and_nothing_is_made_for_it(
+    other: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError, match=f"is in use by process {other.pid} .* or choose another --output-dir"):
+        locks.check_free(tmp_path / "results")
+    (tmp_path / "free").mkdir()
+    locks.check_free(tmp_path / "free")
+    locks.check_free(tmp_path / "nowhere")
+    assert listed(tmp_path) == {"results", "free"}
+    assert listed(tmp_path / "free") == set()
+    end(other)
+    locks.check_free(tmp_path / "results")
+
+
 def test_the_second_is_told_who_is_there_since_when_and_what_to_do(
     other: subprocess.Popen[str], tmp_path: Path
 ) -> None:

@@ -85,12 +85,17 @@ def cells_in(folder: Path, count: int) -> list[Cell]:
     return [Cell(VARIANTS["baseline"], "l0", {}, "", folder, None), *merges]
 
 
-def test_the_room_that_merges_take_is_known_beforehand(tmp_path: Path, free: Any) -> None:
-    free(12 * 10**9)
-    cells = cells_in(tmp_path, 10)
-    assert check_disk(tmp_path, cells, 10**9, keep=True) == 10 * 10**9
-    assert check_disk(tmp_path, cells, 10**9, keep=False) == 10**9
-    assert check_disk(tmp_path, cells[:1], 10**9, keep=True) == 0
+@pytest.mark.parametrize(("count", "keep", "models"), [(10, True, 10), (10, False, 1), (0, True, 0), (0, False, 0)])
+def test_the_room_that_merges_take_is_known_beforehand(
+    count: int, keep: bool, models: int, tmp_path: Path, free: Any
+) -> None:
+    cells = cells_in(tmp_path, count)
+    free(int(models * 1.1 * 10**9))
+    check_disk(tmp_path, cells, 10**9, keep=keep)
+    if models:
+        free(int(models * 1.1 * 10**9) - 1)
+        with pytest.raises(UserError, match="need"):
+            check_disk(tmp_path, cells, 10**9, keep=keep)
 
 
 def test_too_little_room_names_the_way_on(tmp_path: Path, free: Any) -> None:
@@ -106,11 +111,17 @@ def test_too_little_room_names_the_way_on(tmp_path: Path, free: Any) -> None:
         check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=False)
 
 
-def test_models_that_are_there_need_no_room(tmp_path: Path, free: Any) -> None:
-    free(6 * 10**9)
-    for number in range(5):
+@pytest.mark.parametrize(("there", "models"), [(5, 5), (9, 1), (10, 1)])
+def test_models_that_are_there_need_no_room_but_for_one_that_is_replaced(
+    there: int, models: int, tmp_path: Path, free: Any
+) -> None:
+    for number in range(there):
         (tmp_path / f"merged/l{number}").mkdir(parents=True)
-    assert check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=True) == 5 * 10**9
+    free(int(models * 1.1 * 10**9))
+    check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=True)
+    free(int(models * 1.1 * 10**9) - 1)
+    with pytest.raises(UserError, match="need"):
+        check_disk(tmp_path, cells_in(tmp_path, 10), 10**9, keep=True)
 
 
 # --- may anything be written? ------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from sprachbund.heads import head_agreement
 from sprachbund.recipe import union_of_uses
 from sprachbund.store import now
 
-__all__ = ["digests_of", "distance_from_base", "merge_candidate", "merged_before"]
+__all__ = ["distance_from_base", "merge_candidate", "merged_before"]
 
 
 def merge_candidate(
@@ -38,13 +38,27 @@ def merge_candidate(
     """
     files.remove_leftovers(out.parent)
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
-    candidate = choice.mix.candidate(choice.recipe, digests_of(choice.mix.sources, sources))
+    digests = {locale: source.digest for locale, source in zip(choice.mix.sources, sources, strict=True)}
+    candidate = choice.mix.candidate(choice.recipe, digests)
     distances = [None if base is None else distance_from_base(source, base) for source in sources]
     known = merged_before(out, candidate, overwrite=overwrite)
     if known and (base is None or [source.distance_from_base for source in known.sources] == distances):
         return known
+    details = _details(choice, mode, candidate, sources, distances)
+    with files.atomic_folder(out) as folder:
+        merging.merge(sources, choice.mix.weights, folder, method=choice.recipe.method)
+        return write_details(folder, details)
+
+
+def _details(
+    choice: Choice,
+    mode: str,
+    candidate: Mapping[str, Any],
+    sources: Sequence[Checkpoint],
+    distances: Sequence[float | None],
+) -> MergeDetails:
     agreement = head_agreement(sources)
-    details = MergeDetails(
+    return MergeDetails(
         mode=mode,
         recipe=choice.recipe,
         uses=union_of_uses(choice.uses, zoo_uses(sources[0])),
@@ -65,13 +79,10 @@ def merge_candidate(
         effective_sources=choice.effective_sources,
         head_agreement=agreement.cosine if agreement else None,
         warnings=(agreement.warning,) if agreement and agreement.warning else (),
-        candidate=candidate,
+        candidate=dict(candidate),
         created=now(),
         version=__version__,
     )
-    with files.atomic_folder(out) as folder:
-        merging.merge(sources, choice.mix.weights, folder, method=choice.recipe.method)
-        return write_details(folder, details)
 
 
 def merged_before(out: Path, candidate: Mapping[str, Any], *, overwrite: bool = False) -> MergeDetails | None:
@@ -90,11 +101,6 @@ def merged_before(out: Path, candidate: Mapping[str, Any], *, overwrite: bool = 
     if overwrite:
         return None
     raise StoreError(f"{out} holds another model: choose another --output-dir, or replace it with --overwrite.")
-
-
-def digests_of(locales: Sequence[str], sources: Sequence[Checkpoint]) -> Mapping[str, str]:
-    """Return the digest of each locale's source."""
-    return {locale: source.digest for locale, source in zip(locales, sources, strict=True)}
 
 
 def distance_from_base(source: Checkpoint, base: Checkpoint) -> float:

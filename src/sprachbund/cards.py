@@ -18,7 +18,7 @@ from sprachbund.checkpoints import CONFIG, WEIGHTS
 from sprachbund.errors import CheckpointError
 from sprachbund.recipe import Recipe
 
-__all__ = ["DETAILS", "MergeDetails", "MergedSource", "read_details", "write_details"]
+__all__ = ["DETAILS", "DETAILS_TEXT", "MergeDetails", "MergedSource", "read_details", "write_details"]
 
 DETAILS, DETAILS_TEXT, CARD = "merge_details.json", "merge_details.txt", "README.md"
 

@@ -22,7 +22,7 @@ from sprachbund.evaluation import label_names, performance, predictions
 from sprachbund.recipe import TARGET_TRAIN, single, union_of_uses
 from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
 
-__all__ = ["PRECISION", "Subject", "describe", "evaluate"]
+__all__ = ["PRECISION", "Subject", "dataset_info", "describe", "evaluate"]
 
 PRECISION = "fp32"
 EXAMPLES = 10
@@ -91,7 +91,7 @@ def evaluate(subject: Subject, data: DataSet, split: str, variant: str, folder: 
             versions=_versions(),
         ),
         model_info=_model_info(subject),
-        dataset_info=_dataset_info(data, partition),
+        dataset_info=dataset_info(data, partition),
         performance=performance(rows, partition),
         examples=_examples(rows, partition),
     )
@@ -117,7 +117,8 @@ def _model_info(subject: Subject) -> ModelInfo:
     )
 
 
-def _dataset_info(data: DataSet, partition: Partition) -> DatasetInfo:
+def dataset_info(data: DataSet, partition: Partition) -> DatasetInfo:
+    """Return what a record says of the rows that it is about."""
     return DatasetInfo(
         name=data.name,
         revision=data.revision,

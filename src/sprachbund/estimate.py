@@ -10,13 +10,16 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from torch.nn import Module
 
 from sprachbund import inference, merging, parallel, plan
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.data import Partition
 from sprachbund.experiment import Experiment
+from sprachbund.inference import Tokenizer
 from sprachbund.plan import Cell
 from sprachbund.zero_shot import known_row
 
@@ -52,7 +55,7 @@ class Estimate:
     source_bytes: int
     """Of all sources that are read."""
     bytes_read: int
-    """Over the whole run: a source that is in five merges is read five times."""
+    """Over the whole run: a source that is in five merges is read five times, and once before to know it by its content."""
     bytes_written: int
     bytes_free: int
     """On the disk of the output folder."""
@@ -78,7 +81,7 @@ def estimate(experiment: Experiment) -> Estimate:
     rates = _measure(experiment) if missing or rows else None
     config = experiment.config
     processes = min(config.jobs or parallel.cores(), len(rows)) or 1
-    merged = [cell for cell in missing if cell.model_folder is not None]
+    merged = [cell for cell in missing if cell.model_folder is not None and not cell.model_folder.exists()]
     read = dict(experiment.checkpoints)
     if config.wants_zero_shot:
         read |= {source: experiment.inputs.zoo.checkpoint(source) for source in experiment.sources}
@@ -94,8 +97,10 @@ def estimate(experiment: Experiment) -> Estimate:
         finished=len(experiment.cells) - len(missing),
         by_variant={v.name: sum(cell.variant == v for cell in missing) for v in experiment.variants},
         sources=len(read),
-        source_bytes=sum(map(_size, read.values())),
-        bytes_read=sum(_bytes_read(experiment, cell) for cell in missing) + sum(_size(read[source]) for source in rows),
+        source_bytes=_nbytes(read.values()),
+        bytes_read=_nbytes(read.values())
+        + sum(_bytes_read(experiment, cell) for cell in missing)
+        + _nbytes(read[source] for source in rows),
         bytes_written=sum(_merged_size(experiment, cell) for cell in merged),
         bytes_free=shutil.disk_usage(plan.existing_parent(config.output_dir)).free,
         memory=_peak_memory() * processes,
@@ -127,17 +132,17 @@ def _sources(experiment: Experiment, cell: Cell) -> list[Checkpoint]:
     return [experiment.checkpoints[locale] for locale in experiment.choices[cell.target, cell.variant.name].mix.sources]
 
 
-def _size(checkpoint: Checkpoint) -> int:
-    return sum(info.nbytes for info in checkpoint.tensors.values())
+def _nbytes(checkpoints: Iterable[Checkpoint]) -> int:
+    return sum(checkpoint.nbytes for checkpoint in checkpoints)
 
 
 def _merged_size(experiment: Experiment, cell: Cell) -> int:
-    return _size(_sources(experiment, cell)[0])
+    return _sources(experiment, cell)[0].nbytes
 
 
 def _bytes_read(experiment: Experiment, cell: Cell) -> int:
     """Return the bytes of the sources and, to evaluate it, of the merged model."""
-    read = sum(map(_size, _sources(experiment, cell)))
+    read = _nbytes(_sources(experiment, cell))
     return read + (_merged_size(experiment, cell) if cell.model_folder else 0)
 
 
@@ -146,7 +151,7 @@ def _partition(experiment: Experiment, target: str) -> Partition:
 
 
 def _cell_seconds(experiment: Experiment, cell: Cell, rates: Rates) -> float:
-    summed = sum(map(_size, _sources(experiment, cell))) if cell.model_folder else 0
+    summed = _nbytes(_sources(experiment, cell)) if cell.model_folder else 0
     return summed / rates.merge + rates.load + len(_partition(experiment, cell.target)) / rates.texts
 
 
@@ -157,18 +162,19 @@ def _row_seconds(experiment: Experiment, targets: list[str], rates: Rates) -> fl
 def _measure(experiment: Experiment) -> Rates:
     sources = _sources(experiment, max(experiment.cells, key=lambda cell: len(_sources(experiment, cell))))
     texts = _partition(experiment, experiment.targets[0]).texts[:PROBE_TEXTS]
-    (
-        inference.load_classifier(sources[0].folder),
-        inference.load_tokenizer(sources[0].folder),
-    )  # the first time imports libraries
+    _load(sources[0])  # the first time imports libraries
     start = time.perf_counter()
-    model, tokenizer = inference.load_classifier(sources[0].folder), inference.load_tokenizer(sources[0].folder)
+    model, tokenizer = _load(sources[0])
     load = time.perf_counter() - start
     encoded = inference.tokenise(tokenizer, texts)
     inference.logits(model, encoded[:1])
     start = time.perf_counter()
     inference.logits(model, encoded)
     return Rates(load, len(texts) / (time.perf_counter() - start), _merge_rate(sources))
+
+
+def _load(source: Checkpoint) -> tuple[Module, Tokenizer]:
+    return inference.load_classifier(source.folder), inference.load_tokenizer(source.folder)
 
 
 def _merge_rate(sources: list[Checkpoint]) -> float:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sprachbund import cells, files, locales, plan, store
-from sprachbund.candidates import digests_of, merge_candidate, merged_before
+from sprachbund.candidates import merge_candidate, merged_before
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet
-from sprachbund.errors import is_no_room
+from sprachbund.errors import StoreError, is_no_room
 from sprachbund.evaluation import label_names
 from sprachbund.inputs import Inputs
 from sprachbund.parallel import Report
@@ -28,7 +28,17 @@ from sprachbund.recipe import OWN, Variant
 from sprachbund.store import Failure, Record, RunStore
 from sprachbund.zero_shot import known_row, run_zero_shot
 
-__all__ = ["CONFIGURATION", "FINAL", "PROGRESS", "Experiment", "Outcome", "needed_sources", "prepare"]
+__all__ = [
+    "CONFIGURATION",
+    "FINAL",
+    "MERGED_MODELS",
+    "PROGRESS",
+    "RESULTS",
+    "Experiment",
+    "Outcome",
+    "needed_sources",
+    "prepare",
+]
 
 PROGRESS, FINAL = "experiment_progress.json", "experiment_final_results.json"
 CONFIGURATION = "experiment_config.yaml"
@@ -83,7 +93,9 @@ class Experiment:
         """
         with self.store.exclusive():
             files.remove_leftovers(self.config.output_dir, self.config.output_dir / MERGED_MODELS)
-            files.write_text(self.config.output_dir / CONFIGURATION, as_yaml(dict(self.config)))
+            # To replace what is in the way is said anew each time, not read back from a file.
+            settings = {name: value for name, value in dict(self.config).items() if name != "overwrite"}
+            files.write_text(self.config.output_dir / CONFIGURATION, as_yaml(settings))
             return self._run(report, detail)
 
     def _run(self, report: Report, detail: Callable[[str], None]) -> Outcome:
@@ -119,9 +131,9 @@ class Experiment:
     def _cell(self, cell: Cell) -> tuple[Record | Failure, bool]:
         known = self.finished(cell)
         if known:
-            return known, True
+            return self._as_named_now(cell, known), True
         try:
-            return self._work(cell), False
+            return self._as_named_now(cell, self._work(cell)), False
         except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn
             if is_no_room(error):  # which would not fare better
                 raise
@@ -135,6 +147,12 @@ class Experiment:
                 identity=cell.identity,
             )
             return store.write_failure(cell.results_folder, failure), False
+
+    def _as_named_now(self, cell: Cell, record: Record) -> Record:
+        partition = self.inputs.data.partition(cell.target, self.config.split)
+        return store.renamed(
+            cell.results_folder, record, zoo=self.zoo, data=cells.dataset_info(self.inputs.data, partition)
+        )
 
     def _work(self, cell: Cell) -> Record:
         started = time.monotonic()
@@ -253,8 +271,10 @@ def needed_sources(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, 
     return tuple(locale for locale in locales.names() if locale in needed)
 
 
-def prepare(config: ExperimentConfig, inputs: Inputs) -> Experiment:
+def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda stage, done, total: None) -> Experiment:
     """Choose all sources, name all cells, and check what can be checked before work.
+
+    Each source is read once to know it by its content, which ``report`` is told of.
 
     Raises:
         UserError: names the first thing that stands in the way.
@@ -264,24 +284,30 @@ def prepare(config: ExperimentConfig, inputs: Inputs) -> Experiment:
     involved = sorted({source for choice in choices.values() for source in choice.mix.sources})
     checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in involved}
     notes = _check_labels(checkpoints.values(), inputs.data)
-    source_digests = digests_of(involved, list(checkpoints.values()))
+    source_digests = _digests(checkpoints, report)
     planned = tuple(
         _cell(config, inputs.data, target, variant, choices[target, variant.name], source_digests)
         for target in targets
         for variant in chosen
     )
-    for cell in planned:
-        store.find_record(cell.results_folder, cell.identity, overwrite=config.overwrite)
-        if cell.model_folder and config.keep_models == "all":
-            merged_before(cell.model_folder, cell.candidate, overwrite=config.overwrite)
-    largest = max(sum(info.nbytes for info in checkpoint.tensors.values()) for checkpoint in checkpoints.values())
+    open_cells = _open_cells(config, planned)
+    # By a source that is there: a target need not have one of its own.
+    zoo = zoo_name(checkpoints[involved[0]], involved[0])
+    _check_columns(config, planned, choices, (inputs.data.name, config.split, zoo))
+    largest = max(checkpoint.nbytes for checkpoint in checkpoints.values())
     if config.wants_zero_shot:
         _check_rows(config, inputs)
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
-    plan.check_disk(config.output_dir, planned, largest, keep=config.keep_models == "all")
-    # By a source that is there: a target need not have one of its own.
-    zoo = zoo_name(checkpoints[involved[0]], involved[0])
+    plan.check_disk(config.output_dir, open_cells, largest, keep=config.keep_models == "all")
     return Experiment(config, inputs, targets, chosen, choices, planned, checkpoints, plan.pool(config), zoo, notes)
+
+
+def _digests(checkpoints: Mapping[str, Checkpoint], report: Report) -> Mapping[str, str]:
+    digests = {}
+    for number, (locale, checkpoint) in enumerate(checkpoints.items(), start=1):
+        digests[locale] = checkpoint.digest
+        report("reading sources", number, len(checkpoints))
+    return digests
 
 
 def _cell(
@@ -303,6 +329,42 @@ def _cell(
     return Cell(
         variant, target, candidate, identity, RunStore(config.output_dir / RESULTS).folder(variant.name, target), merged
     )
+
+
+def _open_cells(config: ExperimentConfig, planned: Sequence[Cell]) -> list[Cell]:
+    """Return the cells without a record; complain of records and models of something else that are in the way."""
+    known = [store.find_record(cell.results_folder, cell.identity, overwrite=config.overwrite) for cell in planned]
+    for cell in planned:
+        if cell.model_folder and config.keep_models == "all":
+            merged_before(cell.model_folder, cell.candidate, overwrite=config.overwrite)
+    return [cell for cell, record in zip(planned, known, strict=True) if record is None]
+
+
+def _check_columns(
+    config: ExperimentConfig,
+    planned: Sequence[Cell],
+    choices: Mapping[tuple[str, str], Choice],
+    setup: tuple[str, str, str],
+) -> None:
+    """Complain of results of other locales that were made otherwise: they would stand in one column with those to come.
+
+    Raises:
+        StoreError: such a result, or one that cannot be read.
+    """
+    recipes = {cell.variant.name: choices[cell.target, cell.variant.name].recipe.model_dump() for cell in planned}
+    folders = {cell.results_folder for cell in planned}
+    known = RunStore(config.output_dir / RESULTS)
+    for record in known.records():
+        info, made = record.evaluation_info, record.model_info.recipe
+        there = known.folder(info.variant, info.locale)
+        if (record.dataset_info.name, info.split, record.model_info.zoo) != setup or there in folders or made is None:
+            continue
+        different = store.differences(recipes.get(info.variant, made), made)
+        if different:
+            raise StoreError(
+                f"{there} was made with another {' and '.join(different)} than this run has: results of one variant stand "
+                "side by side, so choose another --output-dir, or make all of them again."
+            )
 
 
 def _check_rows(config: ExperimentConfig, inputs: Inputs) -> None:

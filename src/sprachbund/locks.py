@@ -32,7 +32,7 @@ from filelock import FileLock, Timeout
 from sprachbund import files
 from sprachbund.errors import StoreError
 
-__all__ = ["Holder", "exclusive"]
+__all__ = ["Holder", "check_free", "exclusive"]
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -64,7 +64,7 @@ def exclusive(
         StoreError: another process holds the lock, and nobody wants to wait for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder.resolve() / f".{name and f'{name}.'}lock"
+    path = _path(folder, name)
     note = path.with_name(f"{path.name}.holder")
     lock = FileLock(path, is_singleton=True)
     again = lock.is_locked
@@ -86,6 +86,21 @@ def exclusive(
         if not again:
             note.unlink(missing_ok=True)
         lock.release()
+
+
+def check_free(folder: Path, name: str = "", *, instead: str = "--output-dir") -> None:
+    """Complain if another process holds the lock; where nobody ever took it, nothing is made.
+
+    Raises:
+        StoreError: says who holds it.
+    """
+    if _path(folder, name).exists():
+        with exclusive(folder, name, instead=instead):
+            pass
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder.resolve() / f".{name and f'{name}.'}lock"
 
 
 def _me() -> Holder:

@@ -87,8 +87,8 @@ def _on_processes(
     threads = max(1, cores() // jobs)
     # spawn: forking a process that has run torch's thread pools can hang.
     with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start, initargs=(_prepare, threads)) as pool:
-        futures = {pool.submit(_attempt, work, task): task for task in tasks}
         try:
+            futures = {pool.submit(_attempt, work, task): task for task in tasks}
             for future in as_completed(futures):
                 killed = isinstance(future.exception(), BrokenProcessPool)
                 yield futures[future], None if killed else future.result()

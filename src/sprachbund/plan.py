@@ -27,6 +27,7 @@ __all__ = [
     "chosen_variants",
     "existing_parent",
     "pool",
+    "size",
 ]
 
 SPARE = 1.1
@@ -77,18 +78,19 @@ def chosen_variants(config: ExperimentConfig) -> tuple[Variant, ...]:
     return chosen
 
 
-def check_disk(folder: Path, cells: Sequence[Cell], bytes_per_model: int, *, keep: bool) -> int:
-    """Return the bytes that merged models will take; complain if they are not free.
+def check_disk(folder: Path, open_cells: Sequence[Cell], bytes_per_model: int, *, keep: bool) -> None:
+    """Complain if the merged models of the cells that are still to be done find no room.
 
     Raises:
         UserError: too little is free; names ``--keep-models none`` where that would do.
     """
-    missing = [cell for cell in cells if cell.model_folder is not None and not cell.model_folder.exists()]
-    models = len(missing) if keep else min(1, len(missing))
+    merges = [cell.model_folder for cell in open_cells if cell.model_folder is not None]
+    new = [model for model in merges if not model.exists()]
+    # A model that is replaced stands beside its successor for a moment.
+    models = max(len(new), min(1, len(merges))) if keep else min(1, len(merges))
     needed = models * bytes_per_model
     what = f"{models} merged models need" if models > 1 else "A merged model needs"
     check_room(folder, needed, what, "keep none of them (--keep-models none)" if keep and models > 1 else "make room")
-    return needed
 
 
 def check_room(folder: Path, needed: float, what: str, advice: str) -> None:
@@ -97,7 +99,7 @@ def check_room(folder: Path, needed: float, what: str, advice: str) -> None:
     free = shutil.disk_usage(existing).free
     if needed * SPARE > free:
         raise UserError(
-            f"{what} {_size(needed)}, but {existing} has {_size(free)} free: {advice}, or choose another --output-dir."
+            f"{what} {size(needed)}, but {existing} has {size(free)} free: {advice}, or choose another --output-dir."
         )
 
 
@@ -123,6 +125,7 @@ def existing_parent(folder: Path) -> Path:
     return next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
 
 
-def _size(count: float) -> str:
-    unit, size = next(((unit, size) for unit, size in (("GB", 1e9), ("MB", 1e6)) if count > size / 20), ("kB", 1e3))
-    return f"{count / size:.1f} {unit}"
+def size(count: float) -> str:
+    """Write a number of bytes for people."""
+    unit, bytes_ = next(((unit, one) for unit, one in (("GB", 1e9), ("MB", 1e6)) if count >= one), ("kB", 1e3))
+    return f"{count / bytes_:.1f} {unit}"

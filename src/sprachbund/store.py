@@ -16,7 +16,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from sprachbund.errors import StoreError
 from sprachbund.parallel import Failed
 
 __all__ = [
+    "RECORD",
     "SCHEMA_VERSION",
     "DatasetInfo",
     "EvaluationInfo",
@@ -43,7 +44,15 @@ __all__ = [
     "Transfer",
     "TransferCell",
     "cell_identity",
+    "differences",
+    "failure_of",
+    "find_record",
     "now",
+    "read_predictions",
+    "read_record",
+    "renamed",
+    "write_failure",
+    "write_record",
 ]
 
 SCHEMA_VERSION = 1
@@ -235,6 +244,16 @@ class RunStore:
             files.remove_leftovers(self.root, *inside)
             yield
 
+    def check_free(self, *, instead: str = "--output-dir") -> None:
+        """Complain if another process works here; nothing is made for it.
+
+        Raises:
+            StoreError: says who it is.
+        """
+        with suppress(OSError):  # what cannot be locked is told when it is needed
+            if self.root.is_dir():
+                locks.check_free(self.root, instead=instead)
+
     def folder(self, prefix: str, locale: str) -> Path:
         """Return where a cell's files stand."""
         return self.root / f"{prefix}_{locale}"
@@ -285,6 +304,25 @@ def find_record(folder: Path, identity: str, *, overwrite: bool = False) -> Reco
         f"{folder} holds the result of something else ({_described(record)}): "
         "choose another --output-dir or --results-dir, or replace it with --overwrite."
     )
+
+
+def renamed(folder: Path, record: Record, *, zoo: str, data: DatasetInfo) -> Record:
+    """Return the record of a cell under the names that its sources and data go by now; the file follows.
+
+    Models and data are known by content, and may have been moved since; results under two names would never be compared.
+    """
+    now_called = record.model_copy(
+        update={"model_info": record.model_info.model_copy(update={"zoo": zoo}), "dataset_info": data}
+    )
+    if now_called != record:
+        files.write_json(folder / RECORD, now_called.model_dump())
+    return now_called
+
+
+def differences(recipe: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> list[str]:
+    """Return in which settings two recipes differ, their targets aside."""
+    one, two = dict(recipe or {}), dict(other or {})
+    return [key for key in {**one, **two} if key != "target" and one.get(key) != two.get(key)]
 
 
 def _described(record: Record) -> str:

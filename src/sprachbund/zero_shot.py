@@ -50,20 +50,7 @@ def run_zero_shot(
     Raises:
         StoreError: the store holds rows of other models or data and ``overwrite`` is off.
     """
-    rows: dict[str, Transfer] = {}
-    failures: dict[str, str] = {}
-    tasks = []
-    for source in sources:
-        try:
-            checkpoint = zoo.checkpoint(source)
-            row = known_row(store, checkpoint, source, data, split, overwrite)
-            open_targets = tuple(target for target in targets if target not in row.cells)
-            if open_targets:
-                tasks.append(_task(checkpoint, data, split, open_targets, row))
-            else:
-                rows[source] = row
-        except CheckpointError as error:
-            failures[source] = str(error)
+    rows, tasks, failures = _known_and_open(store, zoo, data, split, sources, targets, overwrite)
     stage = f"zero-shot {split}"
     report(stage, len(rows) + len(failures), len(sources))
     for task, outcome in parallel.attempts(_evaluate, tasks, jobs or parallel.cores()):
@@ -92,6 +79,36 @@ class _Task:
 def _task(checkpoint: Checkpoint, data: DataSet, split: str, targets: Sequence[str], row: Transfer) -> _Task:
     names = label_names(checkpoint.labels, data, checkpoint.name).names
     return _Task(checkpoint, names, tuple(data.partitions(split, targets)), row)
+
+
+def _known_and_open(
+    store: RunStore,
+    zoo: Zoo,
+    data: DataSet,
+    split: str,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    overwrite: bool,
+) -> tuple[dict[str, Transfer], list[_Task], dict[str, str]]:
+    """Return the rows that are complete, what is to be done for the others, and why some sources cannot be used."""
+    rows: dict[str, Transfer] = {}
+    failures: dict[str, str] = {}
+    tasks = []
+    for source in sources:
+        try:
+            checkpoint = zoo.checkpoint(source)
+            row = known_row(store, checkpoint, source, data, split, overwrite)
+            open_targets = tuple(target for target in targets if target not in row.cells)
+            if open_targets:
+                tasks.append(_task(checkpoint, data, split, open_targets, row))
+                continue
+        except CheckpointError as error:
+            failures[source] = str(error)
+            continue
+        if row != store.transfer(source, split):  # it goes by another name by now
+            store.write_transfer(row)
+        rows[source] = row
+    return rows, tasks, failures
 
 
 _encoded: dict[tuple[str, str], Encoded] = {}
@@ -124,7 +141,7 @@ def known_row(
     if row is None:
         return fresh
     if row.digest == fresh.digest and all(_holds(cell, data, locale, split) for locale, cell in row.cells.items()):
-        return row
+        return row.model_copy(update={"zoo": fresh.zoo, "dataset": fresh.dataset})  # they may have been moved since
     if overwrite:
         return fresh
     raise StoreError(
@@ -134,4 +151,5 @@ def known_row(
 
 
 def _holds(cell: TransferCell, data: DataSet, locale: str, split: str) -> bool:
-    return locale in data.locales and cell.data_digest == data.partition(locale, split).digest
+    """Return whether a cell is about the data at hand; what this holds no rows of speaks neither for it nor against it."""
+    return locale not in data.locales or cell.data_digest == data.partition(locale, split).digest

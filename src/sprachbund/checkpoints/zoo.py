@@ -9,6 +9,7 @@ Only local folders can be read so far; :func:`locate` is the place where the hub
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
     Links are not followed: 52 links into a cache of snapshots are one zoo, their targets look like 52.
     """
     card = _card(checkpoint)
-    return str(card["name"]) if card else str(checkpoint.folder.absolute()).replace(locale, "{locale}")
+    return str(card["name"]) if card else os.path.abspath(checkpoint.folder).replace(locale, "{locale}")
 
 
 def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ def demo(
     rows, failures = evaluate_sources(
         config, prepared.store, "dev", locales.names(), locales.names(), jobs=config.jobs, overwrite=overwrite
     )
+    if not outcome.records:
+        complain_of_failures(prepared, outcome)
     results_dir = prepared.store.root
     results = load_results(ResultsConfig(results_dir=results_dir, demo=True, split=config.split))
     summary = summarise(results)

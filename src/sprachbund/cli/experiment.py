@@ -14,9 +14,10 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, detail, duration, result, say
 from sprachbund.cli.results import load_results
 from sprachbund.config import ExperimentConfig, ResultsConfig
-from sprachbund.errors import CellsFailed
+from sprachbund.errors import CellsFailed, SprachbundError
+from sprachbund.plan import size
 from sprachbund.report import print_results, summarise
-from sprachbund.store import Record
+from sprachbund.store import Record, RunStore
 
 if TYPE_CHECKING:
     from sprachbund.estimate import Estimate
@@ -75,13 +76,15 @@ def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
     """Run an experiment; what failed is in the outcome."""
     from sprachbund import inference
     from sprachbund.estimate import estimate
+    from sprachbund.experiment import RESULTS
 
     inference.quieten()
+    RunStore(config.output_dir / RESULTS).check_free()  # before sources are read, which may take minutes
     with Reporter() as report:
         prepared = _prepare(config, report)
         try:
             report.expect(estimate(prepared).seconds)
-        except Exception as error:  # a source that cannot be used fails its cells, which record why; no others
+        except (SprachbundError, OSError, RuntimeError, ValueError) as error:  # its cells record why, others are done
             detail(f"The time cannot be estimated: {error}")
         return prepared, prepared.run(report, detail)
 
@@ -94,7 +97,7 @@ def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
     say(inputs.data.notice)
     if not config.locales and len(inputs.data.locales) < len(locales.LOCALES):
         say(f"{inputs.data.name} holds {len(inputs.data.locales)} of the {len(locales.LOCALES)} locales: they are run.")
-    prepared = prepare(config, inputs)
+    prepared = prepare(config, inputs, report)
     for note in prepared.notes:
         say(note)
     return prepared
@@ -173,9 +176,9 @@ def _lines(found: Estimate) -> list[tuple[str, str]]:
     missing = found.cells - found.finished
     lines = [
         ("cells", f"{missing} of {found.cells} to do{_bracketed(found.by_variant) if missing else ''}"),
-        ("sources", f"{found.sources}, {_size(found.source_bytes)}"),
-        ("to read", f"{_size(found.bytes_read)}, a source once for each merge that it is in"),
-        ("to write", f"{_size(found.bytes_written)} of merged models; {_size(found.bytes_free)} free"),
+        ("sources", f"{found.sources}, {size(found.source_bytes)}"),
+        ("to read", f"{size(found.bytes_read)}, a source once to know it and once for each merge that it is in"),
+        ("to write", f"{size(found.bytes_written)} of merged models; {size(found.bytes_free)} free"),
     ]
     if found.zero_shot:
         lines.insert(1, ("zero-shot", f"{found.zero_shot} evaluations of a source in a locale to do"))
@@ -184,11 +187,11 @@ def _lines(found: Estimate) -> list[tuple[str, str]]:
     rates = found.rates
     return [
         *lines,
-        ("memory", f"about {_size(found.memory)}"),
+        ("memory", f"about {size(found.memory)}"),
         ("time", f"about {duration(found.total_seconds)}{_bracketed(_durations(found.seconds))}"),
         (
             "measured",
-            f"{rates.texts:.0f} texts/s, {rates.load:.2f} s to load a model, {_size(rates.merge)}/s of sources merged",
+            f"{rates.texts:.0f} texts/s, {rates.load:.2f} s to load a model, {size(rates.merge)}/s of sources merged",
         ),
     ]
 
@@ -199,10 +202,3 @@ def _durations(seconds: Mapping[str, float]) -> dict[str, str]:
 
 def _bracketed(parts: Mapping[str, object]) -> str:
     return f" ({', '.join(f'{name} {value}' for name, value in parts.items())})" if len(parts) > 1 else ""
-
-
-def _size(count: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1e3:.1f} kB"

@@ -5,11 +5,9 @@ from __future__ import annotations
 from sprachbund.config import ResultsConfig
 from sprachbund.errors import UserError
 from sprachbund.report import Results, load
+from sprachbund.training.embedded import EMBEDDED_ZOO
 
-__all__ = ["EMBEDDED_ZOO", "load_results"]
-
-EMBEDDED_ZOO = "embedded-"
-"""How the names of all embedded zoos begin."""
+__all__ = ["load_results"]
 
 
 def load_results(config: ResultsConfig) -> Results:

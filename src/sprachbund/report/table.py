@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sprachbund import locales
 from sprachbund.errors import StoreError, UnknownName
-from sprachbund.store import DatasetInfo, Failure, Record, RunStore, Transfer
+from sprachbund.store import DatasetInfo, Failure, Record, RunStore, Transfer, differences
 
 __all__ = ["EXPECTED_VARIANTS", "Cell", "Results", "Setup", "load", "setups"]
 
@@ -141,11 +141,10 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
 
 def _check_one_recipe(records: dict[Cell, Record]) -> None:
     """Refuse a column whose cells were made in different ways: its mean would be the mean of nothing."""
-    recipes: dict[str, tuple[str, dict[str, object]]] = {}
+    firsts: dict[str, tuple[str, Record]] = {}
     for (variant, locale), record in records.items():
-        recipe = {key: value for key, value in (record.model_info.recipe or {}).items() if key != "target"}
-        first, expected = recipes.setdefault(variant, (locale, recipe))
-        different = [key for key in {**expected, **recipe} if expected.get(key) != recipe.get(key)]
+        first, other = firsts.setdefault(variant, (locale, record))
+        different = differences(other.model_info.recipe, record.model_info.recipe)
         if different:
             raise StoreError(
                 f"The results of {variant!r} were not all made in one way: {first} and {locale} differ in "
