@@ -167,6 +167,14 @@ def test_the_order_of_pieces_does_not_hang_on_the_luck_of_a_training_run() -> No
     assert module._in_fixed_order(lucky) == module._in_fixed_order(other) == expected
 
 
+def test_a_tokenizer_may_be_trained_on_a_part_of_the_texts(tmp_path: Path) -> None:
+    for name, texts in (("few", 20), ("many", 10_000)):
+        run(tmp_path / name, SHORT.model_copy(update={"tokenizer_texts": texts}))
+    run(tmp_path / "all")
+    few, many, everything = ((tmp_path / name / "tokenizer.json").read_bytes() for name in ("few", "many", "all"))
+    assert few != many == everything
+
+
 def test_pairs_are_one_concept_in_two_locales() -> None:
     phrases = [[[concept, locale] for locale in range(4)] for concept in range(10)]
     pairs = module._ParallelText(phrases).pairs(random.Random(0), 10)

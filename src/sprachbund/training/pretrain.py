@@ -95,6 +95,8 @@ def pretrain(
 
 def _train_tokenizer(train: Sequence[Partition], settings: PretrainSettings) -> Tokenizer:
     texts = [text for partition in train for text in partition.texts]
+    if len(texts) > settings.tokenizer_texts:
+        texts = random.Random(settings.seed).sample(texts, settings.tokenizer_texts)
     characters = len(set().union(*texts))
     if characters >= settings.vocabulary:
         raise UserError(

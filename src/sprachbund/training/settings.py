@@ -20,6 +20,9 @@ class PretrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int = Field(default=8000, ge=300, description="Subwords of the tokenizer.")
+    tokenizer_texts: int = Field(
+        default=100_000, ge=1, description="Texts, drawn by lot from all, that the tokenizer is trained on."
+    )
     hidden: int = Field(default=96, ge=8, description="Width of the encoder.")
     layers: int = Field(default=2, ge=1, description="Layers of the encoder.")
     heads: int = Field(default=4, ge=1, description="Attention heads per layer.")
