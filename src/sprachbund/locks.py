@@ -8,10 +8,12 @@ it at once: there is no stale lock to take over, and a lock file that stays behi
 remove it would let two processes hold the lock of one name, on two files. Who holds the lock is written into a second file
 beside it, ``.lock.holder``, which is read for the message and for nothing else.
 
-Where a file system has no flock (some network and FUSE mounts), filelock warns and falls back on a lock that is the existence
-of its file, with host and process in it: a dead process of the same host is noticed, one of another host is not, and its
-``.lock`` has to be removed by hand. Where flock holds on one machine only (NFS mounted with ``local_lock``), runs on two
-machines do not see each other.
+Where a file system says that it has no flock (ENOSYS, on some network and FUSE mounts), filelock warns and falls back on a
+lock that is the existence of its file, with host and process in it. There the file goes when the lock is released. A process
+that died on the same host is noticed and its file taken over; one that died on another host is not, and its ``.lock`` has to
+be removed by hand. filelock has done so since 3.24, but before 4.1 whoever came second removed the file of the first: hence the
+bound in ``pyproject.toml``. Any other refusal of flock is an error like that of any file. Where flock holds on one machine
+only (NFS mounted with ``local_lock``), runs on two machines do not see each other, and nobody can tell.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ COMPLETE = {
     "--skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev --keep-models none --zero-shot "
     "--skip-zero-shot --jobs 2 --sort gain",
     "plot": "--results-dir r --data cldr --zoo z --split dev --demo --out a.png",
-    "pretrain": "--out o --data cldr --locales sq-AL --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 --layers 1 --heads 2 "
-    "--intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 --ranking-batch 4 "
-    "--temperature 0.5 --learning-rate 1e-4 --seed 5",
+    "pretrain": "--out o --data cldr --locales sq-AL --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
+    "--layers 1 --heads 2 --intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 "
+    "--ranking-batch 4 --temperature 0.5 --learning-rate 1e-4 --seed 5",
     "similarity": "sq-AL --sources af-ZA da-DK --similarity s --selection all --num-languages 2 --include-target "
     "--sharpness 0",
     "train": "--base b --out o --data cldr --locales sq-AL --jobs 2 --overwrite --epochs 1 --batch 2 --learning-rate 1e-4 "
@@ -244,7 +244,7 @@ def test_a_file_that_is_not_there_is_refused(capsys: Capture) -> None:
         (
             "demo",
             "maybe",
-            "--demo: Input should be a valid boolean, unable to interpret input; got 'maybe'. See --help.",
+            "--demo is true or false, not 'maybe'.",
         ),
     ],
 )

@@ -9,22 +9,32 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
-from cyclopts.config import Env
 
 from sprachbund import __version__
 from sprachbund.cli.console import console, result, set_mode
 from sprachbund.cli.sentences import of_command_line, of_system
-from sprachbund.cli.settings import PREFIX, SettingsFile, environment, resolved
+from sprachbund.cli.settings import (
+    SettingsFile,
+    common_environment,
+    environment,
+    expand_home,
+    mode_of_environment,
+    resolved,
+    settle_mode,
+)
 from sprachbund.config import as_yaml
 from sprachbund.errors import SprachbundError
 
 __all__ = ["app", "main", "run"]
 
 INTERRUPTED = 130
+UNREAD = 141
+"""Who read the output left before its end (``| head``). As of programs that SIGPIPE ends: 128 + 13, and no message."""
 
 # Threads that wait by spinning can bring a machine that is busy otherwise to a standstill: let them sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -41,6 +51,7 @@ app = App(
     help_epilogue="Every flag can also stand in a file (--config FILE.yaml) or in the environment "
     "(SPRACHBUND_{COMMAND}_{FLAG}): defaults < file < environment < flags.",
     version=f"sprachbund {__version__}",
+    console=console,
     help_format="plaintext",
     default_parameter=Parameter(consume_multiple=1, negative=(), show_default=_shown),
     result_action="return_value",
@@ -73,9 +84,8 @@ def launch(
     file = SettingsFile.read(config) if config else None
     typed = {"quiet": quiet, "verbose": verbose, "json": json}
     said = {name: value for name, value in typed.items() if value is not None}
-    loudness = {"quiet": False, "verbose": False} if quiet or verbose else {}  # what was typed settles it
-    set_mode(**{**(file.mode if file else {}), **loudness, **said})
-    app.config = [environment, *([file] if file else [])]
+    set_mode(**settle_mode(file.mode if file else {}, mode_of_environment(), said))
+    app.config = [partial(environment, app), *([file] if file else []), expand_home]
     if print_config:
         return _print_config(words)
     return app(list(words), exit_on_error=False, print_error=False) or 0
@@ -91,15 +101,25 @@ def _print_config(words: Sequence[str]) -> int:
     return 0
 
 
-def main() -> None:
-    """Run the command line and exit with its status."""
-    sys.exit(run(sys.argv[1:]))
+def main(command: str | None = None) -> None:
+    """Run the command line, or a command with the arguments of this process, and exit with its status."""
+    try:
+        status = run([*([command] if command else []), *sys.argv[1:]])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = UNREAD
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return its exit status: 0 done, 1 some cells failed, 2 the user can mend it."""
+    """Run one command line; return its exit status: 0 done, 1 some cells failed, 2 the user can mend it, 130 Ctrl-C.
+
+    Raises:
+        BrokenPipeError: who read the output has left.
+    """
     app.config = ()
-    app.meta.config = [Env(PREFIX, show=False)]
+    app.meta.config = [common_environment, expand_home]
     try:
         return app.meta(list(arguments), exit_on_error=False, print_error=False) or 0
     except CycloptsError as error:
@@ -107,6 +127,8 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(of_command_line(error, [*app.help_flags, *everywhere]), 2)
     except SprachbundError as error:
         return _complain(str(error), error.exit_status)
+    except BrokenPipeError:
+        raise
     except OSError as error:  # no space, no permission, no such folder
         return _complain(of_system(error), 2)
     except KeyboardInterrupt:

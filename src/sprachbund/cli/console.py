@@ -23,9 +23,18 @@ from sprachbund.errors import UserError
 
 __all__ = ["MODE", "Mode", "Reporter", "console", "detail", "duration", "result", "say", "set_mode"]
 
-console = Console(highlight=False)
+
+class _Console(Console):
+    """A console that leaves it to the command line what happens when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the BrokenPipeError go on; rich's own answer is to exit with the status that failed cells have here."""
+        raise  # the error that is being handled where this is called
+
+
+console = _Console(highlight=False)
 """Results, on standard output."""
-_notes = Console(stderr=True, highlight=False)
+_notes = _Console(stderr=True, highlight=False)
 SECONDS_BETWEEN_LINES = 10.0
 OVERALL = "overall"
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
-from sprachbund.cli.app import run
+from sprachbund.cli.app import main
 
 __all__ = ["script"]
 
 
 def script(command: str) -> None:
     """Run a command with this process's arguments and exit with its status."""
-    sys.exit(run([command, *sys.argv[1:]]))
+    main(command)

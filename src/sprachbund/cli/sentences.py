@@ -84,6 +84,8 @@ def _of_setting(complaint: Any) -> str:
         return f"{flag}: {value!r} is not a whole number."
     if kind in {"float_parsing", "float_type"}:
         return f"{flag}: {value!r} is not a number."
+    if kind in {"bool_parsing", "bool_type"}:
+        return f"{flag} is true or false, not {value!r}."
     return f"{flag}: {complaint['msg']}; got {value!r}. {SEE_HELP}"
 
 

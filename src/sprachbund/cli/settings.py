@@ -1,7 +1,8 @@
 """Where settings come from: defaults < file (``--config``) < environment < flags.
 
 A file is one command's settings, ``flag: value`` with underscores for hyphens, and closed: a key that is no flag is an error
-that names the nearest one. The environment is ``SPRACHBUND_{COMMAND}_{FLAG}`` and just as closed.
+that names the nearest one. The environment is ``SPRACHBUND_{COMMAND}_{FLAG}``, ``SPRACHBUND_{FLAG}`` for the flags of every
+command, and just as closed: a variable that nobody reads is an error, one of another command is not looked at.
 """
 
 from __future__ import annotations
@@ -9,22 +10,33 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from cyclopts import App, ArgumentCollection
+from cyclopts import App, Argument, ArgumentCollection
 from cyclopts.config import Dict, Env
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sprachbund.errors import UnknownName, UserError
 
-__all__ = ["PREFIX", "SettingsFile", "environment", "resolved"]
+__all__ = [
+    "PREFIX",
+    "SettingsFile",
+    "common_environment",
+    "environment",
+    "expand_home",
+    "mode_of_environment",
+    "resolved",
+    "settle_mode",
+]
 
 PREFIX = "SPRACHBUND_"
 MODES = ("quiet", "verbose", "json")
-OTHERS = {"SPRACHBUND_DEMO_SIZE"}
-"""Variables that look like a flag's and are none."""
+FOR_USERS = ("SPRACHBUND_CACHE", "SPRACHBUND_DEMO_SIZE")
+FOR_DEVELOPERS = ("SPRACHBUND_SHARED", "SPRACHBUND_WRITE_DOCS")
+"""What only the tests read."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class SettingsFile:
             content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except FileNotFoundError as error:
             raise UserError(f"--config {path}: there is no such file.") from error
+        except OSError as error:
+            raise UserError(f"--config {path} cannot be read ({error.strerror}): name a YAML file.") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"--config {path} is not YAML ({_one_line(error)}): mend it.") from error
         if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -65,30 +79,91 @@ class SettingsFile:
         What holds anyway (nothing, the default) is not given: commands refuse what somebody typed and what has no effect
         beside the other settings, and a file of all settings, as ``--print-config`` writes it, does not mean to type them.
         """
-        defaults = _defaults(arguments)
+        flags = _flags(arguments)
+        written: dict[str, str] = {}
         given = {}
         for key, value in self.content.items():
             flag = key.replace("_", "-")
-            if flag not in defaults:
-                raise UnknownName(f"key in {self.path}", key, [name.replace("-", "_") for name in defaults])
-            if value not in (None, defaults[flag]):
-                given[key] = value
+            if flag not in flags:
+                raise UnknownName(f"key in {self.path}", key, [name.replace("-", "_") for name in flags])
+            if flag in written:
+                raise UserError(f"{self.path} sets one flag twice, as {written[flag]} and as {key}: write it once.")
+            written[flag] = key
+            if value is not None and not _is_default(value, flags[flag]):
+                given[key] = self._fitting(key, value, flags[flag])
         nested: Mapping[str, Any] = given
         for command in reversed(commands):
             nested = {command: nested}
         Dict(dict(nested), source=str(self.path))(app, commands, arguments)
 
+    def _fitting(self, key: str, value: Any, argument: Argument) -> Any:
+        """Return the value in the form that its flag takes: one value or, as in the environment, words with blanks between.
 
-def environment(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Give the values of ``SPRACHBUND_{COMMAND}_{FLAG}`` to those arguments that no flag has set."""
-    prefix = PREFIX + "".join(f"{command.upper()}_" for command in commands)
+        Raises:
+            UserError: it has another form: a mapping, a list for one value, an empty entry.
+        """
+        _, many = argument.token_count()
+        if many and isinstance(value, str):
+            return value.split()
+        entries = value if many and isinstance(value, list) else [value]
+        if any(entry is None or isinstance(entry, dict | list | set) for entry in entries):
+            form = f"{key}: [one, another]" if many else f"{key}: value"
+            raise UserError(f"{key} in {self.path} has another form than its flag takes: write `{form}`.")
+        return value
+
+
+def environment(root: App, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Give the values of ``SPRACHBUND_{COMMAND}_{FLAG}`` to those arguments that no flag has set.
+
+    Raises:
+        UnknownName: a variable belongs to nothing that ``root`` knows, or names a flag that this command has not.
+    """
     if not commands:
         return
-    known = {prefix + name.upper().replace("-", "_") for name in _defaults(arguments)}
-    for variable in os.environ:
-        if variable.startswith(prefix) and variable not in known | OTHERS:
-            raise UnknownName("environment variable", variable, known)
+    own, prefix = _variables(arguments, *commands), _prefix(*commands)
+    others = tuple(_prefix(name) for name in _commands(root))
+    known = {*own, *_variables(root.meta.assemble_argument_collection()), *FOR_USERS, *FOR_DEVELOPERS}
+    for variable in sorted(os.environ):
+        if not variable.startswith(PREFIX) or variable in known:
+            continue
+        if variable.startswith(prefix):
+            raise UnknownName("environment variable", variable, own)
+        if not variable.startswith(others):
+            raise UnknownName("environment variable", variable, _all_variables(root))
     Env(PREFIX)(app, commands, arguments)
+
+
+def common_environment(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Give the values of ``SPRACHBUND_{FLAG}`` to the flags of every command, but for those of :func:`settle_mode`."""
+    rest = [argument for name, argument in _flags(arguments).items() if name not in MODES]
+    Env(PREFIX, show=False)(app, commands, ArgumentCollection(rest))  # type: ignore[no-untyped-call]
+
+
+def mode_of_environment() -> dict[str, bool]:
+    """Return what the environment says of quiet, verbose and json.
+
+    Raises:
+        UserError: it says neither yes nor no.
+    """
+    said = {name: f"{PREFIX}{name.upper()}" for name in MODES}
+    return {name: _truth(variable, os.environ[variable]) for name, variable in said.items() if variable in os.environ}
+
+
+def settle_mode(*layers: Mapping[str, bool]) -> dict[str, bool]:
+    """Return quiet, verbose and json; later layers win, and one that asks for less or for more settles both."""
+    mode: dict[str, bool] = {}
+    for layer in layers:
+        if layer.get("quiet") or layer.get("verbose"):
+            mode |= {"quiet": False, "verbose": False}
+        mode |= layer
+    return mode
+
+
+def expand_home(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Let ``~`` in paths be the user's folder, wherever they come from: shells do that only for some that are typed."""
+    for argument in arguments:
+        if Path in (argument.hint, *get_args(argument.hint)):
+            argument.tokens[:] = [token.evolve(value=os.path.expanduser(token.value)) for token in argument.tokens]
 
 
 def resolved(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,13 +174,45 @@ def resolved(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _defaults(arguments: ArgumentCollection) -> dict[str, Any]:
-    """Return the default of each flag, named without the hyphens in front; each field of a config object is a flag."""
+def _flags(arguments: ArgumentCollection) -> dict[str, Argument]:
+    """Return the flags by their names without the hyphens in front; each field of a config object is one."""
     return {
-        argument.name.lstrip("-"): argument.field_info.default
+        argument.name.lstrip("-"): argument
         for argument in arguments
         if argument.show and argument.name.startswith("--")
     }
+
+
+def _is_default(value: Any, argument: Argument) -> bool:
+    """Return whether a value is the flag's default; 0 and False are equal in Python, but not to who writes them."""
+    default = argument.field_info.default
+    return isinstance(value, bool) == isinstance(default, bool) and bool(value == default)
+
+
+def _prefix(*commands: str) -> str:
+    return PREFIX + "".join(f"{command.upper().replace('-', '_')}_" for command in commands)
+
+
+def _variables(arguments: ArgumentCollection, *commands: str) -> list[str]:
+    """Return the environment variables of these flags."""
+    return [_prefix(*commands) + name.upper().replace("-", "_") for name in _flags(arguments)]
+
+
+def _commands(root: App) -> list[str]:
+    return [name for name in root if not name.startswith("-")]
+
+
+def _all_variables(root: App) -> list[str]:
+    """Return every variable that a user can set."""
+    of_commands = (_variables(root[name].assemble_argument_collection(), name) for name in _commands(root))
+    return sorted(chain(*of_commands, _variables(root.meta.assemble_argument_collection()), FOR_USERS))
+
+
+def _truth(variable: str, value: str) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(value)
+    except ValidationError as error:
+        raise UserError(f"{variable} is true or false, not {value!r}.") from error
 
 
 def _one_line(error: Exception) -> str:
