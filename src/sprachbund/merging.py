@@ -14,7 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from sprachbund.checkpoints import CONFIG, DTYPES, WEIGHTS, Checkpoint, TensorInfo, check_mergeable, write_tensors
+from sprachbund.checkpoints import (
+    COMPANIONS,
+    CONFIG,
+    DTYPES,
+    WEIGHTS,
+    Checkpoint,
+    TensorInfo,
+    check_mergeable,
+    write_tensors,
+)
 from sprachbund.errors import IncompatibleError, MixError
 from sprachbund.methods import METHODS
 
@@ -22,19 +31,6 @@ __all__ = ["merge", "merged_tensors"]
 
 ELEMENTS_PER_CHUNK = 1 << 20
 """4 MiB of fp32."""
-_COMPANIONS = (
-    CONFIG,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-)
-"""What makes tensors a checkpoint; all else in a source's folder is about the source."""
 
 
 def merge(sources: Sequence[Checkpoint], weights: Sequence[float], out: Path, *, method: str = "linear") -> None:
@@ -125,7 +121,7 @@ def _the_same(sources: Sequence[Checkpoint], parts: Sequence[np.ndarray], info: 
 
 
 def _copy_companions(folder: Path, out: Path) -> None:
-    for name in _COMPANIONS:
+    for name in COMPANIONS:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)
 

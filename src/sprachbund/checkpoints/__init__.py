@@ -1,8 +1,9 @@
 """Checkpoints: find them, look into them, tell whether they fit together."""
 
-from sprachbund.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, WEIGHTS, Checkpoint, open_checkpoint
 from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable
 from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
+from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.zoo import (
     PUBLISHED,
     ZOO_CARD,
@@ -16,6 +17,7 @@ from sprachbund.checkpoints.zoo import (
 )
 
 __all__ = [
+    "COMPANIONS",
     "CONFIG",
     "DTYPES",
     "PUBLISHED",
@@ -28,12 +30,15 @@ __all__ = [
     "body_counterparts",
     "check_base",
     "check_mergeable",
+    "learned_tokens",
     "locate",
     "open_checkpoint",
+    "read_token_counts",
     "source_locale",
     "split_subfolder",
     "sub_checkpoints",
     "write_tensors",
+    "write_token_counts",
     "zoo_name",
     "zoo_uses",
 ]

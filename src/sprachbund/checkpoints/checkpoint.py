@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +13,37 @@ from sprachbund import digests
 from sprachbund.checkpoints.tensors import TensorFile, TensorInfo
 from sprachbund.errors import CheckpointError
 
-__all__ = ["CONFIG", "HEAD_PREFIXES", "TOKENIZER", "WEIGHTS", "Checkpoint", "open_checkpoint"]
+__all__ = ["COMPANIONS", "CONFIG", "HEAD_PREFIXES", "TOKENIZER", "WEIGHTS", "Checkpoint", "open_checkpoint"]
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-TOKENIZERS = (TOKENIZER, "sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "vocab.txt", "vocab.json")
+TOKENIZERS = (
+    TOKENIZER,
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "spiece.model",
+    "spm.model",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+)
 """Files of which each makes a tokenizer; without any, transformers makes one that knows no word, and says nothing."""
+_BESIDE_TOKENIZERS = ("merges.txt", "bpe.codes", "added_tokens.json")
+"""Files that decide how texts are cut, where one of the above leaves it to them."""
+COMPANIONS = (CONFIG, *TOKENIZERS, *_BESIDE_TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json")
+"""What makes tensors a checkpoint; all else in its folder is about how it came to be."""
 _SAYS_NOTHING = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 """Entries of a config that change without the model computing anything else."""
-HEAD_PREFIXES = ("classifier.", "score.")
-"""How transformers names the tensors of a sequence classification head."""
-_LAST_OF_HEAD = ("classifier.out_proj.weight", "classifier.weight", "score.weight")
+HEAD_PREFIXES = ("classifier.", "score.", "classification_head.", "logits_proj.", "sequence_summary.")
+"""How transformers names the tensors of a sequence classification head: of most models, decoders, BART, XLNet, XLM."""
+_CLASSIFIER = "ForSequenceClassification"
+"""How the names of transformers' classes of such models end, however they name their tensors."""
+_LAST_OF_HEAD = (
+    "classifier.out_proj.weight",
+    "classifier.weight",
+    "score.weight",
+    "classification_head.out_proj.weight",
+    "logits_proj.weight",
+)
 """The matrices with a row per label."""
 
 
@@ -84,9 +105,9 @@ class Checkpoint:
         """Label names in the order of the logits; ``LABEL_n`` where nobody named them.
 
         Raises:
-            CheckpointError: there is no head, or the config names its labels by anything but the numbers from 0, or not all.
+            CheckpointError: this is no classifier, or its config does not name all labels by the numbers from 0.
         """
-        if not self.head:
+        if not self.head and not self.architecture.endswith(_CLASSIFIER):
             raise CheckpointError(
                 f"{self.folder} holds no classifier, but {self.architecture}: name a model that was fine-tuned for the task."
             )
@@ -118,18 +139,29 @@ class Checkpoint:
 
     @cached_property
     def tokenizer_digest(self) -> str:
-        """Of the tokenizer's file; empty if there is none."""
-        path = self.folder / TOKENIZER
-        return digests.of_file(path) if path.exists() else ""
+        """Of the tokenizer's files: that of tokenizer.json where it is the only one; empty if there is none."""
+        found = self._digests((*TOKENIZERS, *_BESIDE_TOKENIZERS))
+        return found[TOKENIZER] if list(found) == [TOKENIZER] else digests.of_value(found) if found else ""
+
+    @property
+    def vocabulary_digests(self) -> dict[str, str]:
+        """Of which token has which row of the embedding, by each of the tokenizer's files; compare those of one name only.
+
+        Two tokenizers of one vocabulary may be saved as different ``tokenizer.json``: how it was last told to cut and pad is
+        in there, so its digest is of the vocabulary alone. Those of the other files are of their bytes.
+        """
+        found = self._digests(TOKENIZERS)
+        known = {TOKENIZER: _vocabulary_digest(self.folder / TOKENIZER, found[TOKENIZER])} if TOKENIZER in found else {}
+        return {**found, **known}
 
     @property
     def vocabulary_digest(self) -> str:
-        """Of which token has which row of the embedding; empty if there is no tokenizer.
+        """Of the vocabulary, as the file says that transformers reads; empty if there is no tokenizer."""
+        return next(iter(self.vocabulary_digests.values()), "")
 
-        Two tokenizers of one vocabulary may be saved as different files: how it was last told to cut and pad is in them.
-        """
-        path = self.folder / TOKENIZER
-        return _vocabulary_digest(path, self.tokenizer_digest) if self.tokenizer_digest else ""
+    def _digests(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the digests of those files that are there, in this order."""
+        return {name: digests.of_file(self.folder / name) for name in names if (self.folder / name).is_file()}
 
     @cached_property
     def digest(self) -> str:

@@ -89,8 +89,10 @@ def _check_tensors(first: Checkpoint, other: Checkpoint) -> None:
 
 
 def _check_vocabulary(first: Checkpoint, other: Checkpoint) -> None:
-    ours, theirs = first.vocabulary_digest, other.vocabulary_digest
-    if ours and theirs and ours != theirs:
+    """Compare the first of the tokenizer's files that both have: what two others say cannot be compared."""
+    ours, theirs = first.vocabulary_digests, other.vocabulary_digests
+    shared = next((name for name in ours if name in theirs), None)
+    if shared and ours[shared] != theirs[shared]:
         raise IncompatibleError(
             f"{first.name} and {other.name} have different vocabularies: a token would mean another row of the embedding. "
             "Merge only models of one vocabulary."

@@ -1,0 +1,90 @@
+"""How often a source met each token while it was trained: beside the checkpoint, or read from its embeddings.
+
+A row of the embedding learns when its token occurs; all other rows stay what they were in the base, but for what weight decay
+takes from them, which is a multiple of themselves. So which tokens a source met can be told from its tensors alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sprachbund.checkpoints.checkpoint import Checkpoint
+from sprachbund.errors import CheckpointError
+
+__all__ = ["learned_tokens", "read_token_counts", "write_token_counts"]
+
+TOKEN_COUNTS = "token_counts.npy"
+EMBEDDINGS = "embeddings.word_embeddings.weight"
+"""How the encoders that are supported name them, after the prefix of the model."""
+MOVED = 3e-5
+"""Of its own length that a row must have moved sideways to have learned; rounding stays below a tenth of it."""
+
+IntArray = npt.NDArray[np.int64]
+
+
+def write_token_counts(folder: Path, encoded: Iterable[Sequence[int]], vocabulary: int) -> None:
+    """Write how often each token occurs in a source's training texts beside the source."""
+    tokens = np.concatenate([np.asarray(text, dtype=np.int64) for text in encoded])
+    np.save(folder / TOKEN_COUNTS, np.bincount(tokens, minlength=vocabulary))
+
+
+def read_token_counts(checkpoint: Checkpoint) -> IntArray | None:
+    """Return the counts [V] that stand beside a checkpoint, None where there are none.
+
+    Raises:
+        CheckpointError: the file holds something else.
+    """
+    path = checkpoint.folder / TOKEN_COUNTS
+    try:
+        counts: IntArray = np.load(path, allow_pickle=False).astype(np.int64, casting="safe")
+    except FileNotFoundError:
+        return None
+    except (ValueError, EOFError, TypeError) as error:
+        raise CheckpointError(f"{path} does not hold token counts: remove it, or save the checkpoint again.") from error
+    if counts.shape != (len(_embeddings(checkpoint)),):
+        raise CheckpointError(f"{path} counts other tokens than the model has: remove it.")
+    return counts
+
+
+def learned_tokens(sources: Sequence[Checkpoint], base: Checkpoint | None = None) -> IntArray:
+    """Return how often each source met each token, [K, V]; where one has no counts, whether it met it, 0 or 1, for all.
+
+    Without the base, what most sources share stands for it (the median of each number), which needs three sources.
+
+    Raises:
+        CheckpointError: there are no counts, and too few sources to tell from their tensors.
+    """
+    counts = [read_token_counts(source) for source in sources]
+    known = [each for each in counts if each is not None]
+    if len(known) == len(sources):
+        return np.stack(known)
+    if base is None and len(sources) < 3:
+        raise CheckpointError(
+            f"Which tokens {sources[0].name} met in training cannot be told from {len(sources)} sources alone: "
+            "name their base (--base)."
+        )
+    rows = [_embeddings(source).astype(np.float32) for source in sources]
+    start = np.median(rows, axis=0) if base is None else _embeddings(base).astype(np.float32)
+    return np.stack([_moved(row, start) for row in rows]).astype(np.int64)
+
+
+def _moved(rows: npt.NDArray[np.float32], start: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Return which rows have moved other than along themselves, [V]."""
+    change = rows.astype(np.float64) - start
+    lengths = np.square(start, dtype=np.float64).sum(axis=1)
+    along = (change * start).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny)
+    sideways = np.linalg.norm(change - along[:, None] * start, axis=1)
+    return np.asarray(sideways > MOVED * np.sqrt(lengths))
+
+
+def _embeddings(checkpoint: Checkpoint) -> np.ndarray:
+    for name in checkpoint.file.tensors:
+        if name.endswith(EMBEDDINGS):
+            return checkpoint.file.read(name)
+    raise CheckpointError(
+        f"{checkpoint.name} has no tensor …{EMBEDDINGS}: which tokens it met in training cannot be told."
+    )
