@@ -1,7 +1,17 @@
 """What can be measured on checkpoints and data: zero-shot transfer, and how reliable sources look without a label."""
 
 from sprachbund.measures import annotators, reliability
-from sprachbund.measures.evidence import RELIABILITIES, Evidence
+from sprachbund.measures.answers import AnswerStore
+from sprachbund.measures.evidence import RELIABILITIES, Evidence, gather
 from sprachbund.measures.transfer import evaluate_transfer, transfer_matrix
 
-__all__ = ["RELIABILITIES", "Evidence", "annotators", "evaluate_transfer", "reliability", "transfer_matrix"]
+__all__ = [
+    "RELIABILITIES",
+    "AnswerStore",
+    "Evidence",
+    "annotators",
+    "evaluate_transfer",
+    "gather",
+    "reliability",
+    "transfer_matrix",
+]

@@ -6,16 +6,19 @@ target. Scores of two reliabilities are not of one unit; to combine them they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from sprachbund import inference
+from sprachbund.checkpoints import Checkpoint, learned_tokens
+from sprachbund.measures.answers import AnswerStore
 from sprachbund.registry import Registry
 
-__all__ = ["RELIABILITIES", "Evidence", "FloatArray", "Reliability", "standardised"]
+__all__ = ["RELIABILITIES", "Evidence", "FloatArray", "Reliability", "gather", "standardised"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -46,6 +49,32 @@ class Evidence:
     def answers(self) -> IntArray:
         """The class that each source takes each text for, [K, n]."""
         return np.asarray(self.logits.argmax(axis=2))
+
+
+def gather(
+    checkpoints: Mapping[str, Checkpoint], texts: Sequence[str], answers: AnswerStore, base: Checkpoint | None = None
+) -> Evidence:
+    """Return the evidence of sources, which share labels and vocabulary and have all answered to the texts.
+
+    Raises:
+        CheckpointError: what a source met in training cannot be told.
+        ValueError: a source has not answered.
+    """
+    sources = list(checkpoints.values())
+    logits = [answers.read(source, texts) for source in sources]
+    known = [each for each in logits if each is not None]
+    if len(known) < len(sources):
+        raise ValueError("collect the answers of all sources first")
+    tokenizer = inference.load_tokenizer(sources[0].folder)
+    special = set(tokenizer.all_special_ids)
+    tokens = [token for text in inference.tokenise(tokenizer, texts) for token in text if token not in special]
+    learned = learned_tokens(sources, base)
+    return Evidence(
+        sources=tuple(checkpoints),
+        logits=np.stack(known).astype(np.float32),
+        tokens=np.bincount(tokens, minlength=learned.shape[1]),
+        learned=learned,
+    )
 
 
 Reliability = Callable[[Evidence], FloatArray]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from sprachbund.checkpoints import write_token_counts
 from sprachbund.data import Partition
 from sprachbund.inference import Encoded, load_tokenizer, pad, tokenise
 from sprachbund.training.loop import Loss, Progress, optimise
@@ -35,7 +36,10 @@ def finetune(
     settings: FinetuneSettings,
     progress: Progress | None = None,
 ) -> None:
-    """Train a classifier of ``intents`` on one locale's train split and save it, with its tokenizer, in ``out``."""
+    """Train a classifier of ``intents`` on one locale's train split and save it, with its tokenizer, in ``out``.
+
+    How often it met each token is kept beside it: whoever merges it wants to know which rows of the embedding have learned.
+    """
     tokenizer = load_tokenizer(base)
     model = _classifier(base, intents, settings)
     numbers = {intent: number for number, intent in enumerate(intents)}
@@ -48,6 +52,7 @@ def finetune(
     loss_of = _losses(model, encoded, labels, settings, random.Random(own_seed))
     optimise(model, loss_of, stage=train.locale, steps=steps, learning_rate=settings.learning_rate, progress=progress)
     save(model, tokenizer, out)
+    write_token_counts(out, encoded, len(tokenizer))
 
 
 def _classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> PreTrainedModel:

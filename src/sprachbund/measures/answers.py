@@ -1,0 +1,97 @@
+"""What sources answer to texts: logits, computed once and kept.
+
+Reliabilities, ensembles and teachers all ask the same sources about the same texts. So the answers of a source are kept under
+the digests of both: one pass per source is all that any number of them costs. Half precision is enough (a logit of 20 to
+within 0.01), and what is read back is what everybody works with, whether it was kept before or not.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sprachbund import digests, files, inference, parallel
+from sprachbund.checkpoints import Checkpoint
+from sprachbund.errors import CheckpointError
+from sprachbund.parallel import Failed, Report
+
+__all__ = ["AnswerStore", "HalfArray"]
+
+HalfArray = npt.NDArray[np.float16]
+DIGITS = 16
+"""Of a digest that name a file: 64 bits."""
+
+
+@dataclass(frozen=True)
+class AnswerStore:
+    """Answers under one folder: ``{checkpoint}/{texts}.npy``, each [texts, labels]."""
+
+    root: Path
+
+    def read(self, checkpoint: Checkpoint, texts: Sequence[str]) -> HalfArray | None:
+        """Return the logits of a checkpoint, labels in its own order; None if they are not known."""
+        try:
+            logits: HalfArray = np.load(self._path(checkpoint, _digest(texts)), allow_pickle=False)
+        except (FileNotFoundError, ValueError, EOFError):  # what is no such file is written anew
+            return None
+        return logits if logits.shape[:1] == (len(texts),) else None
+
+    def collect(
+        self, checkpoints: Mapping[str, Checkpoint], texts: Sequence[Sequence[str]], *, jobs: int, report: Report
+    ) -> Mapping[str, str]:
+        """Ask every checkpoint about every one of several lots of texts, except where the answers are known.
+
+        Returns the reasons of those that failed, by name; all others have answered.
+        """
+        failures: dict[str, str] = {}
+        tasks = []
+        for name, checkpoint in checkpoints.items():
+            missing = [list(lot) for lot in texts if self.read(checkpoint, lot) is None]
+            if missing:
+                tasks.append(_Task(name, checkpoint, missing, self))
+        done = len(checkpoints) - len(tasks)
+        report("answers", done, len(checkpoints))
+        for task, outcome in parallel.attempts(_answer, tasks, jobs or parallel.cores()):
+            done += 1
+            if isinstance(outcome, Failed):
+                failures[task.name] = outcome.reason
+            report("answers", done, len(checkpoints))
+        return failures
+
+    def write(self, checkpoint: Checkpoint, texts: Sequence[str], logits: np.ndarray) -> None:
+        """Keep the logits of a checkpoint."""
+        if np.abs(logits).max() > np.finfo(np.float16).max:
+            raise CheckpointError(f"{checkpoint.name} answers with numbers above 65,504: it cannot be a useful model.")
+        content = io.BytesIO()
+        np.save(content, logits.astype(np.float16))
+        files.write_bytes(self._path(checkpoint, _digest(texts)), content.getvalue())
+
+    def _path(self, checkpoint: Checkpoint, texts_digest: str) -> Path:
+        return self.root / checkpoint.digest[:DIGITS] / f"{texts_digest[:DIGITS]}.npy"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that a process needs to ask one checkpoint."""
+
+    name: str
+    checkpoint: Checkpoint
+    lots: list[list[str]]
+    store: AnswerStore
+
+
+def _answer(task: _Task) -> None:
+    inference.quieten()
+    folder = task.checkpoint.folder
+    model, tokenizer = inference.load_classifier(folder), inference.load_tokenizer(folder)
+    for texts in task.lots:
+        task.store.write(task.checkpoint, texts, inference.logits(model, inference.tokenise(tokenizer, texts)))
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return digests.of_value(list(texts))
