@@ -15,7 +15,8 @@ from transformers import AutoModelForSequenceClassification
 
 from sprachbund import inference
 from sprachbund.checkpoints import Checkpoint, check_base, open_checkpoint
-from sprachbund.training.finetune import _batches, finetune
+from sprachbund.training import batches
+from sprachbund.training.finetune import finetune
 from sprachbund.training.settings import FinetuneSettings
 
 STILL = FinetuneSettings(epochs=1, batch=20, learning_rate=1e-12)
@@ -117,11 +118,11 @@ def encoded_of(lengths: Sequence[int]) -> list[list[int]]:
 def test_an_epoch_has_each_text_once_in_batches_of_like_length() -> None:
     lot = random.Random(0)
     lengths = [lot.randrange(3, 40) for _ in range(500)]
-    batches = _batches(encoded_of(lengths), 16, random.Random(1))
-    assert sorted(index for batch in batches for index in batch) == list(range(500))
-    assert max(map(len, batches)) == 16
-    padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
+    order = batches.epoch(encoded_of(lengths), 16, random.Random(1))
+    assert sorted(index for batch in order for index in batch) == list(range(500))
+    assert max(map(len, order)) == 16
+    padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in order)
     assert padded < 1.15 * sum(lengths)
-    assert batches != _batches(encoded_of(lengths), 16, random.Random(2))
-    means = [np.mean([lengths[index] for index in batch]) for batch in batches]
+    assert order != batches.epoch(encoded_of(lengths), 16, random.Random(2))
+    means = [np.mean([lengths[index] for index in batch]) for batch in order]
     assert means != sorted(means)

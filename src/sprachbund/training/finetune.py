@@ -18,14 +18,12 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from sprachbund.checkpoints import write_token_counts
 from sprachbund.data import Partition
 from sprachbund.inference import Encoded, load_tokenizer, pad, tokenise
+from sprachbund.training import batches
 from sprachbund.training.loop import Loss, Progress, optimise
 from sprachbund.training.saving import save
 from sprachbund.training.settings import FinetuneSettings
 
 __all__ = ["finetune"]
-
-BATCHES_PER_WINDOW = 8
-"""Lengths are sorted within so many batches: enough to save padding, few enough to keep batches random."""
 
 
 def finetune(
@@ -78,24 +76,12 @@ def _losses(
     lot: random.Random,
 ) -> Loss:
     pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
-    batches = [batch for _ in range(settings.epochs) for batch in _batches(encoded, settings.batch, lot)]
+    order = [batch for _ in range(settings.epochs) for batch in batches.epoch(encoded, settings.batch, lot)]
 
     def loss_of(step: int) -> torch.Tensor:
-        ids, mask = pad([encoded[index] for index in batches[step]], pad_id)
-        wanted = torch.tensor([labels[index] for index in batches[step]])
+        ids, mask = pad([encoded[index] for index in order[step]], pad_id)
+        wanted = torch.tensor([labels[index] for index in order[step]])
         loss: torch.Tensor = model(input_ids=ids, attention_mask=mask, labels=wanted).loss
         return loss
 
     return loss_of
-
-
-def _batches(encoded: Encoded, size: int, lot: random.Random) -> list[list[int]]:
-    """Return one epoch of batches in random order, each of texts of like length, so that little is spent on padding."""
-    order = lot.sample(range(len(encoded)), len(encoded))
-    window = size * BATCHES_PER_WINDOW
-    batches = []
-    for start in range(0, len(order), window):
-        alike = sorted(order[start : start + window], key=lambda index: len(encoded[index]))
-        batches += [alike[first : first + size] for first in range(0, len(alike), size)]
-    lot.shuffle(batches)
-    return batches

@@ -8,7 +8,7 @@ from sprachbund.checkpoints import PUBLISHED
 
 __all__ = ["CODE_VERSION", "LAYOUT", "FinetuneSettings", "PretrainSettings"]
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised when a change to this package makes other models from the same settings."""
 LAYOUT = PUBLISHED.rpartition("/")[2].replace(":", "/")
 """The published layout under any root: ``xlm-roberta-base_massive_k_{locale}/alpha_0.5_{locale}_epoch-9``."""
