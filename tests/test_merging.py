@@ -283,10 +283,20 @@ def test_integers_must_be_the_same_and_stay_so(pico: Pico, tmp_path: Path) -> No
 
 
 def test_sources_and_weights_come_in_pairs(sources: list[Checkpoint], tmp_path: Path) -> None:
-    with pytest.raises(MixError, match=r"got 3 sources and 2 weights\."):
+    with pytest.raises(MixError, match=r"got 3 sources and 2 weights for "):
         merge(sources, (0.5, 0.5), tmp_path)
-    with pytest.raises(MixError, match=r"got 0 sources and 0 weights\."):
+    with pytest.raises(MixError, match="at least one source; got none"):
         merge([], [], tmp_path)
+
+
+def test_each_tensor_can_have_weights_of_its_own(sources: list[Checkpoint], tmp_path: Path) -> None:
+    own = (0.1, 0.2, 0.7)
+    merge(sources, lambda name: own if name == BIAS else WEIGHTS, tmp_path)
+    written, common, single = state(tmp_path), in_float64(sources, WEIGHTS), in_float64(sources, own)
+    for name, tensor in written.items():
+        wanted = (single if name == BIAS else common)[name]
+        assert torch.allclose(tensor.double(), wanted, rtol=0, atol=1e-6), name
+    assert not torch.allclose(single[BIAS], common[BIAS], rtol=0, atol=1e-5)
 
 
 def test_sources_that_do_not_fit_are_refused_before_a_byte_is_written(

@@ -52,6 +52,8 @@ class MergeDetails(BaseModel):
     effective_sources: float
     head_agreement: float | None
     warnings: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
+    """Why the model is what it is, where that was decided on the way."""
     candidate: dict[str, Any]
     """The content of the model, see :mod:`sprachbund.recipe`."""
     tensors_digest: str = ""

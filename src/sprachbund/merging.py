@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,20 +32,32 @@ __all__ = ["merge", "merged_tensors"]
 ELEMENTS_PER_CHUNK = 1 << 20
 """4 MiB of fp32."""
 
+WeightsOf = Callable[[str], Sequence[float]]
+"""From the name of a tensor to its weights [K], where they are not the same for all."""
 
-def merge(sources: Sequence[Checkpoint], weights: Sequence[float], out: Path, *, method: str = "linear") -> None:
+
+def merge(
+    sources: Sequence[Checkpoint], weights: Sequence[float] | WeightsOf, out: Path, *, method: str = "linear"
+) -> None:
     """Merge checkpoints into the existing folder ``out``; config and tokenizer are those of the first source.
+
+    The weights are one per source or, for each tensor by name, one per source.
 
     Raises:
         IncompatibleError: the checkpoints do not fit together.
         MixError: a source holds NaN or infinite numbers, or weights and sources differ in number.
     """
-    if not sources or len(sources) != len(weights):
-        raise MixError(f"A merge needs one weight per source; got {len(sources)} sources and {len(weights)} weights.")
+    if not sources:
+        raise MixError("A merge needs at least one source; got none.")
     check_mergeable(sources)
-    coefficients = METHODS[method].coefficients(weights)
     infos = _merged_infos(sources)
-    chunks = (chunk for info in infos for chunk in _merged_chunks(sources, coefficients, info))
+    coefficients = {info.name: METHODS[method].coefficients(_of(weights, info.name)) for info in infos}
+    for name, numbers in coefficients.items():
+        if len(numbers) != len(sources):
+            raise MixError(
+                f"A merge needs one weight per source; got {len(sources)} sources and {len(numbers)} weights for {name}."
+            )
+    chunks = (chunk for info in infos for chunk in _merged_chunks(sources, coefficients[info.name], info))
     write_tensors(out / WEIGHTS, infos, chunks, metadata={"format": "pt"})
     _copy_companions(sources[0].folder, out)
     _say_dtype(out, {info.dtype for info in infos if info.is_float})
@@ -63,6 +75,10 @@ def merged_tensors(
         for info in _merged_infos(sources)
         if not names or info.name in names
     }
+
+
+def _of(weights: Sequence[float] | WeightsOf, tensor: str) -> Sequence[float]:
+    return weights(tensor) if callable(weights) else weights
 
 
 def _merged_infos(sources: Sequence[Checkpoint]) -> list[TensorInfo]:

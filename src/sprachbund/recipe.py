@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from sprachbund.adaptation import ADAPTATIONS, Adaptation
 from sprachbund.errors import MixError
 from sprachbund.registry import Registry
 
@@ -20,12 +21,15 @@ __all__ = [
     "GIVEN",
     "MANUAL",
     "OWN",
+    "RELIABILITY",
     "SEED_VARIANTS",
     "TARGET_TRAIN",
+    "UNLABELLED",
     "VARIANTS",
     "Mix",
     "Recipe",
     "Variant",
+    "adapted",
     "single",
     "union_of_uses",
     "variants",
@@ -36,6 +40,8 @@ OWN = "own"
 MANUAL = "manual"
 """The selection (and the weighting) that somebody typed."""
 NOTHING = "nothing"
+UNLABELLED = "unlabelled"
+"""Raw text of the target, no label."""
 TARGET_TRAIN = "target-train"
 """The model was fine-tuned on labelled train data of the target."""
 
@@ -50,9 +56,13 @@ class Variant:
     weighting: str
     """``uniform`` or ``similarity``; the sharpness and the original's proportional weights come from the experiment."""
     description: str
+    adaptation: Adaptation | None = None
+    """What is done with unlabelled text of the target; None for variants that need none."""
 
 
 GIVEN = "given"
+RELIABILITY = "reliability"
+"""The weighting of adaptations: by what the sources answer to unlabelled text."""
 
 VARIANTS: Registry[Variant] = Registry("variant")
 for _variant in (
@@ -64,6 +74,8 @@ for _variant in (
     ),
 ):
     VARIANTS.add(_variant.name, _variant)
+for _name, (_adaptation, _description) in ADAPTATIONS.items():
+    VARIANTS.add(_name, Variant(_name, "all", RELIABILITY, _description, _adaptation))
 
 SEED_VARIANTS = ("baseline", "similarity", "average")
 """The three that make 52 × 3 = 156 experiments."""
@@ -85,6 +97,8 @@ class Recipe(BaseModel):
     """Of the ``similarity`` weighting, in 1 / unit of similarity; None for the others."""
     method: str = "linear"
     head_policy: str = "average"
+    adaptation: dict[str, Any] | None = None
+    """What was done with unlabelled text, see :mod:`sprachbund.adaptation`; None where there was none."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,12 @@ class Mix:
             "head_policy": recipe.head_policy,
             "sources": [[source_digests[s], f"{w:.9g}"] for s, w in zip(self.sources, self.weights, strict=True)],
         }
+
+
+def adapted(adaptation: Adaptation, target: str) -> Recipe:
+    """Return the recipe of an adaptation."""
+    settings = adaptation.model_dump(mode="json")
+    return Recipe(target=target, selection="all", weighting=RELIABILITY, adaptation=settings)
 
 
 def single(digest: str) -> dict[str, Any]:

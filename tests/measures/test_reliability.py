@@ -7,7 +7,7 @@ import pytest
 
 from sprachbund.measures import RELIABILITIES, Evidence
 from sprachbund.measures.annotators import bayesian_annotators, dawid_skene
-from sprachbund.measures.evidence import standardised
+from sprachbund.measures.evidence import reliabilities, standardised
 
 SOURCES = ("a", "b", "c")
 
@@ -59,7 +59,8 @@ def test_agreement_of_one_source_is_whole() -> None:
 def test_a_combination_stands_on_one_scale() -> None:
     evidence = by_hand()
     parts = [standardised(RELIABILITIES[name](evidence)) for name in ("overlap", "agreement")]
-    assert RELIABILITIES["overlap-agreement"](evidence) == pytest.approx(np.mean(parts, axis=0))
+    assert reliabilities(evidence, "overlap+agreement") == pytest.approx(np.mean(parts, axis=0))
+    assert reliabilities(evidence, "overlap") == pytest.approx(parts[0])
     assert standardised(np.array([2.0, 2.0])) == pytest.approx([0, 0])
     assert standardised(np.array([1.0, 2.0, 6.0])).std() == pytest.approx(1)
 

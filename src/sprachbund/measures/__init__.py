@@ -2,7 +2,7 @@
 
 from sprachbund.measures import annotators, reliability
 from sprachbund.measures.answers import AnswerStore
-from sprachbund.measures.evidence import RELIABILITIES, Evidence, gather
+from sprachbund.measures.evidence import RELIABILITIES, Evidence, gather, reliabilities
 from sprachbund.measures.transfer import evaluate_transfer, transfer_matrix
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "annotators",
     "evaluate_transfer",
     "gather",
+    "reliabilities",
     "reliability",
     "transfer_matrix",
 ]

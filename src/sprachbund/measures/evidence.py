@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from sprachbund import inference
 from sprachbund.checkpoints import Checkpoint, learned_tokens
+from sprachbund.ensembles import softmax
 from sprachbund.measures.answers import AnswerStore
 from sprachbund.registry import Registry
 
-__all__ = ["RELIABILITIES", "Evidence", "FloatArray", "Reliability", "gather", "standardised"]
+__all__ = ["RELIABILITIES", "Evidence", "FloatArray", "Reliability", "gather", "reliabilities", "standardised"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -40,10 +41,12 @@ class Evidence:
     @cached_property
     def probabilities(self) -> FloatArray:
         """Softmax of the logits over the classes, [K, n, C]."""
-        shifted = self.logits.astype(np.float64)
-        shifted -= shifted.max(axis=2, keepdims=True)
-        odds = np.exp(shifted)
-        return np.asarray(odds / odds.sum(axis=2, keepdims=True))
+        return softmax(self.logits)
+
+    @cached_property
+    def preferences(self) -> FloatArray:
+        """How much each source prefers each class over all texts, [K, C]; each row sums to 1."""
+        return np.asarray(self.probabilities.mean(axis=1))
 
     @cached_property
     def answers(self) -> IntArray:
@@ -86,3 +89,13 @@ def standardised(scores: FloatArray) -> FloatArray:
     """Return scores with mean 0 and variance 1; zeros where all are the same."""
     spread = scores.std()
     return np.zeros_like(scores) if spread < 1e-12 else (scores - scores.mean()) / spread
+
+
+def reliabilities(evidence: Evidence, name: str) -> FloatArray:
+    """Return standardised scores [K]; of several reliabilities joined with ``+`` the mean, so that each counts the same.
+
+    Raises:
+        UnknownName: there is no such reliability.
+    """
+    parts = [standardised(RELIABILITIES[each](evidence)) for each in name.split("+")]
+    return np.asarray(np.mean(parts, axis=0))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sprachbund.measures.evidence import RELIABILITIES, Evidence, FloatArray, standardised
+from sprachbund.measures.evidence import RELIABILITIES, Evidence, FloatArray
 
-__all__ = ["agreement", "confidence", "overlap", "overlap_agreement"]
+__all__ = ["agreement", "confidence", "overlap"]
 
 
 @RELIABILITIES.register("overlap")
@@ -40,9 +40,3 @@ def agreement(evidence: Evidence) -> FloatArray:
     total = evidence.probabilities.sum(axis=0)
     others = (total[None] - evidence.probabilities).argmax(axis=2)
     return np.asarray((others == evidence.answers).mean(axis=1))
-
-
-@RELIABILITIES.register("overlap-agreement")
-def overlap_agreement(evidence: Evidence) -> FloatArray:
-    """Mean of the standardised overlap and agreement."""
-    return (standardised(overlap(evidence)) + standardised(agreement(evidence))) / 2

@@ -15,14 +15,13 @@ from sprachbund import data, digests, files, locks, parallel
 from sprachbund.checkpoints import PUBLISHED, ZOO_CARD
 from sprachbund.errors import UnknownName
 from sprachbund.parallel import Report
+from sprachbund.recipe import UNLABELLED
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 
 __all__ = ["EMBEDDED_ZOO", "SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure", "is_made"]
 
 EMBEDDED_ZOO = "embedded-"
 """How the names of all embedded zoos begin."""
-UNLABELLED = "unlabelled"
-"""The base has read the train texts of all locales, as what they are translations of, but no label."""
 CACHE_VARIABLE, SIZE_VARIABLE = "SPRACHBUND_CACHE", "SPRACHBUND_DEMO_SIZE"
 
 
@@ -118,6 +117,7 @@ def ensure(size: str | None = None, report: Report = lambda stage, done, total: 
         files.remove_leftovers(root)
         if not card.exists():
             _make(embedded, report)
+            # The base has read the train texts of all locales, as what they are translations of, but no label.
             files.write_json(card, {"name": f"{EMBEDDED_ZOO}{root.name}", "data": embedded.data, "uses": [UNLABELLED]})
     return embedded
 

@@ -23,7 +23,7 @@ from sprachbund.training.loop import Loss, Progress, optimise
 from sprachbund.training.saving import save
 from sprachbund.training.settings import FinetuneSettings
 
-__all__ = ["finetune"]
+__all__ = ["classifier", "finetune"]
 
 
 def finetune(
@@ -39,7 +39,7 @@ def finetune(
     How often it met each token is kept beside it: whoever merges it wants to know which rows of the embedding have learned.
     """
     tokenizer = load_tokenizer(base)
-    model = _classifier(base, intents, settings)
+    model = classifier(base, intents, settings)
     numbers = {intent: number for number, intent in enumerate(intents)}
     encoded = tokenise(tokenizer, train.texts)
     labels = [numbers[intent] for intent in train.intents]
@@ -53,7 +53,8 @@ def finetune(
     write_token_counts(out, encoded, len(tokenizer))
 
 
-def _classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> PreTrainedModel:
+def classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> PreTrainedModel:
+    """Return the base with a new head of ``intents``, drawn by the seed of the head."""
     torch.manual_seed(settings.head_seed)
     changes: dict[str, Any] = {
         "num_labels": len(intents),

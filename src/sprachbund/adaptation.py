@@ -1,0 +1,155 @@
+"""How a model for a target is made of sources and raw text: settings, no work.
+
+An adaptation scores the sources on the target's unlabelled texts (its *reliability*), and makes of them, by kind,
+
+- ``pick``: the source that looks best, as it is;
+- ``merge``: all of them, weighted by how good they look; no gradient is computed;
+- ``learned``: a merge whose coefficients were learned on the texts;
+- ``distilled``: a student that was trained on the texts towards a teacher;
+- ``auto``: the single source, the merge or the student, whichever the texts speak for;
+- ``ensemble``: no model at all, but what the sources say together: the ceiling.
+
+None of them sees a label of the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["ADAPTATIONS", "Adaptation", "CoefficientSettings", "DistillationSettings", "Groups"]
+
+Kind = Literal["pick", "merge", "learned", "distilled", "auto", "ensemble"]
+Groups = Literal["model", "layer", "tensor"]
+Objective = Literal["entropy", "infomax", "teacher"]
+Start = Literal["base", "pick", "merge", "best"]
+Teacher = Literal["pick", "uniform", "reliability"]
+Combination = Literal["probabilities", "logits", "majority"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CoefficientSettings(_Settings):
+    """How merge coefficients are learned."""
+
+    groups: Groups = Field(
+        default="layer", description="What has coefficients of its own: the model, each layer, each tensor."
+    )
+    objective: Objective = Field(
+        default="teacher",
+        description="entropy: the merged model should be sure; infomax: and of many labels; teacher: as the ensemble.",
+    )
+    steps: int = Field(default=150, ge=1, description="Steps of learning at most.")
+    batch: int = Field(default=32, ge=1, description="Texts per step of learning.")
+    learning_rate: float = Field(default=0.05, gt=0, description="Of the scores whose softmax the coefficients are.")
+    seed: int = Field(default=0, ge=0, description="Seed of the order of the texts.")
+
+
+class DistillationSettings(_Settings):
+    """How a student learns."""
+
+    epochs: int = Field(default=5, ge=1, description="Passes of the student over the unlabelled texts.")
+    batch: int = Field(default=32, ge=1, description="Texts per step of the student.")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="Peak learning rate of the student. Default: by the width of its encoder."
+    )
+    freeze_embeddings: bool = Field(default=False, description="Leave the student's embeddings as they are.")
+    seed: int = Field(default=0, ge=0, description="Seed of the order of the texts.")
+
+
+class Adaptation(_Settings):
+    """One way to make a model of sources and raw text."""
+
+    kind: Kind
+    reliability: str = Field(
+        default="dawid-skene",
+        description="What scores the sources; several joined with + count equally (overlap+dawid-skene).",
+    )
+    sharpness: float = Field(
+        default=1.0, ge=0, description="How much reliability counts, in 1 / its standard deviation; 0 is the average."
+    )
+    debias: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="How far the teachers' preferences for some labels are taken back; 0 not at all, 1 entirely.",
+    )
+    start: Start = Field(
+        default="merge", description="What the student starts as; best: pick or merge, whichever is nearer the teacher."
+    )
+    teacher: Teacher = Field(default="reliability", description="Whom the student follows.")
+    coefficients: CoefficientSettings = CoefficientSettings()
+    distillation: DistillationSettings = DistillationSettings()
+
+    ensemble: Combination = Field(default="probabilities", description="How an ensemble adds up its sources.")
+
+
+_STARTS: tuple[Start, ...] = ("base", "pick", "merge")
+_TEACHERS: tuple[Teacher, ...] = ("pick", "uniform", "reliability")
+ADAPTATIONS: Mapping[str, tuple[Adaptation, str]] = {
+    "pick-overlap": (
+        Adaptation(kind="pick", reliability="overlap"),
+        "the source that met most of the target's tokens in training",
+    ),
+    "pick-confidence": (Adaptation(kind="pick", reliability="confidence"), "the source that is surest of its answers"),
+    "zero-shot-agreement": (
+        Adaptation(kind="pick", reliability="agreement"),
+        "the source that agrees most with the mean of all others",
+    ),
+    "pick-dawid-skene": (
+        Adaptation(kind="pick", reliability="dawid-skene"),
+        "the source that truth inference (Dawid and Skene) trusts most",
+    ),
+    "pick-bayesian": (
+        Adaptation(kind="pick", reliability="bayesian"),
+        "the source that truth inference (Rahimi et al.) trusts most",
+    ),
+    "merge-overlap": (
+        Adaptation(kind="merge", reliability="overlap"),
+        "all sources, weighted by the tokens that they met in training",
+    ),
+    "merge-reliable": (
+        Adaptation(kind="merge", reliability="overlap+dawid-skene", sharpness=2.0),
+        "all sources, weighted by tokens met and by truth inference",
+    ),
+    "learned-entropy": (
+        Adaptation(kind="learned", coefficients=CoefficientSettings(objective="entropy")),
+        "a merge whose coefficients make it sure of its answers (AdaMerging)",
+    ),
+    "learned-infomax": (
+        Adaptation(kind="learned", coefficients=CoefficientSettings(objective="infomax")),
+        "the same, and of many labels over all texts",
+    ),
+    "learned-teacher": (
+        Adaptation(kind="learned", debias=0.7),
+        "a merge whose coefficients make it answer as the ensemble",
+    ),
+    **{
+        f"distilled-{start}-{teacher}": (
+            Adaptation(kind="distilled", start=start, teacher=teacher, debias=0.7),
+            f"a student that starts as the {start}, taught by the {teacher}",
+        )
+        for start in _STARTS
+        for teacher in _TEACHERS
+    },
+    "ensemble-uniform": (Adaptation(kind="ensemble", teacher="uniform"), "mean probabilities of all sources"),
+    "ensemble-logits": (
+        Adaptation(kind="ensemble", teacher="uniform", ensemble="logits"),
+        "mean logits of all sources",
+    ),
+    "ensemble-majority": (
+        Adaptation(kind="ensemble", teacher="uniform", ensemble="majority"),
+        "what most sources answer",
+    ),
+    "ensemble-reliability": (Adaptation(kind="ensemble"), "mean probabilities, weighted by reliability"),
+    "ensemble-debiased": (
+        Adaptation(kind="ensemble", debias=0.7),
+        "the same, with each source's preferences for some labels taken back",
+    ),
+    "auto": (Adaptation(kind="auto", debias=0.7), "single source, merge or student: what the texts speak for"),
+}
+"""By the name of their variant, each with what it is in a line."""

@@ -1,0 +1,156 @@
+"""Merge coefficients that are learned on unlabelled texts: the merged model runs, and the gradient reaches the coefficients.
+
+For each group of tensors (all, a layer, a single tensor) the K sources share a softmax, so that every merge on the way is a
+weighted mean. A step puts the model together from its sources inside the graph and calls it with those tensors; nothing but
+K numbers per group is trained, which is why a few hundred texts are enough.
+
+- ``entropy``: the merged model should be sure (Yang et al. 2024, "AdaMerging", arXiv:2310.02575, after Wang et al. 2021,
+  "Tent", arXiv:2006.10726). Being sure of one and the same label for all texts would do, too.
+- ``infomax``: sure of each text, and of many labels over all of them (Krause et al. 2010; Liang et al. 2020, "SHOT",
+  arXiv:2002.08546).
+- ``teacher``: the merged model should answer as the teacher does, an ensemble of its sources.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.func import functional_call
+
+from sprachbund.adaptation import CoefficientSettings, Groups
+from sprachbund.checkpoints import Checkpoint
+from sprachbund.inference import Encoded, load_classifier, load_tokenizer, pad, tokenise
+from sprachbund.training import batches
+from sprachbund.training.loop import Progress
+
+__all__ = ["Coefficients", "group_of", "learn_coefficients"]
+
+FloatArray = npt.NDArray[np.float64]
+_LAYER = re.compile(r"\.layers?\.(\d+)\.")
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What was learned: K numbers for each group of tensors, each row ≥ 0 with sum 1."""
+
+    groups: Groups
+    by_group: Mapping[str, FloatArray]
+
+    def of(self, tensor: str) -> FloatArray:
+        """Return the coefficients of a tensor, [K]."""
+        return self.by_group[group_of(tensor, self.groups)]
+
+
+def group_of(tensor: str, groups: Groups) -> str:
+    """Return the group that a tensor belongs to."""
+    if groups == "model":
+        return "model"
+    if groups == "tensor":
+        return tensor
+    layer = _LAYER.search(tensor)
+    if layer:
+        return f"layer {layer[1]}"
+    return "embeddings" if "embeddings" in tensor else "head"
+
+
+def learn_coefficients(
+    sources: Sequence[Checkpoint],
+    start: Sequence[float],
+    texts: Sequence[str],
+    settings: CoefficientSettings,
+    teacher: FloatArray | None = None,
+    progress: Progress | None = None,
+) -> Coefficients:
+    """Learn the coefficients of sources, from the weights ``start`` [K]; ``teacher`` is [texts, labels].
+
+    Sources stay in memory in the dtype of their files, of their embeddings only the rows that occur in the texts.
+    """
+    model = load_classifier(sources[0].folder).requires_grad_(False)
+    pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
+    # Models tell padding by its number, and some count positions from it: it has to stay where it is.
+    encoded, rows = _compact(tokenise(load_tokenizer(sources[0].folder), texts), keep=pad_id + 1)
+    stacks = _stacks(sources, model, rows)
+    names = list(dict.fromkeys(group_of(name, settings.groups) for name in stacks))
+    first = torch.log(torch.tensor(start, dtype=torch.float32).clamp_min(TINY))
+    scores = first.repeat(len(names), 1).requires_grad_()
+    optimizer = torch.optim.Adam([scores], lr=settings.learning_rate)
+    lot = random.Random(settings.seed)
+    loss_of = OBJECTIVES[settings.objective]
+    wanted = None if teacher is None else torch.from_numpy(teacher.astype(np.float32))
+    queue: list[list[int]] = []
+    for step in range(settings.steps):
+        queue = queue or batches.epoch(encoded, settings.batch, lot)
+        batch = queue.pop()
+        weights = dict(zip(names, torch.softmax(scores, dim=1), strict=True))
+        tensors = {
+            name: torch.tensordot(weights[group_of(name, settings.groups)], stack.float(), dims=1)
+            for name, stack in stacks.items()
+        }
+        ids, mask = pad([encoded[index] for index in batch], pad_id)
+        logits = functional_call(model, tensors, (), {"input_ids": ids, "attention_mask": mask}).logits
+        loss = loss_of(logits, None if wanted is None else wanted[batch])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if progress:
+            progress("learning coefficients", step + 1, settings.steps, loss.item())
+    learned = torch.softmax(scores.detach().double(), dim=1).numpy()
+    return Coefficients(settings.groups, dict(zip(names, learned, strict=True)))
+
+
+def _compact(encoded: Encoded, keep: int) -> tuple[Encoded, list[int]]:
+    """Renumber the tokens to those that occur; the first ``keep`` stay what they are. Return the old number of each new one."""
+    rows = list(range(keep)) + sorted({token for text in encoded for token in text if token >= keep})
+    numbers = {token: number for number, token in enumerate(rows)}
+    return [[numbers[token] for token in text] for text in encoded], rows
+
+
+def _stacks(sources: Sequence[Checkpoint], model: torch.nn.Module, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return each parameter of all sources, [K, *shape]; of the token embeddings the rows of ``rows`` alone."""
+    embeddings = model.get_input_embeddings().weight  # type: ignore[operator]
+    stacks = {}
+    for name, parameter in model.named_parameters():
+        parts = [source.file.read(name) for source in sources]
+        if parameter is embeddings:
+            parts = [part[rows] for part in parts]
+        stacks[name] = torch.stack([_tensor(part) for part in parts])
+    return stacks
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    if array.dtype.name == "bfloat16":  # which numpy has from elsewhere, and torch does not take
+        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())
+
+
+def _entropy(probabilities: torch.Tensor) -> torch.Tensor:
+    return -(probabilities * probabilities.clamp_min(TINY).log()).sum(dim=-1)
+
+
+def _sure(logits: torch.Tensor, wanted: torch.Tensor | None) -> torch.Tensor:
+    return _entropy(logits.softmax(dim=-1)).mean()
+
+
+def _sure_and_varied(logits: torch.Tensor, wanted: torch.Tensor | None) -> torch.Tensor:
+    probabilities = logits.softmax(dim=-1)
+    return _entropy(probabilities).mean() - _entropy(probabilities.mean(dim=0))
+
+
+def _as_taught(logits: torch.Tensor, wanted: torch.Tensor | None) -> torch.Tensor:
+    if wanted is None:
+        raise ValueError("this objective needs a teacher")
+    return -(wanted * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+
+
+OBJECTIVES: Mapping[str, Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]] = {
+    "entropy": _sure,
+    "infomax": _sure_and_varied,
+    "teacher": _as_taught,
+}

@@ -1,0 +1,86 @@
+"""Distillation: a student learns to answer unlabelled texts as a teacher does.
+
+The teacher is a table of probabilities: a source's, an ensemble's. What comes out is one ordinary checkpoint, which costs what
+one model costs and has read the target's own texts.
+
+Hinton et al. 2015, "Distilling the Knowledge in a Neural Network" (arXiv:1503.02531); from several source languages to one
+target without labels: Wu et al. 2020, "Single-/Multi-Source Cross-Lingual NER via Teacher-Student Learning on Unlabeled Data
+in Target Language" (arXiv:2004.12440).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sprachbund.adaptation import DistillationSettings
+from sprachbund.inference import Tokenizer, pad, tokenise
+from sprachbund.training import batches
+from sprachbund.training.loop import Progress, optimise
+from sprachbund.training.saving import save
+
+__all__ = ["distil", "learning_rate_of"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def learning_rate_of(width: int) -> float:
+    """Return the learning rate for an encoder of a width: 1e-3 for 128, 3e-5 for the 768 of XLM-R-base."""
+    return 1e-3 * (128 / width) ** 2
+
+
+def distil(
+    model: torch.nn.Module,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    teacher: FloatArray,
+    out: Path,
+    settings: DistillationSettings,
+    progress: Progress | None = None,
+) -> None:
+    """Train a classifier towards ``teacher`` [texts, labels] and save it in the folder ``out``; ``model`` is changed.
+
+    Labels are in the order of the student's logits. Without dropout: the teacher is all the noise there is.
+    """
+    encoded = tokenise(tokenizer, texts)
+    lot = random.Random(settings.seed)
+    torch.manual_seed(settings.seed)
+    _silence(model)
+    if settings.freeze_embeddings:
+        model.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
+    order = [batch for _ in range(settings.epochs) for batch in batches.epoch(encoded, settings.batch, lot)]
+    wanted = torch.from_numpy(np.asarray(teacher, dtype=np.float32))
+    pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
+
+    def loss_of(step: int) -> torch.Tensor:
+        ids, mask = pad([encoded[index] for index in order[step]], pad_id)
+        answers = torch.log_softmax(model(input_ids=ids, attention_mask=mask).logits, dim=-1)
+        return -(wanted[order[step]] * answers).sum(dim=-1).mean()
+
+    optimise(
+        model,
+        loss_of,
+        stage="distilling",
+        steps=settings.epochs * math.ceil(len(encoded) / settings.batch),
+        learning_rate=settings.learning_rate or learning_rate_of(_width(model)),
+        progress=progress,
+    )
+    save(model, tokenizer, out)  # type: ignore[arg-type]
+
+
+def _silence(model: torch.nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+
+def _width(model: torch.nn.Module) -> int:
+    config: Any = model.config
+    return int(config.hidden_size)
