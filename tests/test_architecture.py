@@ -21,11 +21,11 @@ SCRIPTS = (
 ROWS = (
     ("errors", "registry", "locales", "digests", "files", "locks", "parallel"),
     ("methods", "similarity", "data", "checkpoints"),
-    ("recipe", "weighting", "config", "plan", "store", "cards"),
+    ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards"),
     ("merging", "inference", "training"),
-    ("evaluation", "measures"),
-    ("selection", "choosing", "heads", "candidates"),
-    ("inputs", "cells", "zero_shot", "experiment", "estimate"),
+    ("evaluation", "ensembles", "measures"),
+    ("selection", "choosing", "heads", "coefficients", "distillation", "candidates"),
+    ("inputs", "cells", "zero_shot", "adapt", "experiment", "estimate"),
     ("report",),
     ("cli",),
 )

@@ -8,7 +8,7 @@ by what goes in, so that a finished one is recognised without being made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.nn import Module
 
 from sprachbund import __version__, digests, files, inference, merging, weighting
 from sprachbund.adaptation import Adaptation
+from sprachbund.candidates import merged_before
 from sprachbund.cards import MergeDetails, MergedSource, write_details
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name, zoo_uses
 from sprachbund.coefficients import Coefficients, learn_coefficients
@@ -33,7 +34,7 @@ from sprachbund.store import now
 from sprachbund.training.finetune import classifier
 from sprachbund.training.settings import FinetuneSettings
 
-__all__ = ["ADAPT_VERSION", "Material", "adapt", "candidate", "teacher", "weights_of"]
+__all__ = ["ADAPT_VERSION", "Answers", "Material", "adapt", "candidate", "ensemble", "teacher", "weights_of"]
 
 ADAPT_VERSION = 1
 """Raised when a change to this package makes other models from the same settings, sources and texts."""
@@ -82,19 +83,21 @@ def candidate(adaptation: Adaptation, material: Material) -> dict[str, Any]:
 def weights_of(adaptation: Adaptation, evidence: Evidence) -> npt.NDArray[np.float64]:
     """Return the weights [K] that the reliability of the sources gives them."""
     scores = reliabilities(evidence, adaptation.reliability)
-    return weighting.weigh("similarity", scores, sharpness=adaptation.sharpness)
+    return np.asarray(weighting.weigh("similarity", scores, sharpness=adaptation.sharpness))
 
 
 def teacher(adaptation: Adaptation, evidence: Evidence, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return what the student is taught for each text, [n, C]."""
-    count = len(weights)
-    shares = {
-        "pick": np.eye(count)[weights.argmax()],
-        "uniform": np.full(count, 1 / count),
-        "reliability": weights,
-    }[adaptation.teacher]
     logits = debiased(evidence.logits, evidence.preferences, adaptation.debias)
-    return ENSEMBLES["probabilities"](logits, shares)
+    return ENSEMBLES[adaptation.ensemble](logits, _shares(adaptation, weights))
+
+
+def _shares(adaptation: Adaptation, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return how much each source counts among the teachers, [K]."""
+    if adaptation.teacher == "reliability":
+        return weights
+    count = len(weights)
+    return np.full(count, 1 / count) if adaptation.teacher == "uniform" else np.eye(count)[int(weights.argmax())]
 
 
 @dataclass(frozen=True)
@@ -138,22 +141,56 @@ def adapt(
     mode: str,
     jobs: int = 1,
     report: Report = lambda stage, done, total: None,
+    overwrite: bool = False,
 ) -> MergeDetails:
-    """Make the checkpoint ``out`` for a target and return how it came about.
+    """Make the checkpoint ``out`` for a target and return how it came about; the same one there is left as it is.
 
     Raises:
+        StoreError: something else is there and ``overwrite`` is off.
         UserError: there is too little to work with.
         CheckpointError: a source cannot be read, or does not fit the others.
     """
-    if not material.texts:
-        raise UserError(f"There is no unlabelled text of {target}: give some (--unlabelled FILE, one text a line).")
-    evidence = material.evidence(jobs, report)
+    known = merged_before(out, candidate(adaptation, material), overwrite=overwrite)
+    if known:
+        return known
+    evidence = _evidence(material, target, jobs, report)
     weights = weights_of(adaptation, evidence)
     files.remove_leftovers(out.parent)
     with files.temporary_folder(out.parent, "adapting") as workplace, files.atomic_folder(out) as folder:
         job = _Job(adaptation, material, evidence, weights, workplace, report)
         made = _KINDS[adaptation.kind](job, folder)
-        return write_details(folder, _details(job, target, mode, made))
+        return write_details(folder, _details(adaptation, target, mode, material, evidence, made))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an ensemble says."""
+
+    probabilities: npt.NDArray[np.float64]
+    """[texts, labels]."""
+    details: MergeDetails
+
+
+def ensemble(adaptation: Adaptation, target: str, material: Material, texts: Sequence[str], *, mode: str) -> Answers:
+    """Return what the sources say together to ``texts``, with weights and preferences found on the unlabelled ones.
+
+    Raises:
+        MixError: a source cannot answer.
+    """
+    evidence = _evidence(material, target)
+    weights = _shares(adaptation, weights_of(adaptation, evidence))
+    asked = replace(material, texts=tuple(texts)).evidence()
+    logits = debiased(asked.logits, evidence.preferences, adaptation.debias)
+    details = _details(adaptation, target, mode, material, evidence, _Made(weights))
+    return Answers(ENSEMBLES[adaptation.ensemble](logits, weights), details)
+
+
+def _evidence(
+    material: Material, target: str, jobs: int = 1, report: Report = lambda stage, done, total: None
+) -> Evidence:
+    if not material.texts:
+        raise UserError(f"There is no unlabelled text of {target}: give some (--unlabelled FILE, one text a line).")
+    return material.evidence(jobs, report)
 
 
 def _pick(job: _Job, folder: Path) -> _Made:
@@ -281,14 +318,16 @@ def _described(found: Coefficients, names: Sequence[str]) -> str:
     return f"Learned for {len(rows)} groups of tensors; largest: {names[best]} with {rows[group][best]:.3f} in {group}."
 
 
-def _details(job: _Job, target: str, mode: str, made: _Made) -> MergeDetails:
-    sources, names = job.sources, list(job.material.sources)
+def _details(
+    adaptation: Adaptation, target: str, mode: str, material: Material, evidence: Evidence, made: _Made
+) -> MergeDetails:
+    sources, names = list(material.sources.values()), list(material.sources)
     agreement = head_agreement(sources)
-    scores = reliabilities(job.evidence, job.adaptation.reliability)
+    scores = reliabilities(evidence, adaptation.reliability)
     used = [number for number, weight in enumerate(made.weights) if weight > 0]
     return MergeDetails(
         mode=mode,
-        recipe=adapted(job.adaptation, target),
+        recipe=adapted(adaptation, target),
         uses=union_of_uses([UNLABELLED], zoo_uses(sources[0])),
         zoo=zoo_name(sources[0], names[0]),
         sources=tuple(
@@ -304,9 +343,9 @@ def _details(job: _Job, target: str, mode: str, made: _Made) -> MergeDetails:
         ),
         effective_sources=weighting.effective_number(made.weights),
         head_agreement=agreement.cosine if agreement else None,
-        warnings=_warnings(job.adaptation, agreement),
+        warnings=_warnings(adaptation, agreement),
         reasons=made.reasons,
-        candidate=candidate(job.adaptation, job.material),
+        candidate=candidate(adaptation, material),
         created=now(),
         version=__version__,
     )

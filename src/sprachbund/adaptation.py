@@ -52,10 +52,21 @@ class CoefficientSettings(_Settings):
 class DistillationSettings(_Settings):
     """How a student learns."""
 
-    epochs: int = Field(default=5, ge=1, description="Passes of the student over the unlabelled texts.")
+    epochs: int = Field(default=10, ge=1, description="Passes of the student over the unlabelled texts.")
     batch: int = Field(default=32, ge=1, description="Texts per step of the student.")
     learning_rate: float | None = Field(
         default=None, gt=0, description="Peak learning rate of the student. Default: by the width of its encoder."
+    )
+    token_dropout: float = Field(
+        default=0.3,
+        ge=0,
+        lt=1,
+        description="Share of a text's tokens that the student does not see, others each time; the teacher saw them all.",
+    )
+    sharpening: float = Field(
+        default=2.0,
+        gt=0,
+        description="Power that the teacher's probabilities are raised to; 1 leaves them as they are.",
     )
     freeze_embeddings: bool = Field(default=False, description="Leave the student's embeddings as they are.")
     seed: int = Field(default=0, ge=0, description="Seed of the order of the texts.")

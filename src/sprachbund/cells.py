@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sprachbund import __version__, digests, inference, store
 from sprachbund.cards import MergeDetails, read_details
 from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
@@ -22,7 +24,7 @@ from sprachbund.evaluation import label_names, performance, predictions
 from sprachbund.recipe import TARGET_TRAIN, single, union_of_uses
 from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
 
-__all__ = ["PRECISION", "Subject", "dataset_info", "describe", "evaluate"]
+__all__ = ["PRECISION", "Subject", "dataset_info", "describe", "evaluate", "record"]
 
 PRECISION = "fp32"
 EXAMPLES = 10
@@ -36,6 +38,8 @@ class Subject:
     locale: str
     """The locale it is evaluated in: the target of a merge, the language of a single source."""
     details: MergeDetails | None
+    members: int = 1
+    """How many such models answer together, in an ensemble."""
 
     @property
     def candidate(self) -> dict[str, Any]:
@@ -73,12 +77,21 @@ def evaluate(subject: Subject, data: DataSet, split: str, variant: str, folder: 
     Raises:
         IncompatibleError: the model was made for other labels.
     """
-    checkpoint = subject.checkpoint
+    folder_of = subject.checkpoint.folder
+    model, tokenizer = inference.load_classifier(folder_of), inference.load_tokenizer(folder_of)
+    texts = data.partition(subject.locale, split).texts
+    logits = inference.logits(model, inference.tokenise(tokenizer, texts))
+    return record(subject, data, split, variant, folder, logits, started=started)
+
+
+def record(
+    subject: Subject, data: DataSet, split: str, variant: str, folder: Path, logits: np.ndarray, *, started: float
+) -> Record:
+    """Write record and predictions of a model that has answered with ``logits`` [rows, labels]; return the record."""
     partition = data.partition(subject.locale, split)
-    names = label_names(checkpoint.labels, data, checkpoint.name).names
-    model, tokenizer = inference.load_classifier(checkpoint.folder), inference.load_tokenizer(checkpoint.folder)
-    rows = predictions(inference.logits(model, inference.tokenise(tokenizer, partition.texts)), names, partition)
-    record = Record(
+    checkpoint = subject.checkpoint
+    rows = predictions(logits, label_names(checkpoint.labels, data, checkpoint.name).names, partition)
+    made = Record(
         identity=subject.identity(partition.digest, split),
         evaluation_info=EvaluationInfo(
             variant=variant,
@@ -95,7 +108,7 @@ def evaluate(subject: Subject, data: DataSet, split: str, variant: str, folder: 
         performance=performance(rows, partition),
         examples=_examples(rows, partition),
     )
-    return store.write_record(folder, record, rows)
+    return store.write_record(folder, made, rows)
 
 
 def _model_info(subject: Subject) -> ModelInfo:
@@ -113,7 +126,7 @@ def _model_info(subject: Subject) -> ModelInfo:
         effective_sources=details.effective_sources if details else 1.0,
         head_agreement=details.head_agreement if details else None,
         architecture=checkpoint.architecture,
-        parameters=checkpoint.parameters,
+        parameters=checkpoint.parameters * subject.members,
     )
 
 

@@ -1,11 +1,13 @@
 """Distillation: a student learns to answer unlabelled texts as a teacher does.
 
 The teacher is a table of probabilities: a source's, an ensemble's. What comes out is one ordinary checkpoint, which costs what
-one model costs and has read the target's own texts.
+one model costs and has read the target's own texts. The student sees less of each text than its teacher did, so that it has to
+find other ways to the same answer: that is how it comes to know more than the teacher.
 
 Hinton et al. 2015, "Distilling the Knowledge in a Neural Network" (arXiv:1503.02531); from several source languages to one
 target without labels: Wu et al. 2020, "Single-/Multi-Source Cross-Lingual NER via Teacher-Student Learning on Unlabeled Data
-in Target Language" (arXiv:2004.12440).
+in Target Language" (arXiv:2004.12440). A noisy student: Xie et al. 2020 (arXiv:1911.04252); dropped words: Iyyer et al. 2015,
+"Deep Unordered Composition Rivals Syntactic Methods for Text Classification" (ACL).
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def distil(
 ) -> None:
     """Train a classifier towards ``teacher`` [texts, labels] and save it in the folder ``out``; ``model`` is changed.
 
-    Labels are in the order of the student's logits. Without dropout: the teacher is all the noise there is.
+    Labels are in the order of the student's logits. The only noise is in what the student sees: its layers have no dropout.
     """
     encoded = tokenise(tokenizer, texts)
     lot = random.Random(settings.seed)
@@ -56,11 +58,11 @@ def distil(
     if settings.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
     order = [batch for _ in range(settings.epochs) for batch in batches.epoch(encoded, settings.batch, lot)]
-    wanted = torch.from_numpy(np.asarray(teacher, dtype=np.float32))
+    wanted = torch.from_numpy(_sharpened(teacher, settings.sharpening).astype(np.float32))
     pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
 
     def loss_of(step: int) -> torch.Tensor:
-        ids, mask = pad([encoded[index] for index in order[step]], pad_id)
+        ids, mask = pad([_thinned(encoded[index], settings.token_dropout, lot) for index in order[step]], pad_id)
         answers = torch.log_softmax(model(input_ids=ids, attention_mask=mask).logits, dim=-1)
         return -(wanted[order[step]] * answers).sum(dim=-1).mean()
 
@@ -73,6 +75,17 @@ def distil(
         progress=progress,
     )
     save(model, tokenizer, out)  # type: ignore[arg-type]
+
+
+def _sharpened(probabilities: FloatArray, power: float) -> FloatArray:
+    raised = np.asarray(probabilities, dtype=np.float64) ** power
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _thinned(tokens: Sequence[int], share: float, lot: random.Random) -> list[int]:
+    """Leave out each token with probability ``share``, but never the first and the last, which are special ones."""
+    inner = tokens[1:-1]
+    return [*tokens[:1], *(token for token in inner if lot.random() >= share), *tokens[1:][-1:]]
 
 
 def _silence(model: torch.nn.Module) -> None:

@@ -11,20 +11,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sprachbund import cells, files, locales, plan, store
+from sprachbund.adapt import Material, adapt, candidate, ensemble
+from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import merge_candidate, merged_before
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose
 from sprachbund.config import ExperimentConfig, as_yaml
-from sprachbund.data import DataSet
-from sprachbund.errors import StoreError, is_no_room
+from sprachbund.data import DataSet, Partition
+from sprachbund.errors import MixError, StoreError, UserError, is_no_room
 from sprachbund.evaluation import label_names
 from sprachbund.inputs import Inputs
+from sprachbund.measures import AnswerStore
 from sprachbund.parallel import Report
 from sprachbund.plan import Cell
-from sprachbund.recipe import OWN, Variant
+from sprachbund.recipe import OWN, Recipe, Variant, adapted
 from sprachbund.store import Failure, Record, RunStore
 from sprachbund.zero_shot import known_row, run_zero_shot
 
@@ -43,7 +49,8 @@ __all__ = [
 PROGRESS, FINAL = "experiment_progress.json", "experiment_final_results.json"
 CONFIGURATION = "experiment_config.yaml"
 """The settings of the last run in a folder; ``--config`` reads them back."""
-RESULTS, MERGED_MODELS = "results", "merged_models"
+RESULTS, MERGED_MODELS, ANSWERS = "results", "merged_models", "answers"
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ class Experiment:
     variants: tuple[Variant, ...]
     choices: Mapping[tuple[str, str], Choice]
     """By target and variant."""
+    materials: Mapping[str, Material]
+    """What adaptations may see, by target; empty where no variant is one."""
     cells: tuple[Cell, ...]
     checkpoints: Mapping[str, Checkpoint]
     """Of the sources that stand in a mix, by locale."""
@@ -104,6 +113,7 @@ class Experiment:
         reused = 0
         done = sum(self.finished(cell) is not None for cell in self.cells)
         started = store.now()
+        self._ask(report)
         report("cells", done, len(self.cells))
         for number, target in enumerate(self.targets, start=1):
             for cell in (cell for cell in self.cells if cell.target == target):
@@ -123,6 +133,24 @@ class Experiment:
             outcome = replace(outcome, failed_sources=failed_sources)
             self._write_final(started, outcome)
         return outcome
+
+    def _ask(self, report: Report) -> None:
+        """Ask all sources about all texts that open cells need answers to, at once: sources are loaded once, on all cores.
+
+        A source that fails here fails again, and is told of, in each cell that needs it.
+        """
+        lots: dict[Sequence[str], None] = {}
+        for cell in self.cells:
+            if cell.variant.adaptation and not self.finished(cell):
+                lots[self.materials[cell.target].texts] = None
+                if cell.variant.adaptation.kind == "ensemble":
+                    lots[self._partition(cell.target).texts] = None
+        if lots:
+            sources = {name: source for each in self.materials.values() for name, source in each.sources.items()}
+            answers(self.config).collect(sources, list(lots), jobs=self.config.jobs, report=report)
+
+    def _partition(self, target: str) -> Partition:
+        return self.inputs.data.partition(target, self.config.split)
 
     def finished(self, cell: Cell) -> Record | None:
         """Return the record of a cell, None as long as there is none."""
@@ -149,35 +177,59 @@ class Experiment:
             return store.write_failure(cell.results_folder, failure), False
 
     def _as_named_now(self, cell: Cell, record: Record) -> Record:
-        partition = self.inputs.data.partition(cell.target, self.config.split)
-        return store.renamed(
-            cell.results_folder, record, zoo=self.zoo, data=cells.dataset_info(self.inputs.data, partition)
-        )
+        info = cells.dataset_info(self.inputs.data, self._partition(cell.target))
+        return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info)
 
     def _work(self, cell: Cell) -> Record:
         started = time.monotonic()
+        config = self.config
+        if cell.variant.adaptation and cell.variant.adaptation.kind == "ensemble":
+            return self._ensemble(cell, cell.variant.adaptation, started)
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
             return cells.evaluate(
-                subject, self.inputs.data, self.config.split, cell.variant.name, cell.results_folder, started=started
+                subject, self.inputs.data, config.split, cell.variant.name, cell.results_folder, started=started
             )
+
+    def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float) -> Record:
+        material = self.materials[cell.target]
+        found = ensemble(adaptation, cell.target, material, self._partition(cell.target).texts, mode=cell.variant.name)
+        first = next(iter(material.sources.values()))
+        together = Checkpoint(first.folder, f"{cell.variant.name} of {len(material.sources)} sources")
+        subject = cells.Subject(together, cell.target, found.details, members=len(material.sources))
+        return cells.record(
+            subject,
+            self.inputs.data,
+            self.config.split,
+            cell.variant.name,
+            cell.results_folder,
+            np.log(found.probabilities + TINY),
+            started=started,
+        )
 
     @contextmanager
     def _model(self, cell: Cell) -> Iterator[Checkpoint]:
-        """Give the cell's checkpoint; a merged model that is not to be kept is gone afterwards."""
+        """Give the cell's checkpoint; a made model that is not to be kept is gone afterwards."""
         if cell.model_folder is None:
             yield self.inputs.zoo.checkpoint(cell.target)
             return
-        choice = self.choices[cell.target, cell.variant.name]
-        mode = cell.variant.name
         if self.config.keep_models == "all":
-            merge_candidate(choice, self.inputs.zoo, mode, cell.model_folder, overwrite=self.config.overwrite)
+            self._make(cell, cell.model_folder, overwrite=self.config.overwrite)
             yield open_checkpoint(cell.model_folder)
             return
         with files.temporary_folder(self.config.output_dir, "merging") as temporary:
             folder = temporary / cell.model_folder.name
-            merge_candidate(choice, self.inputs.zoo, mode, folder)
+            self._make(cell, folder)
             yield open_checkpoint(folder, name=str(cell.model_folder))
+
+    def _make(self, cell: Cell, folder: Path, *, overwrite: bool = False) -> None:
+        adaptation, mode = cell.variant.adaptation, cell.variant.name
+        if adaptation is None:
+            choice = self.choices[cell.target, cell.variant.name]
+            merge_candidate(choice, self.inputs.zoo, mode, folder, overwrite=overwrite)
+        else:
+            material = self.materials[cell.target]
+            adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite)
 
     def _zero_shot(self, report: Report) -> Mapping[str, str]:
         return run_zero_shot(
@@ -265,8 +317,9 @@ def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Fai
 def needed_sources(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:
     """Return the locales whose sources the experiment reads, given those that the data holds; nothing is opened."""
     targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
-    needed = {s for target in targets for variant in chosen for s in choose(variant, target, config).mix.sources}
-    if config.wants_zero_shot:
+    merged = [variant for variant in chosen if variant.adaptation is None]
+    needed = {s for target in targets for variant in merged for s in choose(variant, target, config).mix.sources}
+    if config.wants_zero_shot or len(merged) < len(chosen):
         needed |= set(plan.pool(config))
     return tuple(locale for locale in locales.names() if locale in needed)
 
@@ -280,26 +333,77 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
         UserError: names the first thing that stands in the way.
     """
     targets, chosen = plan.chosen_locales(config, inputs.data.locales), plan.chosen_variants(config)
-    choices = {(target, variant.name): choose(variant, target, config) for target in targets for variant in chosen}
-    involved = sorted({source for choice in choices.values() for source in choice.mix.sources})
-    checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in involved}
+    merged = [variant for variant in chosen if variant.adaptation is None]
+    choices = {(target, variant.name): choose(variant, target, config) for target in targets for variant in merged}
+    involved = {source for choice in choices.values() for source in choice.mix.sources}
+    if len(merged) < len(chosen):
+        involved |= set(plan.pool(config))
+    checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in sorted(involved)}
     notes = _check_labels(checkpoints.values(), inputs.data)
     source_digests = _digests(checkpoints, report)
+    materials = _materials(config, inputs, targets, checkpoints) if len(merged) < len(chosen) else {}
     planned = tuple(
-        _cell(config, inputs.data, target, variant, choices[target, variant.name], source_digests)
+        _cell(config, inputs.data, target, variant, _candidate(target, variant, choices, materials, source_digests))
         for target in targets
         for variant in chosen
     )
     open_cells = _open_cells(config, planned)
     # By a source that is there: a target need not have one of its own.
-    zoo = zoo_name(checkpoints[involved[0]], involved[0])
-    _check_columns(config, planned, choices, (inputs.data.name, config.split, zoo))
+    first = min(involved)
+    zoo = zoo_name(checkpoints[first], first)
+    recipes = {cell.variant.name: _recipe(cell, choices).model_dump() for cell in planned}
+    _check_columns(config, planned, recipes, (inputs.data.name, config.split, zoo))
     largest = max(checkpoint.nbytes for checkpoint in checkpoints.values())
     if config.wants_zero_shot:
         _check_rows(config, inputs)
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, open_cells, largest, keep=config.keep_models == "all")
-    return Experiment(config, inputs, targets, chosen, choices, planned, checkpoints, plan.pool(config), zoo, notes)
+    return Experiment(
+        config, inputs, targets, chosen, choices, materials, planned, checkpoints, plan.pool(config), zoo, notes
+    )
+
+
+def answers(config: ExperimentConfig) -> AnswerStore:
+    """Return where an experiment keeps what its sources answer."""
+    return AnswerStore(config.output_dir / ANSWERS)
+
+
+def _materials(
+    config: ExperimentConfig, inputs: Inputs, targets: Sequence[str], checkpoints: Mapping[str, Checkpoint]
+) -> Mapping[str, Material]:
+    """Return what adaptations may see: for each target the pool without its own source, and texts, nothing more.
+
+    Raises:
+        UserError: nobody is left in the pool, or the data has no unlabelled texts.
+    """
+    if config.include_target:
+        raise UserError("Adaptations take no source that has met the target's labels: leave out --include-target.")
+    materials = {}
+    for target in targets:
+        sources = {name: checkpoints[name] for name in sorted(plan.pool(config)) if name != target}
+        if not sources:
+            raise MixError(f"No source is left for {target} without its own: add some (--sources).")
+        materials[target] = Material(sources, inputs.data.unlabelled(target), answers(config), inputs.base)
+    return materials
+
+
+def _candidate(
+    target: str,
+    variant: Variant,
+    choices: Mapping[tuple[str, str], Choice],
+    materials: Mapping[str, Material],
+    source_digests: Mapping[str, str],
+) -> Mapping[str, Any]:
+    if variant.adaptation:
+        return candidate(variant.adaptation, materials[target])
+    choice = choices[target, variant.name]
+    return choice.mix.candidate(choice.recipe, source_digests)
+
+
+def _recipe(cell: Cell, choices: Mapping[tuple[str, str], Choice]) -> Recipe:
+    if cell.variant.adaptation:
+        return adapted(cell.variant.adaptation, cell.target)
+    return choices[cell.target, cell.variant.name].recipe
 
 
 def _digests(checkpoints: Mapping[str, Checkpoint], report: Report) -> Mapping[str, str]:
@@ -315,20 +419,18 @@ def _cell(
     data: DataSet,
     target: str,
     variant: Variant,
-    choice: Choice,
-    source_digests: Mapping[str, str],
+    model: Mapping[str, Any],
 ) -> Cell:
-    candidate = choice.mix.candidate(choice.recipe, source_digests)
     identity = store.cell_identity(
-        candidate,
+        model,
         data_digest=data.partition(target, config.split).digest,
         split=config.split,
         precision=cells.PRECISION,
     )
-    merged = None if variant.selection == OWN else config.output_dir / MERGED_MODELS / f"{variant.name}_merge_{target}"
-    return Cell(
-        variant, target, candidate, identity, RunStore(config.output_dir / RESULTS).folder(variant.name, target), merged
-    )
+    is_made = variant.selection != OWN and not (variant.adaptation and variant.adaptation.kind == "ensemble")
+    folder = config.output_dir / MERGED_MODELS / f"{variant.name}_merge_{target}" if is_made else None
+    records = RunStore(config.output_dir / RESULTS)
+    return Cell(variant, target, model, identity, records.folder(variant.name, target), folder)
 
 
 def _open_cells(config: ExperimentConfig, planned: Sequence[Cell]) -> list[Cell]:
@@ -343,7 +445,7 @@ def _open_cells(config: ExperimentConfig, planned: Sequence[Cell]) -> list[Cell]
 def _check_columns(
     config: ExperimentConfig,
     planned: Sequence[Cell],
-    choices: Mapping[tuple[str, str], Choice],
+    recipes: Mapping[str, Mapping[str, Any]],
     setup: tuple[str, str, str],
 ) -> None:
     """Complain of results of other locales that were made otherwise: they would stand in one column with those to come.
@@ -351,7 +453,6 @@ def _check_columns(
     Raises:
         StoreError: such a result, or one that cannot be read.
     """
-    recipes = {cell.variant.name: choices[cell.target, cell.variant.name].recipe.model_dump() for cell in planned}
     folders = {cell.results_folder for cell in planned}
     known = RunStore(config.output_dir / RESULTS)
     for record in known.records():
