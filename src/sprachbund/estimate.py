@@ -10,7 +10,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch.nn import Module
@@ -18,7 +18,7 @@ from torch.nn import Module
 from sprachbund import inference, merging, parallel, plan
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.data import Partition
-from sprachbund.experiment import Experiment
+from sprachbund.experiment import Experiment, answers
 from sprachbund.inference import Tokenizer
 from sprachbund.plan import Cell
 from sprachbund.zero_shot import known_row
@@ -26,6 +26,7 @@ from sprachbund.zero_shot import known_row
 __all__ = ["Estimate", "Rates", "estimate"]
 
 PROBE_TEXTS = 128
+BACK_AND_FORTH = 3
 PROBE_BYTES = 64_000_000
 """Of each source: enough to see a rate, little enough to take no time."""
 
@@ -87,6 +88,8 @@ def estimate(experiment: Experiment) -> Estimate:
         read |= {source: experiment.inputs.zoo.checkpoint(source) for source in experiment.sources}
     seconds = {}
     if rates and missing:
+        if asked := _answer_seconds(experiment, missing, rates):
+            seconds["answers"] = asked
         seconds["cells"] = sum(_cell_seconds(experiment, cell, rates) for cell in missing)
     if rates and rows:
         seconds[f"zero-shot {config.split}"] = (
@@ -129,6 +132,8 @@ def _open_targets(experiment: Experiment, source: str) -> list[str]:
 
 
 def _sources(experiment: Experiment, cell: Cell) -> list[Checkpoint]:
+    if cell.variant.adaptation:
+        return list(experiment.materials[cell.target].sources.values())
     return [experiment.checkpoints[locale] for locale in experiment.choices[cell.target, cell.variant.name].mix.sources]
 
 
@@ -152,7 +157,33 @@ def _partition(experiment: Experiment, target: str) -> Partition:
 
 def _cell_seconds(experiment: Experiment, cell: Cell, rates: Rates) -> float:
     summed = _nbytes(_sources(experiment, cell)) if cell.model_folder else 0
-    return summed / rates.merge + rates.load + len(_partition(experiment, cell.target)) / rates.texts
+    evaluated = rates.load + len(_partition(experiment, cell.target)) / rates.texts
+    return summed / rates.merge + evaluated + _adaptation_seconds(experiment, cell, rates)
+
+
+def _adaptation_seconds(experiment: Experiment, cell: Cell, rates: Rates) -> float:
+    """Return how long what is trained on unlabelled texts is trained; a step forward and back is three forward."""
+    adaptation = cell.variant.adaptation
+    if adaptation is None or adaptation.kind not in ("learned", "distilled", "auto"):
+        return 0.0
+    if adaptation.kind == "learned":
+        read = adaptation.coefficients.steps * adaptation.coefficients.batch
+    else:
+        read = adaptation.distillation.epochs * len(experiment.materials[cell.target].texts)
+    return BACK_AND_FORTH * read / rates.texts
+
+
+def _answer_seconds(experiment: Experiment, missing: Sequence[Cell], rates: Rates) -> float:
+    """Return how long it takes to ask the sources about texts to which they have not answered yet."""
+    known = answers(experiment.config)
+    asked = {cell.target: experiment.materials[cell.target] for cell in missing if cell.variant.adaptation}
+    open_texts = sum(
+        len(material.texts)
+        for material in asked.values()
+        for source in material.sources.values()
+        if known.read(source, material.texts) is None
+    )
+    return open_texts / rates.texts / (experiment.config.jobs or parallel.cores())
 
 
 def _row_seconds(experiment: Experiment, targets: list[str], rates: Rates) -> float:
