@@ -81,7 +81,7 @@ class Adaptation(_Settings):
         description="What scores the sources; several joined with + count equally (overlap+dawid-skene).",
     )
     sharpness: float = Field(
-        default=1.0, ge=0, description="How much reliability counts, in 1 / its standard deviation; 0 is the average."
+        default=0.7, ge=0, description="How much reliability counts, in 1 / its standard deviation; 0 is the average."
     )
     debias: float = Field(
         default=0.0,
@@ -120,12 +120,12 @@ ADAPTATIONS: Mapping[str, tuple[Adaptation, str]] = {
         "the source that truth inference (Rahimi et al.) trusts most",
     ),
     "merge-overlap": (
-        Adaptation(kind="merge", reliability="overlap"),
+        Adaptation(kind="merge", reliability="overlap", sharpness=1.0),
         "all sources, weighted by the tokens that they met in training",
     ),
     "merge-reliable": (
-        Adaptation(kind="merge", reliability="overlap+dawid-skene", sharpness=2.0),
-        "all sources, weighted by tokens met and by truth inference",
+        Adaptation(kind="merge", reliability="overlap+confidence+dawid-skene", sharpness=3.0),
+        "all sources, weighted by tokens met, confidence and truth inference",
     ),
     "learned-entropy": (
         Adaptation(kind="learned", coefficients=CoefficientSettings(objective="entropy")),
