@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests, files, locales
+from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import CONFIG, WEIGHTS
 from sprachbund.errors import CheckpointError
 from sprachbund.recipe import Recipe
@@ -39,7 +40,7 @@ class MergedSource(BaseModel):
 
 
 class MergeDetails(BaseModel):
-    """How a merged model came about."""
+    """How a merged or adapted model came about."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,9 +97,10 @@ def details_text(details: MergeDetails) -> str:
     """Return the details for people."""
     recipe = details.recipe
     lines = [
-        f"Merged model for {_language(recipe.target)}",
+        f"{_what(recipe)} for {_language(recipe.target)}",
         "",
         f"mode               {details.mode}",
+        *_settings(recipe),
         f"method             {recipe.method}",
         f"selection          {recipe.selection}",
         f"similarity         {recipe.similarity or '-'}",
@@ -115,7 +117,7 @@ def details_text(details: MergeDetails) -> str:
         f"{s.locale:<8}{s.weight:>9.4f}{_or_dash(s.score):>12}{_or_dash(s.distance_from_base):>11}  {s.model}"
         for s in details.sources
     ]
-    lines += ["", *(f"Warning: {warning}" for warning in details.warnings)]
+    lines += ["", *details.reasons, *(f"Warning: {warning}" for warning in details.warnings)]
     lines += [f"Made by sprachbund {details.version}, {details.created}"]
     return "\n".join(lines) + "\n"
 
@@ -136,16 +138,17 @@ def model_card(details: MergeDetails, intents: Sequence[str]) -> str:
         f"| {s.locale} | {s.weight:.4f} | {_or_dash(s.score)} | `{_public_name(s.model)}` |" for s in details.sources
     )
     warnings = "".join(f"\n> **Warning.** {warning}\n" for warning in details.warnings)
+    reasons = "".join(f"\n{reason}\n" for reason in details.reasons)
     return f"""---
 {front}
 ---
 
-# Merged model for {_language(recipe.target)}
+# {_what(recipe)} for {_language(recipe.target)}
 
-A classifier of {len(intents)} intents, merged from {len(details.sources)} fine-tuned checkpoints by
-sprachbund {details.version}: method `{recipe.method}`, selection `{recipe.selection}`,
+A classifier of {len(intents)} intents, made of {len(details.sources)} fine-tuned checkpoints by
+sprachbund {details.version}: {_adaptation(recipe)}method `{recipe.method}`, selection `{recipe.selection}`,
 weighting {_weighting(recipe)}, head policy `{recipe.head_policy}`. Of the target it has seen: {", ".join(details.uses)}.
-{warnings}
+{reasons}{warnings}
 | source | weight | similarity | model |
 |---|---|---|---|
 {rows}
@@ -153,6 +156,26 @@ weighting {_weighting(recipe)}, head policy `{recipe.head_policy}`. Of the targe
 The weights amount to {details.effective_sources:.2f} equally weighted sources. `merge_details.json` holds the full recipe
 and the digests of all sources. This card reports no score: evaluate the model on your own data before you rely on it.
 """
+
+
+def _what(recipe: Recipe) -> str:
+    return "Adapted model" if recipe.adaptation else "Merged model"
+
+
+def _adaptation(recipe: Recipe) -> str:
+    return f"adaptation `{recipe.adaptation['kind']}` to raw text of the target, " if recipe.adaptation else ""
+
+
+def _settings(recipe: Recipe) -> list[str]:
+    """Return the lines about an adaptation, none about a merge."""
+    if not recipe.adaptation:
+        return []
+    found = Adaptation.model_validate(recipe.adaptation)
+    lines = [f"adaptation         {found.kind}, reliability {found.reliability}, sharpness {found.sharpness:g}"]
+    if found.kind in ("distilled", "auto"):
+        student = found.distillation
+        lines.append(f"student            {student.epochs} epochs, taught by {found.teacher}, debias {found.debias:g}")
+    return lines
 
 
 def _is_published(model: str) -> bool:
@@ -170,7 +193,7 @@ def _weighting(recipe: Recipe) -> str:
 
 
 def _language(target: str) -> str:
-    return f"{locales.locale(target).language} ({target})"
+    return f"{locales.locale(target).language} ({target})" if target in locales.names() else target
 
 
 def _iso639_1(locale: str) -> str:

@@ -17,6 +17,7 @@ from sprachbund.recipe import SEED_VARIANTS
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
 __all__ = [
+    "AdaptConfig",
     "AggregateConfig",
     "ChoiceConfig",
     "DataConfig",
@@ -99,7 +100,8 @@ class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
 
     locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all that the data holds.")
     variants: tuple[str, ...] = Field(
-        default=SEED_VARIANTS, description="Variants to run: baseline, similarity, average, average-all."
+        default=SEED_VARIANTS,
+        description="Variants to run: baseline, similarity, average, auto, … (sprachbund variants lists them).",
     )
     skip_baseline: bool = Field(default=False, description="Leave out the target's own models.")
     skip_similarity: bool = Field(default=False, description="Leave out the similarity merges.")
@@ -140,6 +142,34 @@ class MergeConfig(_OutputConfig, ChoiceConfig, InputsConfig):
     weights: tuple[float, ...] = Field(
         default=(), description="One weight per source, with --mode manual; normalised to 1."
     )
+
+
+class AdaptConfig(PoolConfig, InputsConfig):
+    """One model for a target without labels."""
+
+    target: str = Field(
+        description="Target: a locale (sq-AL), or any language code; no source may have met its labels."
+    )
+    out: Path = Field(description="Folder of the model that is made.")
+    unlabelled: Path | None = Field(
+        default=None,
+        description="Raw text of the target: a UTF-8 file, one text a line. Default: what --data split:… sets aside.",
+    )
+    method: str = Field(
+        default="auto",
+        description="auto, merge-reliable, distilled-merge-uniform, … (sprachbund variants lists them).",
+    )
+    base: str | None = Field(
+        default=None, description="The pre-trained model of the sources, for methods and sources that need it."
+    )
+    epochs: int | None = Field(default=None, ge=1, description="Passes of a student over the texts. Default: 10.")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="Peak learning rate of a student. Default: by the width of its encoder."
+    )
+    freeze_embeddings: bool = Field(default=False, description="Leave a student's embeddings as they are.")
+    seed: int = Field(default=0, ge=0, description="Seed of whatever is trained.")
+    jobs: int = Field(default=0, ge=0, description="Processes that ask the sources; 0: one per core.")
+    overwrite: bool = Field(default=False, description="Replace another model that is in the way.")
 
 
 class EvaluateConfig(DataConfig):

@@ -1,6 +1,7 @@
 """The command line; importing this package registers every command."""
 
 from sprachbund.cli import (
+    adapt,
     aggregate,
     demo,
     evaluate,
@@ -17,6 +18,7 @@ from sprachbund.cli.app import app, main, run
 from sprachbund.cli.scripts import script
 
 __all__ = [
+    "adapt",
     "aggregate",
     "app",
     "demo",

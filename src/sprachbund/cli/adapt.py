@@ -1,0 +1,126 @@
+"""``sprachbund adapt``: sources and raw text of a language in, one checkpoint out; no label of the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from sprachbund import locales
+from sprachbund.cli.app import app
+from sprachbund.cli.console import Reporter, console, result, say
+from sprachbund.config import AdaptConfig
+from sprachbund.errors import UnknownName, UserError
+
+if TYPE_CHECKING:
+    from sprachbund.adaptation import Adaptation
+    from sprachbund.checkpoints import Checkpoint
+
+__all__ = ["adapt"]
+
+
+@app.command
+def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
+    """Make a model for a target without labels, of sources in other languages and raw text of the target."""
+    from sprachbund import inference
+    from sprachbund.adapt import Material, candidate
+    from sprachbund.adapt import adapt as make
+    from sprachbund.candidates import merged_before
+    from sprachbund.cards import DETAILS_TEXT
+    from sprachbund.checkpoints import locate, split_subfolder
+    from sprachbund.inputs import open_sources
+    from sprachbund.measures import AnswerStore
+    from sprachbund.plan import check_room, check_writable
+    from sprachbund.training.embedded import cache_folder
+
+    inference.quieten()
+    check_writable(config.out.parent)
+    adaptation, target, texts = _adaptation(config), _canonical(config.target), _texts(config)
+    names = _sources(config, target)
+    with Reporter() as report:
+        found = open_sources(config, names, report)
+        sources = {name: found.zoo.checkpoint(name) for name in names}
+        _check_unseen(sources, target)
+        base = locate(*split_subfolder(config.base)) if config.base else found.base
+        material = Material(sources, texts, AnswerStore(cache_folder() / "answers"), base)
+        if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite):
+            # The merge, the student and the result stand there at the same time.
+            check_room(config.out.parent, 3 * sources[names[0]].nbytes, "The models on the way need", "make room")
+        details = make(
+            adaptation,
+            target,
+            material,
+            config.out,
+            mode=config.method,
+            jobs=config.jobs,
+            report=report,
+            overwrite=config.overwrite,
+        )
+    for warning in details.warnings:
+        say(f"warning: {warning}")
+
+    def show() -> None:
+        console.print((config.out / DETAILS_TEXT).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+        console.print(f"Model: {config.out}", soft_wrap=True)
+
+    result(lambda: {**details.model_dump(), "folder": config.out}, show)
+    return 0
+
+
+def _adaptation(config: AdaptConfig) -> Adaptation:
+    """Return the settings of the method, with what the user sets otherwise."""
+    from sprachbund.adaptation import ADAPTATIONS
+
+    made = {name: adaptation for name, (adaptation, _) in ADAPTATIONS.items() if adaptation.kind != "ensemble"}
+    if config.method not in made:
+        raise UnknownName("method", config.method, made, "(An ensemble is no model, and cannot be made into one.)")
+    adaptation = made[config.method]
+    trained = {"seed": config.seed}
+    student = {"learning_rate": config.learning_rate, "epochs": config.epochs}
+    distillation = adaptation.distillation.model_copy(
+        update=trained
+        | {"freeze_embeddings": config.freeze_embeddings}
+        | {name: value for name, value in student.items() if value is not None}
+    )
+    coefficients = adaptation.coefficients.model_copy(update=trained)
+    return adaptation.model_copy(update={"distillation": distillation, "coefficients": coefficients})
+
+
+def _texts(config: AdaptConfig) -> tuple[str, ...]:
+    from sprachbund import data
+    from sprachbund.data.unlabelled import read_texts
+
+    if config.unlabelled:
+        return read_texts(config.unlabelled)
+    if config.data:
+        return data.load(config.data).unlabelled(_canonical(config.target))
+    raise UserError("There is no unlabelled text: name a file of it (--unlabelled FILE, one text a line).")
+
+
+def _canonical(name: str) -> str:
+    """Return a locale of the table in its spelling there; any other name as it was typed."""
+    known = {locale.casefold(): locale for locale in locales.names()}
+    return known.get(name.casefold(), name)
+
+
+def _sources(config: AdaptConfig, target: str) -> tuple[str, ...]:
+    """Return the names of the sources in one order, however they were listed: the order decides the last bits."""
+    named = {_canonical(name) for name in config.sources}
+    if target in named:
+        raise UserError(f"The source {target} has met the labels of the target: leave it out of --sources.")
+    names = tuple(sorted(named or set(locales.names()) - {target}))
+    if not names:
+        raise UserError("There is no source: name some (--sources).")
+    return names
+
+
+def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
+    from sprachbund.checkpoints import zoo_uses
+
+    for name, source in sources.items():
+        seen = [use for use in zoo_uses(source) if use.startswith("target-")]
+        if seen:
+            raise UserError(
+                f"The zoo of {name} says that its sources have seen {', '.join(seen)}, labels of {target} among them: "
+                "what is made without labels must not build on it; take other sources."
+            )
