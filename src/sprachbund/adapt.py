@@ -56,8 +56,10 @@ class Material:
     base: Checkpoint | None = None
     """What the sources were fine-tuned from; needed where a student starts from it."""
 
-    def evidence(self, jobs: int = 1, report: Report = lambda stage, done, total: None) -> Evidence:
-        """Return what the sources answer to the texts; those that have not answered yet are asked.
+    def evidence(self, *, learned: bool, jobs: int = 1, report: Report = lambda stage, done, total: None) -> Evidence:
+        """Return what the sources answer to the texts and, if need be, which tokens they have learned.
+
+        Those that have not answered yet are asked.
 
         Raises:
             MixError: one cannot answer; says why.
@@ -66,7 +68,7 @@ class Material:
         if failures:
             name, reason = next(iter(failures.items()))
             raise MixError(f"The source {name} cannot be asked: {reason.rstrip('.')}; leave it out (--sources).")
-        return gather(self.sources, self.texts, self.answers, self.base)
+        return gather(self.sources, self.texts, self.answers, self.base, learned=learned)
 
 
 def candidate(adaptation: Adaptation, material: Material) -> dict[str, Any]:
@@ -153,7 +155,7 @@ def adapt(
     known = merged_before(out, candidate(adaptation, material), overwrite=overwrite)
     if known:
         return known
-    evidence = _evidence(material, target, jobs, report)
+    evidence = _evidence(adaptation, material, target, jobs, report)
     weights = weights_of(adaptation, evidence)
     files.remove_leftovers(out.parent)
     with files.temporary_folder(out.parent, "adapting") as workplace, files.atomic_folder(out) as folder:
@@ -177,20 +179,24 @@ def ensemble(adaptation: Adaptation, target: str, material: Material, texts: Seq
     Raises:
         MixError: a source cannot answer.
     """
-    evidence = _evidence(material, target)
+    evidence = _evidence(adaptation, material, target)
     weights = _shares(adaptation, weights_of(adaptation, evidence))
-    asked = replace(material, texts=tuple(texts)).evidence()
+    asked = replace(material, texts=tuple(texts)).evidence(learned=False)
     logits = debiased(asked.logits, evidence.preferences, adaptation.debias)
     details = _details(adaptation, target, mode, material, evidence, _Made(weights))
     return Answers(ENSEMBLES[adaptation.ensemble](logits, weights), details)
 
 
 def _evidence(
-    material: Material, target: str, jobs: int = 1, report: Report = lambda stage, done, total: None
+    adaptation: Adaptation,
+    material: Material,
+    target: str,
+    jobs: int = 1,
+    report: Report = lambda stage, done, total: None,
 ) -> Evidence:
     if not material.texts:
         raise UserError(f"There is no unlabelled text of {target}: give some (--unlabelled FILE, one text a line).")
-    return material.evidence(jobs, report)
+    return material.evidence(learned="overlap" in adaptation.reliability.split("+"), jobs=jobs, report=report)
 
 
 def _pick(job: _Job, folder: Path) -> _Made:

@@ -35,8 +35,11 @@ class Evidence:
     """What each source answers to each text, classes in one order for all, [K, n, C]."""
     tokens: IntArray
     """How often each token occurs in the texts, without the special ones, [V]."""
-    learned: IntArray
-    """How often each source met each token in training; only whether it did where counts are unknown, [K, V]."""
+    learned: IntArray | None
+    """How often each source met each token in training; only whether it did where counts are unknown, [K, V].
+
+    None where nobody asked: it can be told of few sources only with their base.
+    """
 
     @cached_property
     def probabilities(self) -> FloatArray:
@@ -55,9 +58,16 @@ class Evidence:
 
 
 def gather(
-    checkpoints: Mapping[str, Checkpoint], texts: Sequence[str], answers: AnswerStore, base: Checkpoint | None = None
+    checkpoints: Mapping[str, Checkpoint],
+    texts: Sequence[str],
+    answers: AnswerStore,
+    base: Checkpoint | None = None,
+    *,
+    learned: bool = True,
 ) -> Evidence:
     """Return the evidence of sources, which share labels and vocabulary and have all answered to the texts.
+
+    ``learned`` says whether it is needed which tokens they met in training.
 
     Raises:
         CheckpointError: what a source met in training cannot be told.
@@ -71,12 +81,12 @@ def gather(
     tokenizer = inference.load_tokenizer(sources[0].folder)
     special = set(tokenizer.all_special_ids)
     tokens = [token for text in inference.tokenise(tokenizer, texts) for token in text if token not in special]
-    learned = learned_tokens(sources, base)
+    met = learned_tokens(sources, base) if learned else None
     return Evidence(
         sources=tuple(checkpoints),
         logits=np.stack(known).astype(np.float32),
-        tokens=np.bincount(tokens, minlength=learned.shape[1]),
-        learned=learned,
+        tokens=np.bincount(tokens, minlength=0 if met is None else met.shape[1]),
+        learned=met,
     )
 
 

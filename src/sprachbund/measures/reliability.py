@@ -15,6 +15,8 @@ def overlap(evidence: Evidence) -> FloatArray:
 
     What a source has not met it answers with rows of the embedding that never learned the task.
     """
+    if evidence.learned is None:
+        raise ValueError("gather the evidence with what the sources learned")
     met = (evidence.learned > 0) @ evidence.tokens
     return np.asarray(met / max(int(evidence.tokens.sum()), 1), dtype=np.float64)
 

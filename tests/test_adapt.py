@@ -1,0 +1,249 @@
+"""Adaptation: what comes out of sources and raw text, and that nothing else goes in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pico import INTENTS, Pico, TinyData, rows_of, state, tiny_data
+
+from sprachbund import adapt
+from sprachbund.adaptation import ADAPTATIONS, Adaptation, CoefficientSettings, DistillationSettings
+from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
+from sprachbund.config import ExperimentConfig
+from sprachbund.data import Row, split
+from sprachbund.data.unlabelled import shuffled
+from sprachbund.errors import DataError, MixError, StoreError, UserError
+from sprachbund.experiment import Experiment, prepare
+from sprachbund.inputs import Inputs
+from sprachbund.measures import AnswerStore
+
+TARGET = "sq-AL"
+SOURCES = ("de-DE", "fr-FR", "ja-JP")
+STUDENT = DistillationSettings(epochs=2, learning_rate=0.01)
+COEFFICIENTS = CoefficientSettings(steps=5)
+Report = Callable[[str, int, int], None]
+
+
+def quick(name: str) -> Adaptation:
+    return ADAPTATIONS[name][0].model_copy(update={"distillation": STUDENT, "coefficients": COEFFICIENTS})
+
+
+def texts_of(tiny: TinyData, count: int = 72) -> tuple[str, ...]:
+    rows = [*tiny.partition(TARGET, "train").texts, *tiny.partition("ro-RO", "train").texts]
+    return shuffled(rows[:count])
+
+
+@pytest.fixture
+def material(sources: list[Checkpoint], base: Checkpoint, tiny: TinyData, tmp_path: Path) -> adapt.Material:
+    known = {source.name: source for source in sources}
+    return adapt.Material(known, texts_of(tiny), AnswerStore(tmp_path / "answers"), base)
+
+
+def made(name: str, material: adapt.Material, out: Path) -> Any:
+    return adapt.adapt(quick(name), TARGET, material, out, mode=name)
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = state(one), state(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("name", [name for name, (found, _) in ADAPTATIONS.items() if found.kind != "ensemble"])
+def test_every_adaptation_makes_a_checkpoint_that_says_how(name: str, material: adapt.Material, tmp_path: Path) -> None:
+    details = made(name, material, tmp_path / "out")
+    found = open_checkpoint(tmp_path / "out")
+    assert found.labels == INTENTS
+    assert "unlabelled" in details.uses
+    assert sum(source.weight for source in details.sources) == pytest.approx(1)
+    assert details.recipe.adaptation == quick(name).model_dump(mode="json")
+    assert details.candidate == adapt.candidate(quick(name), material)
+    assert ADAPTATIONS[name][0].kind in (tmp_path / "out" / "merge_details.txt").read_text(encoding="utf-8")
+    if ADAPTATIONS[name][0].kind == "pick":
+        (picked,) = details.sources
+        assert same(tmp_path / "out", material.sources[picked.locale].folder)
+
+
+@pytest.mark.parametrize("name", ["auto", "distilled-merge-reliability", "learned-teacher", "merge-reliable"])
+def test_the_order_of_the_texts_is_nothing_to_the_bits(name: str, material: adapt.Material, tmp_path: Path) -> None:
+    lines = list(material.texts)
+    random.Random(5).shuffle(lines)
+    made(name, material, tmp_path / "one")
+    made(name, replace(material, texts=shuffled(lines)), tmp_path / "two")
+    assert same(tmp_path / "one", tmp_path / "two")
+
+
+def test_other_texts_make_another_model(material: adapt.Material, tmp_path: Path) -> None:
+    made("distilled-merge-reliability", material, tmp_path / "one")
+    made("distilled-merge-reliability", replace(material, texts=material.texts[1:]), tmp_path / "two")
+    assert not same(tmp_path / "one", tmp_path / "two")
+
+
+def test_the_same_model_is_not_made_again_and_another_is_not_replaced(material: adapt.Material, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = made("merge-reliable", material, out)
+    assert made("merge-reliable", material, out) == first
+    with pytest.raises(StoreError, match="holds another model"):
+        made("merge-overlap", material, out)
+    adapt.adapt(quick("merge-overlap"), TARGET, material, out, mode="x", overwrite=True)
+
+
+def test_auto_gives_its_reasons(material: adapt.Material, tmp_path: Path) -> None:
+    details = made("auto", material, tmp_path / "out")
+    assert "agrees most with the ensemble of all sources on 9 texts" in details.reasons[0]
+    assert "The student started as the" in details.reasons[1]
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert details.reasons[0] in card
+
+
+def test_auto_distils_nothing_from_a_handful_of_texts(material: adapt.Material, tmp_path: Path) -> None:
+    details = made("auto", replace(material, texts=material.texts[:10]), tmp_path / "out")
+    assert "10 texts are too few" in details.reasons[1]
+
+
+def test_a_student_of_nothing_but_the_base_needs_it(material: adapt.Material, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="needs it: name it"):
+        made("distilled-base-pick", replace(material, base=None), tmp_path / "out")
+
+
+def test_without_a_text_there_is_nothing_to_go_by(material: adapt.Material, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no unlabelled text of sq-AL"):
+        made("auto", replace(material, texts=()), tmp_path / "out")
+
+
+def test_two_sources_are_enough_where_tokens_do_not_count(material: adapt.Material, tmp_path: Path) -> None:
+    two = dict(list(material.sources.items())[:2])
+    made("auto", replace(material, sources=two, base=None), tmp_path / "out")
+
+
+def test_a_source_that_cannot_answer_is_named(material: adapt.Material, pico: Pico, tmp_path: Path) -> None:
+    broken = pico.source("broken")
+    (broken.folder / "tokenizer.json").unlink()
+    with pytest.raises(MixError, match="The source xx cannot be asked"):
+        made("auto", replace(material, sources={**material.sources, "xx": broken}), tmp_path / "out")
+
+
+def test_the_teacher_is_the_ensemble_that_the_settings_say(material: adapt.Material) -> None:
+    evidence = material.evidence(learned=False)
+    weights = np.array([0.2, 0.5, 0.3])
+    plain = Adaptation(kind="distilled", debias=0.0)
+    probabilities = evidence.probabilities
+    wanted = {
+        "reliability": np.einsum("k,knc->nc", weights, probabilities),
+        "uniform": probabilities.mean(axis=0),
+        "pick": probabilities[1],
+    }
+    for name, expected in wanted.items():
+        found = adapt.teacher(plain.model_copy(update={"teacher": name}), evidence, weights)
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+# --- leaks: in the experiment, as users run it ----------------------------------------------------------------------------
+
+
+def unequal(locale: str) -> Iterable[Row]:
+    """More train rows than usual, so that enough of them are set aside."""
+    rows = list(rows_of(locale))
+    yield from rows
+    for number in range(400):
+        row = rows[number % 40]
+        lot = random.Random(f"{locale} more {number}")
+        yield replace(row, id=f"more {number}", partition="train", utt=f"{row.utt} {lot.choice('abcdefgh')}{number}")
+
+
+def garbled(locale: str) -> Iterable[Row]:
+    """The same texts in the train split, of the target in another order, with other labels and other ids in each half."""
+    rows = list(unequal(locale))
+    lot = random.Random(7)
+    train = [row for row in rows if row.partition == "train"]
+    for half in ([r for r in train if split.is_unlabelled(r.id)], [r for r in train if not split.is_unlabelled(r.id)]):
+        ids = [row.id for row in half]
+        lot.shuffle(half)
+        yield from (replace(row, id=id_, intent=lot.choice(INTENTS)) for row, id_ in zip(half, ids, strict=True))
+    for row in rows:
+        if row.partition != "train":
+            yield replace(row, intent=lot.choice(INTENTS))
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    return Pico(tmp_path_factory.mktemp("adapt")).zoo((TARGET, *SOURCES))
+
+
+def experiment(
+    zoo: Zoo, out: Path, monkeypatch: pytest.MonkeyPatch, rows: Callable[[str], Iterable[Row]], **settings: Any
+) -> Experiment:
+    monkeypatch.setattr(split, "load_data", lambda argument: tiny_data(source=rows))
+    data = split.load("tiny")
+    config = ExperimentConfig(
+        **{"output_dir": out, "locales": (TARGET,), "sources": SOURCES, "variants": ("auto",), "jobs": 1, **settings}
+    )
+    return prepare(config, Inputs(zoo=zoo, data=data, base=None))
+
+
+def test_labels_ids_and_order_of_the_target_reach_no_model(
+    zoo: Zoo, quiet: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ("auto", "merge-reliable", "learned-infomax", "zero-shot-agreement")
+    for name, rows in (("true", unequal), ("garbled", garbled)):
+        outcome = experiment(zoo, tmp_path / name, monkeypatch, rows, variants=wanted).run(quiet)
+        assert not outcome.failures
+    for variant in wanted:
+        folders = [tmp_path / name / "merged_models" / f"{variant}_merge_{TARGET}" for name in ("true", "garbled")]
+        assert same(*folders), variant
+
+
+def test_labels_of_other_targets_reach_no_model(
+    zoo: Zoo, quiet: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def others_garbled(locale: str) -> Iterable[Row]:
+        return unequal(locale) if locale == TARGET else garbled(locale)
+
+    for name, rows in (("true", unequal), ("garbled", others_garbled)):
+        both = ("de-DE", TARGET)
+        assert not experiment(zoo, tmp_path / name, monkeypatch, rows, locales=both).run(quiet).failures
+    folders = [tmp_path / name / "merged_models" / f"auto_merge_{TARGET}" for name in ("true", "garbled")]
+    assert same(*folders)
+
+
+def test_ensembles_and_adaptations_are_recorded_and_not_done_again(
+    zoo: Zoo, quiet: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ("baseline", "ensemble-debiased", "ensemble-majority", "auto", "pick-overlap")
+    first = experiment(zoo, tmp_path, monkeypatch, unequal, variants=wanted, keep_models="none").run(quiet)
+    assert not first.failures
+    assert {variant for _, variant in first.records} == set(wanted)
+    together = first.records[TARGET, "ensemble-debiased"]
+    assert together.evaluation_info.uses == ("unlabelled",)
+    assert together.model_info.model == "ensemble-debiased of 3 sources"
+    assert together.model_info.parameters == 3 * first.records[TARGET, "auto"].model_info.parameters
+    again = experiment(zoo, tmp_path, monkeypatch, unequal, variants=wanted, keep_models="none").run(quiet)
+    assert again.reused == len(wanted)
+    assert again.records == first.records
+
+
+def test_the_target_s_own_source_is_never_asked_or_used(
+    zoo: Zoo, quiet: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = experiment(zoo, tmp_path, monkeypatch, unequal, sources=(*SOURCES, TARGET))
+    assert set(prepared.materials[TARGET].sources) == set(SOURCES)
+    record = prepared.run(quiet).records[TARGET, "auto"]
+    assert TARGET not in {source.locale for source in record.model_info.sources}
+
+
+def test_what_cannot_be_adapted_is_refused_before_work(
+    zoo: Zoo, tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="leave out --include-target"):
+        experiment(zoo, tmp_path, monkeypatch, unequal, include_target=True)
+    with pytest.raises(MixError, match="No source is left for de-DE"):
+        experiment(zoo, tmp_path, monkeypatch, unequal, locales=("de-DE",), sources=("de-DE",))
+    config = ExperimentConfig(output_dir=tmp_path, locales=(TARGET,), sources=SOURCES, variants=("auto",))
+    with pytest.raises(DataError, match="sets no unlabelled text"):
+        prepare(config, Inputs(zoo=zoo, data=tiny, base=None))
