@@ -144,15 +144,18 @@ def adapt(
     jobs: int = 1,
     report: Report = lambda stage, done, total: None,
     overwrite: bool = False,
+    instead: str = "--output-dir",
 ) -> MergeDetails:
     """Make the checkpoint ``out`` for a target and return how it came about; the same one there is left as it is.
+
+    ``instead`` is the flag by which users choose another folder.
 
     Raises:
         StoreError: something else is there and ``overwrite`` is off.
         UserError: there is too little to work with.
         CheckpointError: a source cannot be read, or does not fit the others.
     """
-    known = merged_before(out, candidate(adaptation, material), overwrite=overwrite)
+    known = merged_before(out, candidate(adaptation, material), overwrite=overwrite, instead=instead)
     if known:
         return known
     evidence = _evidence(adaptation, material, target, jobs, report)

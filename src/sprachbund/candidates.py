@@ -85,7 +85,9 @@ def _details(
     )
 
 
-def merged_before(out: Path, candidate: Mapping[str, Any], *, overwrite: bool = False) -> MergeDetails | None:
+def merged_before(
+    out: Path, candidate: Mapping[str, Any], *, overwrite: bool = False, instead: str = "--output-dir"
+) -> MergeDetails | None:
     """Return the details of the model at ``out`` if it is this candidate, None if it has to be made.
 
     Raises:
@@ -94,13 +96,13 @@ def merged_before(out: Path, candidate: Mapping[str, Any], *, overwrite: bool = 
     if not out.exists():
         return None
     if not (out / CONFIG).is_file():
-        raise StoreError(f"{out} is there and is no model: move it away, or choose another --output-dir.")
+        raise StoreError(f"{out} is there and is no model: move it away, or choose another {instead}.")
     details = read_details(out)
     if details and details.candidate == candidate:
         return details
     if overwrite:
         return None
-    raise StoreError(f"{out} holds another model: choose another --output-dir, or replace it with --overwrite.")
+    raise StoreError(f"{out} holds another model: choose another {instead}, or replace it with --overwrite.")
 
 
 def distance_from_base(source: Checkpoint, base: Checkpoint) -> float:

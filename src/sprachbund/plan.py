@@ -93,13 +93,13 @@ def check_disk(folder: Path, open_cells: Sequence[Cell], bytes_per_model: int, *
     check_room(folder, needed, what, "keep none of them (--keep-models none)" if keep and models > 1 else "make room")
 
 
-def check_room(folder: Path, needed: float, what: str, advice: str) -> None:
+def check_room(folder: Path, needed: float, what: str, advice: str, *, instead: str = "--output-dir") -> None:
     """Complain if so many bytes are not free where a folder is, or will be."""
     existing = existing_parent(folder)
     free = shutil.disk_usage(existing).free
     if needed * SPARE > free:
         raise UserError(
-            f"{what} {size(needed)}, but {existing} has {size(free)} free: {advice}, or choose another --output-dir."
+            f"{what} {size(needed)}, but {existing} has {size(free)} free: {advice}, or choose another {instead}."
         )
 
 

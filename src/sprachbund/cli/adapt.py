@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["adapt"]
 
+OUT = "--out"
+
 
 @app.command
 def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
@@ -43,9 +45,11 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
         _check_unseen(sources, target)
         base = locate(*split_subfolder(config.base)) if config.base else found.base
         material = Material(sources, texts, AnswerStore(cache_folder() / "answers"), base)
-        if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite):
+        if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite, instead=OUT):
             # The merge, the student and the result stand there at the same time.
-            check_room(config.out.parent, 3 * sources[names[0]].nbytes, "The models on the way need", "make room")
+            check_room(
+                config.out.parent, 3 * sources[names[0]].nbytes, "The models on the way need", "make room", instead=OUT
+            )
         details = make(
             adaptation,
             target,
@@ -55,6 +59,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
             jobs=config.jobs,
             report=report,
             overwrite=config.overwrite,
+            instead=OUT,
         )
     for warning in details.warnings:
         say(f"warning: {warning}")

@@ -1,0 +1,103 @@
+"""``sprachbund adapt`` as users type it: a checkpoint that can be evaluated, and every wrong call in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pico import FILLERS
+from workshop import content, make_workshop
+
+from sprachbund.checkpoints import open_checkpoint
+from sprachbund.cli import run
+from sprachbund.data.massive import INTENTS
+
+SOURCES = ("de-DE", "en-US", "fr-FR")
+CALL = ("adapt", "--target", "sq-AL", "--models", "models/{locale}", "--sources", *SOURCES, "--out", "albanian")
+
+
+@pytest.fixture
+def folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(here.parent / "cache"))
+    make_workshop(here, (*SOURCES, "sq-AL"), ("sq-AL",))
+    texts = [f"{first} {second}" for first in FILLERS for second in FILLERS]
+    (here / "raw.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return here
+
+
+def test_sources_and_raw_text_in_one_checkpoint_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = (*CALL, "--unlabelled", "raw.txt", "--epochs", "1", "--jobs", "1")
+    assert run(call) == 0
+    said = capsys.readouterr().out
+    assert "Adapted model for Albanian (sq-AL)" in said
+    assert "agrees most with the ensemble of all sources" in said
+    assert open_checkpoint(folder / "albanian").labels == INTENTS
+    before = content(folder)
+    assert run((*call, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["uses"] == ["unlabelled"]
+    assert {source["locale"] for source in found["sources"]} <= set(SOURCES)
+    assert content(folder) == before
+    assert run(("evaluate", "--base-model", "albanian", "--locale", "sq-AL", "--data", "massive:data")) == 0
+
+
+def test_any_language_can_be_the_target(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = [word if word != "sq-AL" else "grc" for word in CALL]
+    assert run((*call, "--unlabelled", "raw.txt", "--method", "merge-reliable", "--jobs", "1")) == 0
+    assert "Adapted model for grc" in capsys.readouterr().out
+
+
+def test_texts_can_be_what_a_data_set_sets_aside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run((*CALL, "--data", "split:massive:data", "--method", "pick-confidence", "--jobs", "1")) == 0
+
+
+WRONG = {
+    "no text": ((), "There is no unlabelled text: name a file of it (--unlabelled FILE, one text a line)."),
+    "no file": (("--unlabelled", "row.txt"), "There is no file row.txt: name a text file with one text a line."),
+    "unknown method": (("--unlabelled", "raw.txt", "--method", "autoo"), "did you mean auto?"),
+    "an ensemble": (("--unlabelled", "raw.txt", "--method", "ensemble-uniform"), "An ensemble is no model"),
+    "data without texts": (("--data", "massive:data"), "sets no unlabelled text of sq-AL aside"),
+    "own source": (
+        ("--unlabelled", "raw.txt", "--sources", "de-DE", "SQ-al"),
+        "The source sq-AL has met the labels of the target: leave it out of --sources.",
+    ),
+    "no source": (("--unlabelled", "raw.txt", "--sources", "it-IT"), "1 of 1 sources are missing"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_wrong_is_said_in_one_sentence_and_nothing_is_written(
+    wrong: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags, sentence = WRONG[wrong]
+    call = CALL if "--sources" not in flags else tuple(word for word in CALL if word not in ("--sources", *SOURCES))
+    before = content(folder)
+    assert run((*call, *flags)) == 2
+    captured = capsys.readouterr()
+    assert sentence in " ".join(captured.err.split())
+    assert "Traceback" not in captured.err
+    assert content(folder) == before
+
+
+def test_another_model_is_not_replaced(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = (*CALL, "--unlabelled", "raw.txt", "--method", "pick-confidence", "--jobs", "1")
+    assert run(one) == 0
+    before = content(folder)
+    assert run((*one[:-4], "--method", "merge-reliable")) == 2
+    assert "holds another model: choose another --out, or" in " ".join(capsys.readouterr().err.split())
+    assert content(folder) == before
+
+
+def test_a_zoo_that_has_seen_labels_of_the_target_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = {"name": "leaky", "uses": ["target-dev"]}
+    (folder / "models" / "zoo.json").write_text(json.dumps(card), encoding="utf-8")
+    assert run((*CALL, "--unlabelled", "raw.txt")) == 2
+    assert "have seen target-dev" in capsys.readouterr().err
+
+
+def test_variants_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(("variants", "--json")) == 0
+    rows = {row["variant"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["auto"]["needs"] == "unlabelled text"
+    assert rows["baseline"]["needs"] == ""
