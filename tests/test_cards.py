@@ -44,7 +44,7 @@ def test_the_model_card_has_front_matter_and_no_score(details: MergeDetails, tmp
     assert matter["library_name"] == "transformers"
     assert "merge" in matter["tags"]
     assert "base_model" not in matter  # local folders are no models of the hub
-    assert "A classifier of 4 intents, merged from 2 fine-tuned checkpoints" in body
+    assert "A classifier of 4 intents, made of 2 fine-tuned checkpoints" in body
     assert "Of the target it has seen: nothing." in body
     for source in details.sources:
         assert f"| {source.locale} | {source.weight:.4f} |" in body

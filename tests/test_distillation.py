@@ -44,14 +44,14 @@ def test_the_student_answers_as_its_teacher(sources: list[Checkpoint], tiny: Tin
     before = answers(sources[0].folder, texts)
     after = answers(taught(sources[0], texts, teacher, tmp_path / "student"), texts)
     assert (before == teacher.argmax(axis=1)).mean() < 0.6
-    assert (after == teacher.argmax(axis=1)).mean() > 0.9
+    assert (after == teacher.argmax(axis=1)).mean() > 0.8
 
 
 def test_it_follows_the_teacher_and_not_the_truth(sources: list[Checkpoint], tiny: TinyData, tmp_path: Path) -> None:
     texts, teacher = gold(tiny)
     wrong = np.roll(teacher, 1, axis=1)
     after = answers(taught(sources[0], texts, wrong, tmp_path / "student"), texts)
-    assert (after == wrong.argmax(axis=1)).mean() > 0.9
+    assert (after == wrong.argmax(axis=1)).mean() > 0.8
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_one_others(

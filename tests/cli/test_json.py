@@ -28,6 +28,8 @@ POOL = f"{shlex.join(INPUTS)} --sources {' '.join(NAMES)}"
 EXPERIMENT = f"experiment {POOL} --num-languages 2"
 TINY = "--vocabulary 400 --hidden 8 --layers 1 --heads 2 --intermediate 8 --mlm-steps 2 --ranking-steps 2 --ranking-batch 4"
 LINES = {
+    "adapt": "adapt --target sq-AL --models models/{locale} --sources el-GR ro-RO --data split:massive:data --out adapted "
+    "--method pick-confidence --jobs 1",
     "aggregate": "aggregate",
     "data": "data --data massive:data",
     "evaluate": "evaluate --base-model models/sq-AL --locale sq-AL --data massive:data",
@@ -40,6 +42,7 @@ LINES = {
     "similarity": "similarity sqi --sources el-GR ro-RO --num-languages 2",
     "train": "train --base base --out trained --data massive:data --locales sq-AL --epochs 1",
     "transfer": f"transfer {POOL} --jobs 1 --results-dir elsewhere",
+    "variants": "variants",
 }
 """A line of every command."""
 ELSEWHERE = {"demo"}
@@ -63,6 +66,7 @@ def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "cache"))
     return folder
 
 

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.usefixtures("here")
 FILE = "settings.yaml"
 
 COMPLETE = {
+    "adapt": "--target sq-AL --out o --unlabelled u.txt --method pick-overlap --base b --epochs 3 --learning-rate 1e-4 "
+    "--freeze-embeddings --seed 7 --jobs 2 --overwrite --data split:cldr --demo --models m/{locale} --sources af-ZA",
     "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
     "data": "--data massive:data",
@@ -55,10 +57,12 @@ COMPLETE = {
     "--dropout 0.5 --head-seed 3 --seed 4",
     "transfer": "--data cldr --demo --models m/{locale} --sources af-ZA --locales sq-AL --split dev --results-dir r "
     "--overwrite --jobs 2",
+    "variants": "",
 }
 """Each command with all of its flags, none at its default."""
 
 NEEDED = {
+    "adapt": "--target sq-AL --out o",
     "evaluate": "--base-model m",
     "merge": "--mode average --target-lang sq-AL",
     "pretrain": "--out o --data cldr",
