@@ -107,6 +107,19 @@ def test_our_own_errors_speak_for_themselves() -> None:
     assert Failed.by(KeyError("x")).reason == "KeyError: 'x'"
 
 
+def log(path: str) -> None:
+    """Works, and has nothing to say."""
+    with Path(path).open("a", encoding="utf-8") as stream:
+        stream.write("done\n")
+
+
+@pytest.mark.usefixtures("light")
+def test_a_task_without_a_result_is_done_and_done_once(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("one", "two", "three")]
+    assert dict(parallel.attempts(log, paths, 2)) == dict.fromkeys(paths)
+    assert [Path(path).read_text(encoding="utf-8") for path in paths] == ["done\n"] * 3
+
+
 @pytest.mark.usefixtures("light")
 def test_a_task_that_kills_its_process_takes_no_other_with_it() -> None:
     outcomes = dict(parallel.attempts(unhappy, [1, 2, 0, 3, 4], jobs=2))

@@ -61,14 +61,19 @@ def attempts(
         return
     cut_off = []
     for task, outcome in _on_processes(work, tasks, jobs):
-        if outcome is None:
+        if isinstance(outcome, _CutOff):
             cut_off.append(task)
         else:
             yield task, outcome
     # A process was killed, and the pool with it. By which task? Each now breaks no pool but its own.
     for task in cut_off:
         for _, outcome in _on_processes(work, [task], 1):
-            yield task, outcome or Failed("its process was killed; if memory ran out, fewer --jobs may help.")
+            killed = Failed("its process was killed; if memory ran out, fewer --jobs may help.")
+            yield task, killed if isinstance(outcome, _CutOff) else outcome
+
+
+class _CutOff:
+    """Stands for what a task would have ended in, had its process lived."""
 
 
 def _attempt(work: Callable[[Task], Result], task: Task) -> Result | Failed:
@@ -82,8 +87,8 @@ def _attempt(work: Callable[[Task], Result], task: Task) -> Result | Failed:
 
 def _on_processes(
     work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
-) -> Iterator[tuple[Task, Result | Failed | None]]:
-    """Yield what came of each task; None for those that were waiting or under way when a process was killed."""
+) -> Iterator[tuple[Task, Result | Failed | _CutOff]]:
+    """Yield what came of each task, :class:`_CutOff` for those that were waiting or under way when a process was killed."""
     threads = max(1, cores() // jobs)
     # spawn: forking a process that has run torch's thread pools can hang.
     with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start, initargs=(_prepare, threads)) as pool:
@@ -91,7 +96,7 @@ def _on_processes(
             futures = {pool.submit(_attempt, work, task): task for task in tasks}
             for future in as_completed(futures):
                 killed = isinstance(future.exception(), BrokenProcessPool)
-                yield futures[future], None if killed else future.result()
+                yield futures[future], _CutOff() if killed else future.result()
         except BaseException:  # Ctrl-C, or nobody wants the rest: what is under way is not waited for
             for worker in active_children():
                 worker.terminate()

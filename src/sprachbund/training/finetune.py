@@ -50,7 +50,9 @@ def finetune(
     loss_of = _losses(model, encoded, labels, settings, random.Random(own_seed))
     optimise(model, loss_of, stage=train.locale, steps=steps, learning_rate=settings.learning_rate, progress=progress)
     save(model, tokenizer, out)
-    rows = model.get_input_embeddings().num_embeddings  # of which some bases have more than their tokenizer knows tokens
+    rows = (
+        model.get_input_embeddings().num_embeddings
+    )  # of which some bases have more than their tokenizer knows tokens
     write_token_counts(out, encoded, int(rows))  # type: ignore[arg-type]
 
 
