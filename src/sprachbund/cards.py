@@ -103,7 +103,7 @@ def details_text(details: MergeDetails) -> str:
         *_settings(recipe),
         f"method             {recipe.method}",
         f"selection          {recipe.selection}",
-        f"similarity         {recipe.similarity or '-'}",
+        *([] if recipe.adaptation else [f"similarity         {recipe.similarity or '-'}"]),
         f"weighting          {_weighting(recipe)}",
         f"head policy        {recipe.head_policy}",
         f"has seen           {', '.join(details.uses)} (of the target)",
@@ -111,7 +111,7 @@ def details_text(details: MergeDetails) -> str:
         f"head agreement     {_or_dash(details.head_agreement)} (smallest cosine between two heads)",
         f"sources from       {details.zoo}",
         "",
-        f"{'source':<8}{'weight':>9}{'similarity':>12}{'from base':>11}  model",
+        f"{'source':<8}{'weight':>9}{_score(recipe):>12}{'from base':>11}  model",
     ]
     lines += [
         f"{s.locale:<8}{s.weight:>9.4f}{_or_dash(s.score):>12}{_or_dash(s.distance_from_base):>11}  {s.model}"
@@ -149,7 +149,7 @@ A classifier of {len(intents)} intents, made of {len(details.sources)} fine-tune
 sprachbund {details.version}: {_adaptation(recipe)}method `{recipe.method}`, selection `{recipe.selection}`,
 weighting {_weighting(recipe)}, head policy `{recipe.head_policy}`. Of the target it has seen: {", ".join(details.uses)}.
 {reasons}{warnings}
-| source | weight | similarity | model |
+| source | weight | {_score(recipe)} | model |
 |---|---|---|---|
 {rows}
 
@@ -160,6 +160,11 @@ and the digests of all sources. This card reports no score: evaluate the model o
 
 def _what(recipe: Recipe) -> str:
     return "Adapted model" if recipe.adaptation else "Merged model"
+
+
+def _score(recipe: Recipe) -> str:
+    """Return what the sources' scores are: how like the target they are, or how good they look on its texts."""
+    return "reliability" if recipe.adaptation else "similarity"
 
 
 def _adaptation(recipe: Recipe) -> str:
