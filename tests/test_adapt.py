@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,24 @@ def test_auto_gives_its_reasons(material: adapt.Material, tmp_path: Path) -> Non
 def test_auto_distils_nothing_from_a_handful_of_texts(material: adapt.Material, tmp_path: Path) -> None:
     details = made("auto", replace(material, texts=material.texts[:10]), tmp_path / "out")
     assert "10 texts are too few" in details.reasons[1]
+
+
+def test_a_row_of_the_embedding_belongs_to_those_who_met_its_token(material: adapt.Material, tmp_path: Path) -> None:
+    met = np.zeros((3, 300), dtype=np.int64)
+    met[0, 10], met[1, 11], met[2, 11] = 5, 2, 6
+    for source, counts in zip(material.sources.values(), met, strict=True):
+        shutil.copytree(source.folder, tmp_path / source.name)
+        np.save(tmp_path / source.name / "token_counts.npy", counts)
+    known = {name: open_checkpoint(tmp_path / name) for name in material.sources}
+    details = made("merge-vocabulary", replace(material, sources=known), tmp_path / "out")
+    weights = np.array([source.weight for source in details.sources])
+    name = "roberta.embeddings.word_embeddings.weight"
+    rows = np.stack([source.file.read(name).astype(np.float64) for source in known.values()])
+    merged = open_checkpoint(tmp_path / "out").file.read(name)
+    shares = weights[1:] * [2, 6] / (weights[1:] @ [2, 6])
+    assert merged[10] == pytest.approx(rows[0, 10], abs=1e-6)
+    assert merged[11] == pytest.approx(shares @ rows[1:, 11], abs=1e-6)
+    assert merged[12] == pytest.approx(weights @ rows[:, 12], abs=1e-6)
 
 
 def test_a_student_of_nothing_but_the_base_needs_it(material: adapt.Material, tmp_path: Path) -> None:

@@ -77,6 +77,14 @@ def test_frozen_embeddings_stay_what_they_are(sources: list[Checkpoint], tiny: T
         assert not torch.equal(after["classifier.out_proj.weight"], state(sources[0])["classifier.out_proj.weight"])
 
 
+def test_a_refitted_head_leaves_the_encoder_alone(sources: list[Checkpoint], tiny: TinyData, tmp_path: Path) -> None:
+    texts, teacher = gold(tiny)
+    settings = DistillationSettings(epochs=1, learning_rate=0.01, head_only=True)
+    before, after = state(sources[0]), state(taught(sources[0], texts, teacher, tmp_path / "student", settings))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if name.startswith("classifier.")}
+
+
 def test_a_thinned_text_keeps_its_ends_and_the_order_of_the_rest() -> None:
     lot = random.Random(0)
     tokens = list(range(1002))

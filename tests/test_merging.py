@@ -299,6 +299,18 @@ def test_each_tensor_can_have_weights_of_its_own(sources: list[Checkpoint], tmp_
     assert not torch.allclose(single[BIAS], common[BIAS], rtol=0, atol=1e-5)
 
 
+def test_each_row_can_have_weights_of_its_own(
+    sources: list[Checkpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "ELEMENTS_PER_CHUNK", 50)  # which is no multiple of a row
+    name = "roberta.embeddings.word_embeddings.weight"
+    by_row = np.random.default_rng(0).dirichlet(np.ones(3), size=300).T
+    merge(sources, lambda tensor: by_row if tensor == name else WEIGHTS, tmp_path)
+    stacked = np.stack([source.file.read(name).astype(np.float64) for source in sources])
+    expected = np.einsum("kv,kvh->vh", by_row, stacked)
+    assert np.abs(open_checkpoint(tmp_path).file.read(name) - expected).max() < 1e-6
+
+
 def test_sources_that_do_not_fit_are_refused_before_a_byte_is_written(
     pico: Pico, sources: list[Checkpoint], tmp_path: Path
 ) -> None:

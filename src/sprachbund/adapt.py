@@ -20,7 +20,7 @@ from sprachbund import __version__, digests, files, inference, merging, weightin
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import merged_before
 from sprachbund.cards import MergeDetails, MergedSource, write_details
-from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name, zoo_uses
+from sprachbund.checkpoints import EMBEDDINGS, Checkpoint, learned_tokens, open_checkpoint, zoo_name, zoo_uses
 from sprachbund.coefficients import Coefficients, learn_coefficients
 from sprachbund.distillation import distil
 from sprachbund.ensembles import ENSEMBLES, debiased
@@ -38,6 +38,7 @@ __all__ = ["ADAPT_VERSION", "Answers", "Material", "adapt", "candidate", "ensemb
 
 ADAPT_VERSION = 1
 """Raised when a change to this package makes other models from the same settings, sources and texts."""
+TINY = 1e-12
 FEWEST_TEXTS = 64
 """Below so many a student learns the texts by heart, and nobody could tell."""
 ONE_IN = 8
@@ -209,8 +210,25 @@ def _pick(job: _Job, folder: Path) -> _Made:
 
 
 def _merge(job: _Job, folder: Path) -> _Made:
-    merging.merge(job.sources, job.weights.tolist(), folder)
+    if not job.adaptation.vocabulary:
+        merging.merge(job.sources, job.weights.tolist(), folder)
+        return _Made(job.weights)
+    rows = _by_use(job)
+    common = job.weights.tolist()
+    merging.merge(job.sources, lambda tensor: rows if tensor.endswith(EMBEDDINGS) else common, folder)
     return _Made(job.weights)
+
+
+def _by_use(job: _Job) -> npt.NDArray[np.float64]:
+    """Return the weights of each row of the embedding, [K, V]: those of the sources times how often they met its token.
+
+    A row that a source never met stays what it was in the base: its mean with one that was learned halves what was learned.
+    Rows that nobody met have the weights of all others.
+    """
+    met = learned_tokens(job.sources, job.material.base)
+    shares = job.weights[:, None] * met
+    total = shares.sum(axis=0)
+    return np.where(total > 0, shares / np.maximum(total, TINY), job.weights[:, None])
 
 
 def _learned(job: _Job, folder: Path) -> _Made:

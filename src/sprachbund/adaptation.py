@@ -69,6 +69,7 @@ class DistillationSettings(_Settings):
         description="Power that the teacher's probabilities are raised to; 1 leaves them as they are.",
     )
     freeze_embeddings: bool = Field(default=False, description="Leave the student's embeddings as they are.")
+    head_only: bool = Field(default=False, description="Leave all of the student but its head as it is.")
     seed: int = Field(default=0, ge=0, description="Seed of the order of the texts.")
 
 
@@ -88,6 +89,10 @@ class Adaptation(_Settings):
         ge=0,
         le=1,
         description="How far the teachers' preferences for some labels are taken back; 0 not at all, 1 entirely.",
+    )
+    vocabulary: bool = Field(
+        default=False,
+        description="In a merge, weigh each row of the embedding by how often each source met its token in training.",
     )
     start: Start = Field(
         default="merge", description="What the student starts as; best: pick or merge, whichever is nearer the teacher."
@@ -126,6 +131,14 @@ ADAPTATIONS: Mapping[str, tuple[Adaptation, str]] = {
     "merge-reliable": (
         Adaptation(kind="merge", reliability="overlap+confidence+dawid-skene", sharpness=3.0),
         "all sources, weighted by tokens met, confidence and truth inference",
+    ),
+    "merge-vocabulary": (
+        Adaptation(kind="merge", reliability="overlap+confidence+dawid-skene", sharpness=3.0, vocabulary=True),
+        "the same, each row of the embedding weighted by how often the sources met its token",
+    ),
+    "refit-head": (
+        Adaptation(kind="distilled", debias=0.7, distillation=DistillationSettings(head_only=True, learning_rate=5e-3)),
+        "a merge whose head alone is trained to answer as the ensemble",
     ),
     "learned-entropy": (
         Adaptation(kind="learned", coefficients=CoefficientSettings(objective="entropy")),

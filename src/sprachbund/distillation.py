@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 
 from sprachbund.adaptation import DistillationSettings
+from sprachbund.checkpoints import HEAD_PREFIXES
 from sprachbund.inference import Tokenizer, pad, tokenise
 from sprachbund.training import batches
 from sprachbund.training.loop import Progress, optimise
@@ -55,7 +56,9 @@ def distil(
     lot = random.Random(settings.seed)
     torch.manual_seed(settings.seed)
     _silence(model)
-    if settings.freeze_embeddings:
+    if settings.head_only:
+        _freeze_all_but_head(model)
+    elif settings.freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
     order = [batch for _ in range(settings.epochs) for batch in batches.epoch(encoded, settings.batch, lot)]
     wanted = torch.from_numpy(_sharpened(teacher, settings.sharpening).astype(np.float32))
@@ -86,6 +89,11 @@ def _thinned(tokens: Sequence[int], share: float, lot: random.Random) -> list[in
     """Leave out each token with probability ``share``, but never the first and the last, which are special ones."""
     inner = tokens[1:-1]
     return [*tokens[:1], *(token for token in inner if lot.random() >= share), *tokens[1:][-1:]]
+
+
+def _freeze_all_but_head(model: torch.nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(HEAD_PREFIXES))
 
 
 def _silence(model: torch.nn.Module) -> None:

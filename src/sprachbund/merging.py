@@ -32,8 +32,9 @@ __all__ = ["merge", "merged_tensors"]
 ELEMENTS_PER_CHUNK = 1 << 20
 """4 MiB of fp32."""
 
-WeightsOf = Callable[[str], Sequence[float]]
-"""From the name of a tensor to its weights [K], where they are not the same for all."""
+WeightsOf = Callable[[str], Sequence[float] | np.ndarray]
+"""From the name of a tensor to its weights [K] or, for each of its rows, [K, rows], where they are not the same for all."""
+Weights = Sequence[float] | np.ndarray
 
 
 def merge(
@@ -41,7 +42,7 @@ def merge(
 ) -> None:
     """Merge checkpoints into the existing folder ``out``; config and tokenizer are those of the first source.
 
-    The weights are one per source or, for each tensor by name, one per source.
+    The weights are one per source or, for each tensor by name, one per source, perhaps for each of its rows.
 
     Raises:
         IncompatibleError: the checkpoints do not fit together.
@@ -51,7 +52,7 @@ def merge(
         raise MixError("A merge needs at least one source; got none.")
     check_mergeable(sources)
     infos = _merged_infos(sources)
-    coefficients = {info.name: METHODS[method].coefficients(_of(weights, info.name)) for info in infos}
+    coefficients = {info.name: _coefficients(method, _of(weights, info.name)) for info in infos}
     for name, numbers in coefficients.items():
         if len(numbers) != len(sources):
             raise MixError(
@@ -77,7 +78,15 @@ def merged_tensors(
     }
 
 
-def _of(weights: Sequence[float] | WeightsOf, tensor: str) -> Sequence[float]:
+def _coefficients(method: str, weights: Weights) -> Weights:
+    """Apply a coefficient method, row by row where each has weights of its own."""
+    of = METHODS[method].coefficients
+    if np.ndim(weights) < 2:
+        return of(list(weights))
+    return np.apply_along_axis(lambda column: np.asarray(of(column.tolist())), 0, np.asarray(weights))
+
+
+def _of(weights: Sequence[float] | WeightsOf, tensor: str) -> Weights:
     return weights(tensor) if callable(weights) else weights
 
 
@@ -100,17 +109,24 @@ def _widest(name: str, dtypes: Sequence[str]) -> str:
     return "F64" if "F64" in dtypes else "F32"
 
 
-def _merged_chunks(
-    sources: Sequence[Checkpoint], coefficients: Sequence[float], info: TensorInfo
-) -> Iterator[np.ndarray]:
+def _merged_chunks(sources: Sequence[Checkpoint], coefficients: Weights, info: TensorInfo) -> Iterator[np.ndarray]:
     views = [source.file.read(info.name).reshape(-1) for source in sources]
     for start in range(0, info.size, ELEMENTS_PER_CHUNK):
         parts = [view[start : start + ELEMENTS_PER_CHUNK] for view in views]
-        yield _weighted_sum(sources, coefficients, parts, info) if info.is_float else _the_same(sources, parts, info)
+        here = _elements(coefficients, info, slice(start, start + len(parts[0])))
+        yield _weighted_sum(sources, here, parts, info) if info.is_float else _the_same(sources, parts, info)
+
+
+def _elements(coefficients: Weights, info: TensorInfo, where: slice) -> Weights:
+    """Return the coefficients of a stretch of a tensor's elements: [K], or [K, elements] where each row has its own."""
+    if np.ndim(coefficients) < 2:
+        return coefficients
+    rows = np.arange(where.start, where.stop) // (info.size // info.shape[0])
+    return np.asarray(coefficients)[:, rows]
 
 
 def _weighted_sum(
-    sources: Sequence[Checkpoint], coefficients: Sequence[float], parts: Sequence[np.ndarray], info: TensorInfo
+    sources: Sequence[Checkpoint], coefficients: Weights, parts: Sequence[np.ndarray], info: TensorInfo
 ) -> np.ndarray:
     accumulator = np.float64 if info.dtype == "F64" else np.float32
     total = np.zeros(parts[0].shape, dtype=accumulator)
@@ -121,7 +137,7 @@ def _weighted_sum(
                 f"Tensor {info.name} of {source.name} holds NaN or infinite numbers: "
                 "leave this source out, or download or train it again."
             )
-        total += values * accumulator(coefficient)
+        total += values * np.asarray(coefficient, dtype=accumulator)
     return total.astype(DTYPES[info.dtype])
 
 

@@ -1,9 +1,9 @@
 """Checkpoints: find them, look into them, tell whether they fit together."""
 
-from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, WEIGHTS, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, HEAD_PREFIXES, WEIGHTS, Checkpoint, open_checkpoint
 from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable
 from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
-from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
+from sprachbund.checkpoints.token_counts import EMBEDDINGS, learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.zoo import (
     PUBLISHED,
     ZOO_CARD,
@@ -20,6 +20,8 @@ __all__ = [
     "COMPANIONS",
     "CONFIG",
     "DTYPES",
+    "EMBEDDINGS",
+    "HEAD_PREFIXES",
     "PUBLISHED",
     "WEIGHTS",
     "ZOO_CARD",

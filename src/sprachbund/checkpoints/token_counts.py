@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 from sprachbund.checkpoints.checkpoint import Checkpoint
 from sprachbund.errors import CheckpointError
 
-__all__ = ["learned_tokens", "read_token_counts", "write_token_counts"]
+__all__ = ["EMBEDDINGS", "learned_tokens", "read_token_counts", "write_token_counts"]
 
 TOKEN_COUNTS = "token_counts.npy"
 EMBEDDINGS = "embeddings.word_embeddings.weight"
 """How the encoders that are supported name them, after the prefix of the model."""
 MOVED = 3e-5
-"""Of its own length that a row must have moved sideways to have learned; rounding stays below a tenth of it."""
+"""Of its own length that a row must have moved sideways to have learned; rounding of fp32 stays below a tenth of it."""
 
 IntArray = npt.NDArray[np.int64]
 
@@ -67,18 +68,25 @@ def learned_tokens(sources: Sequence[Checkpoint], base: Checkpoint | None = None
             f"Which tokens {sources[0].name} met in training cannot be told from {len(sources)} sources alone: "
             "name their base (--base)."
         )
-    rows = [_embeddings(source).astype(np.float32) for source in sources]
-    start = np.median(rows, axis=0) if base is None else _embeddings(base).astype(np.float32)
-    return np.stack([_moved(row, start) for row in rows]).astype(np.int64)
+    saved = [_embeddings(checkpoint) for checkpoint in (*sources, *([base] if base else ()))]
+    rows = [each.astype(np.float32) for each in saved]
+    start = rows[-1] if base else np.median(rows, axis=0)
+    # Of what was saved in sixteen bits, a smaller move may be nothing but rounding.
+    least = max(MOVED, *(_epsilon(each) for each in saved))
+    return np.stack([_moved(row, start, least) for row in rows[: len(sources)]]).astype(np.int64)
 
 
-def _moved(rows: npt.NDArray[np.float32], start: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Return which rows have moved other than along themselves, [V]."""
+def _moved(rows: npt.NDArray[np.float32], start: npt.NDArray[np.float32], least: float) -> npt.NDArray[np.bool_]:
+    """Return which rows have moved other than along themselves, by how much of their length at least, [V]."""
     change = rows.astype(np.float64) - start
     lengths = np.square(start, dtype=np.float64).sum(axis=1)
     along = (change * start).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny)
     sideways = np.linalg.norm(change - along[:, None] * start, axis=1)
-    return np.asarray(sideways > MOVED * np.sqrt(lengths))
+    return np.asarray(sideways > least * np.sqrt(lengths))
+
+
+def _epsilon(rows: np.ndarray) -> float:
+    return float(ml_dtypes.finfo(rows.dtype).eps)  # type: ignore[no-untyped-call]
 
 
 def _embeddings(checkpoint: Checkpoint) -> np.ndarray:
