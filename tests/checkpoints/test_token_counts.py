@@ -41,11 +41,11 @@ def texts_of(locale: str) -> tuple[str, ...]:
     return tuple(" ".join("".join(lot.choices(LETTERS[locale], k=4)) for _ in range(3)) for _ in range(24))
 
 
-def train(base: Checkpoint, locale: str, out: Path) -> Checkpoint:
+def train(base: Checkpoint, locale: str, out: Path, settings: FinetuneSettings = SETTINGS) -> Checkpoint:
     texts = texts_of(locale)
     ids = tuple(str(number) for number in range(len(texts)))
     partition = Partition(locale, "train", ids, texts, tuple(INTENTS[number % 4] for number in range(len(texts))))
-    finetune(base.folder, partition, INTENTS, out, SETTINGS)
+    finetune(base.folder, partition, INTENTS, out, settings)
     return open_checkpoint(out, locale)
 
 
@@ -145,6 +145,21 @@ def test_from_three_sources_on_the_median_stands_for_the_base(
     few = met.sum(axis=0) < count / 2
     assert set(met.sum(axis=0)) == {0, 1, count}
     assert learned_tokens(uncounted[:count])[:, few].tolist() == met[:, few].astype(int).tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rounding_to_sixteen_bits_is_no_learning(dtype: torch.dtype, base: Checkpoint, tmp_path: Path) -> None:
+    far = SETTINGS.model_copy(update={"learning_rate": 3e-2})
+    source = train(base, "de-DE", tmp_path / "counted", far)
+    counts = counts_of([source])[0]
+
+    def narrow(tensors: dict[str, torch.Tensor]) -> None:
+        tensors.update({name: tensor.to(dtype) for name, tensor in tensors.items()})
+
+    narrowed = without_counts(source, tmp_path / "narrowed")
+    rewrite(narrowed.folder, narrow)
+    found = learned_tokens([open_checkpoint(narrowed.folder)], base)[0]
+    assert found.tolist() == (counts > 0).astype(int).tolist()
 
 
 def test_one_source_without_counts_makes_it_whether_and_not_how_often_for_all(
