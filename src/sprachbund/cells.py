@@ -23,6 +23,7 @@ from sprachbund.data import DataSet, Partition
 from sprachbund.evaluation import label_names, performance, predictions
 from sprachbund.recipe import TARGET_TRAIN, single, union_of_uses
 from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
+from sprachbund.training.jobs import JOINED, trained_on
 
 __all__ = ["PRECISION", "Subject", "dataset_info", "describe", "evaluate", "record"]
 
@@ -54,14 +55,17 @@ class Subject:
     def uses(self) -> tuple[str, ...]:
         """What the model has seen of the locale; who knows the locale's labels is the locale's own source."""
         seen = self.details.uses if self.details else zoo_uses(self.checkpoint)
-        sources = [source.locale for source in self.details.sources] if self.details else [self.source]
+        sources = [source.locale for source in self.details.sources] if self.details else self.source.split(JOINED)
         # A merge may be evaluated elsewhere than in its target.
         return union_of_uses(set(seen) - {TARGET_TRAIN}, [TARGET_TRAIN] if self.locale in sources else [])
 
     @property
     def source(self) -> str:
-        """The locale that a single checkpoint was trained on; where its path does not say, the one it is evaluated in."""
-        return source_locale(self.checkpoint) or self.locale
+        """The locales that a single checkpoint was trained on, joined: as its card says, or its path.
+
+        Where neither does, it is the one that it is evaluated in.
+        """
+        return JOINED.join(trained_on(self.checkpoint.folder)) or source_locale(self.checkpoint) or self.locale
 
 
 def describe(checkpoint: Checkpoint, locale: str) -> Subject:

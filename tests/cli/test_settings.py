@@ -53,8 +53,8 @@ COMPLETE = {
     "--ranking-batch 4 --temperature 0.5 --learning-rate 1e-4 --seed 5",
     "similarity": "sq-AL --sources af-ZA da-DK --similarity s --selection all --num-languages 2 --include-target "
     "--sharpness 0",
-    "train": "--base b --out o --data cldr --locales sq-AL --jobs 2 --overwrite --epochs 1 --batch 2 --learning-rate 1e-4 "
-    "--dropout 0.5 --head-seed 3 --seed 4",
+    "train": "--base b --out o --data cldr --locales sq-AL --joint --jobs 2 --overwrite --epochs 1 --batch 2 "
+    "--learning-rate 1e-4 --dropout 0.5 --head-seed 3 --seed 4",
     "transfer": "--data cldr --demo --models m/{locale} --sources af-ZA --locales sq-AL --split dev --results-dir r "
     "--overwrite --jobs 2",
     "variants": "",

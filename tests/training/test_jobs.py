@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pico import Pico, TinyData, rows_of, state, tiny_data
 
-from sprachbund import inference
-from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo
+from sprachbund import cells, inference
+from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, open_checkpoint, read_token_counts
 from sprachbund.data import Row
 from sprachbund.errors import CellsFailed, CheckpointError
 from sprachbund.heads import head_agreement
 from sprachbund.training import jobs as module
-from sprachbund.training.jobs import TrainingCard, source_folder, train_sources
+from sprachbund.training.jobs import TrainingCard, source_folder, train_joint, train_sources, trained_on
 from sprachbund.training.settings import FinetuneSettings
 
 LOCALES = ("de-DE", "ja-JP")
@@ -175,3 +175,26 @@ def test_a_card_beside_half_a_model_is_not_believed(
         weights.unlink()
     train_sources(base.folder, tiny, LOCALES[:1], tmp_path, SETTINGS)
     assert weights.read_bytes() == whole
+
+
+def test_one_model_can_be_trained_on_several_locales(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
+    card = train_joint(base.folder, tiny, LOCALES, tmp_path / "joint", SETTINGS)
+    assert (card.locale, trained_on(tmp_path / "joint")) == ("de-DE+ja-JP", LOCALES)
+    before = times(tmp_path)
+    assert train_joint(base.folder, tiny, LOCALES, tmp_path / "joint", SETTINGS) == card
+    assert times(tmp_path) == before
+    with pytest.raises(CheckpointError, match="holds another model"):
+        train_joint(base.folder, tiny, LOCALES[:1], tmp_path / "joint", SETTINGS)
+    steps = [len(tiny.partition(locale, "train")) for locale in LOCALES]
+    counts = read_token_counts(open_checkpoint(tmp_path / "joint"))
+    assert counts is not None
+    assert counts[0] == sum(steps)  # the token that begins each text, once a text
+
+
+def test_a_model_of_several_locales_has_seen_the_labels_of_each(
+    base: Checkpoint, tiny: TinyData, tmp_path: Path
+) -> None:
+    train_joint(base.folder, tiny, LOCALES, tmp_path / "joint", SETTINGS)
+    joint = open_checkpoint(tmp_path / "joint")
+    uses = {locale: cells.describe(joint, locale).uses for locale in (*LOCALES, "sq-AL")}
+    assert uses == {"de-DE": ("target-train",), "ja-JP": ("target-train",), "sq-AL": ("nothing",)}

@@ -63,6 +63,9 @@ def train(
     ],
     data: DataFlag,
     locales: LocalesFlag = (),
+    joint: Annotated[
+        bool, Parameter(help="Train one model on all of the locales together, in the folder --out itself.")
+    ] = False,
     jobs: Annotated[int, Parameter(help="Processes; 0: one per core.")] = 1,
     overwrite: OverwriteFlag = False,
     settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
@@ -70,11 +73,16 @@ def train(
     """Fine-tune a base once per locale, all heads from one seed; finished sources are kept."""
     from sprachbund import inference, parallel
     from sprachbund.plan import check_writable
-    from sprachbund.training.jobs import train_sources
+    from sprachbund.training.jobs import train_joint, train_sources
 
     inference.quieten()
     check_writable(out)
     dataset, names = _data_and_locales(data, locales)
+    if joint:
+        card = train_joint(base, dataset, names, out, settings, overwrite=overwrite)
+        line = f"Model of {len(names)} locales: {out} (dev accuracy {card.dev_accuracy:.4f}, {card.seconds:.0f} s)"
+        result(lambda: card, lambda: console.print(line, soft_wrap=True))
+        return 0
     cards: dict[str, TrainingCard] = {}
     failed: CellsFailed | None = None
     with Reporter() as report:

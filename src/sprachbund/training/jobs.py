@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,19 @@ from sprachbund.training.pretrain import pretrain
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 from sprachbund.training.snapshots import Snapshots
 
-__all__ = ["TRAINING_CARD", "TrainingCard", "source_folder", "train_base", "train_sources"]
+__all__ = [
+    "JOINED",
+    "TRAINING_CARD",
+    "TrainingCard",
+    "source_folder",
+    "train_base",
+    "train_joint",
+    "train_sources",
+    "trained_on",
+]
 
+JOINED = "+"
+"""Between the names of locales that a model was trained on together."""
 TRAINING_CARD = "training.json"
 STATE = ".training"
 """Ending of the file in which a base keeps, while it is being made, how far it has come."""
@@ -42,7 +53,7 @@ class TrainingCard(BaseModel):
     digest: str
     """Of settings, data, base and code version."""
     locale: str | None
-    """None for a base."""
+    """None for a base; ``de-DE+fr-FR`` for a model of two locales."""
     data: str
     settings: dict[str, Any]
     dev_accuracy: float | None
@@ -121,6 +132,48 @@ def train_sources(
     return [cards[locale] for locale in locales]
 
 
+def train_joint(
+    base: Path, data: DataSet, locales: Sequence[str], out: Path, settings: FinetuneSettings, *, overwrite: bool = False
+) -> TrainingCard:
+    """Fine-tune ``base`` once, on the labelled data of all ``locales`` together, into the folder ``out``.
+
+    Raises:
+        CheckpointError: ``out`` holds another model and ``overwrite`` is off.
+        StoreError: another process is making it.
+    """
+    task = _task(base, _checked(base).digest, _Together(data, locales), JOINED.join(locales), out.parent, settings)
+    task = replace(task, out=out)
+    with locks.exclusive(out.parent, out.name, instead="--out"):
+        files.remove_leftovers(out.parent)
+        return _finished(out, task.digest, overwrite) or _train_source(task)
+
+
+@dataclass(frozen=True)
+class _Together:
+    """Several locales of a data set as if they were one."""
+
+    data: DataSet
+    locales: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        return self.data.name
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        return self.data.intents
+
+    def partition(self, locale: str, name: str) -> Partition:
+        parts = [self.data.partition(each, name) for each in self.locales]
+        return Partition(
+            locale,
+            name,
+            ids=tuple(f"{part.locale} {id_}" for part in parts for id_ in part.ids),
+            texts=tuple(text for part in parts for text in part.texts),
+            intents=tuple(intent for part in parts for intent in part.intents),
+        )
+
+
 def _checked(base: Path) -> Checkpoint:
     """Return the base, or complain of what every source would fail with, in words of ours and once."""
     checkpoint = open_checkpoint(base)
@@ -131,6 +184,12 @@ def _checked(base: Path) -> Checkpoint:
 
 def _remove_leftovers(root: Path, tasks: Sequence[_Task]) -> None:
     files.remove_leftovers(root, *(task.out.parent for task in tasks))
+
+
+def trained_on(folder: Path) -> tuple[str, ...]:
+    """Return the locales whose labelled data the model in a folder was trained on, as far as its card says; else nothing."""
+    card = _card(folder)
+    return tuple(card.locale.split(JOINED)) if card and card.locale else ()
 
 
 def source_folder(root: Path, locale: str) -> Path:
@@ -157,7 +216,9 @@ class _Task:
         return self.train.locale
 
 
-def _task(base: Path, base_digest: str, data: DataSet, locale: str, root: Path, settings: FinetuneSettings) -> _Task:
+def _task(
+    base: Path, base_digest: str, data: DataSet | _Together, locale: str, root: Path, settings: FinetuneSettings
+) -> _Task:
     train, dev = data.partition(locale, "train"), data.partition(locale, "dev")
     digest = digests.of_value(
         [CODE_VERSION, settings.model_dump(), base_digest, train.digest, dev.digest, data.intents]
