@@ -442,3 +442,12 @@ def test_the_configuration_that_a_run_leaves_makes_the_same_plan(
     assert {path for path in content(here) if "results" in path} == {path for path in before if "results" in path}
 
     assert "holds the result of something else" in refused(f"plan --config {written} --split dev --quiet", capsys)
+
+
+def test_what_an_experiment_settles_on_is_read_by_plan_and_by_experiment(capsys: Capture) -> None:
+    assert run(["experiment", "--locales", "sq-AL", "--num-languages", "2", "--print-config"]) == 0
+    printed = capsys.readouterr().out
+    assert "dry_run" not in printed
+    assert "list_locales" not in printed
+    for command in ("plan", "experiment"):
+        assert settled(f"{command} --config {write(printed)}", capsys) == yaml.safe_load(printed)

@@ -166,12 +166,19 @@ def expand_home(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
             argument.tokens[:] = [token.evolve(value=os.path.expanduser(token.value)) for token in argument.tokens]
 
 
+QUESTIONS = ("list_locales", "dry_run")
+"""Flags that ask for something else than what the command does: where they are off there is nothing to say."""
+
+
 def resolved(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all settings of a command in one mapping, the fields of config objects beside the other flags."""
+    """Return all settings of a command in one mapping, the fields of config objects beside the other flags.
+
+    What an experiment settles on is what ``plan`` reads.
+    """
     settings: dict[str, Any] = {}
     for name, value in arguments.items():
         settings |= dict(value) if isinstance(value, BaseModel) else {name: value}
-    return settings
+    return {name: value for name, value in settings.items() if value or name not in QUESTIONS}
 
 
 def _flags(arguments: ArgumentCollection) -> dict[str, Argument]:
