@@ -37,6 +37,7 @@ class ResultsFolder:
         head_agreement: float | None = None,
         uses: tuple[str, ...] | None = None,
         folder: str | None = None,
+        adaptation: str | None = None,
     ) -> store.Record:
         """Write one record; ``rows`` stands for the content of the data."""
         if sources is None:
@@ -60,7 +61,7 @@ class ResultsFolder:
                 sources=tuple(
                     store.SourceInfo(locale=name, weight=weight, digest="e" * 64) for name, weight in sources.items()
                 ),
-                recipe=None,
+                recipe={"adaptation": {"kind": adaptation}} if adaptation else None,
                 effective_sources=1 / sum(weight**2 for weight in sources.values()),
                 head_agreement=head_agreement,
                 architecture="XLMRobertaForSequenceClassification",

@@ -38,6 +38,15 @@ def test_rows_hold_the_figures_of_each_locale(small: ResultsFolder) -> None:
     assert row(summary, "af-ZA").foreign_sources == 2
 
 
+def test_a_column_says_what_it_is_made_of(small: ResultsFolder) -> None:
+    small.record("ensemble-uniform", "af-ZA", 70, sources={"nl-NL": 0.5, "en-US": 0.5}, adaptation="ensemble")
+    small.record("merge-reliable", "af-ZA", 70, sources={"nl-NL": 0.5, "en-US": 0.5}, adaptation="merge")
+    said = {column.name: column.meaning for column in small.summary().variants}
+    assert said["ensemble-uniform"] == "ensemble of 2 sources, effectively 2.0"
+    assert said["merge-reliable"] == "merge of 2 sources, effectively 2.0"
+    assert said["baseline"] == "one checkpoint as it is"
+
+
 def test_english_for_english_is_blank(small: ResultsFolder) -> None:
     english = row(small.summary(), "en-US")
     assert english.values["zero_shot_english"] is None

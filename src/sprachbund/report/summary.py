@@ -338,16 +338,21 @@ def _variant_column(results: Results, variant: str) -> Column:
     return Column(variant, "variant", variant, uses, _made_of(records))
 
 
+_KINDS = {"auto": "whatever the texts spoke for", "distilled": "student", "ensemble": "ensemble"}
+"""What adaptations make that is no merge, by their kind."""
+
+
 def _made_of(records: Sequence[Record]) -> str:
-    """Say how many sources stand behind a column."""
+    """Say what a column is made of, and how many sources stand behind it."""
     if not records:
         return ""
+    what = _KINDS.get(str(((records[0].model_info.recipe or {}).get("adaptation") or {}).get("kind")), "merge")
     fewest, most = (bound(len(record.model_info.sources) for record in records) for bound in (min, max))
     if most == 1:
         return "one checkpoint as it is"
     number = f"{most}" if fewest == most else f"{fewest} to {most}"
     effective = statistics.fmean(record.model_info.effective_sources for record in records)
-    return f"merge of {number} sources, effectively {effective:.1f}"
+    return f"{what} of {number} sources, effectively {effective:.1f}"
 
 
 def _of_variant(results: Results, variant: str) -> list[Record]:
