@@ -19,7 +19,7 @@ SCRIPTS = (
 )
 
 ROWS = (
-    ("errors", "registry", "locales", "digests", "files", "locks", "parallel"),
+    ("errors", "registry", "locales", "cache", "digests", "files", "locks", "parallel"),
     ("methods", "similarity", "data", "checkpoints"),
     ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards"),
     ("merging", "inference", "training"),

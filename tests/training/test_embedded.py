@@ -115,11 +115,3 @@ def test_the_size_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SPRACHBUND_DEMO_SIZE", "tinny")
     with pytest.raises(UnknownName, match="Unknown size in SPRACHBUND_DEMO_SIZE 'tinny': did you mean tiny"):
         chosen_size()
-
-
-def test_the_cache_is_the_user_s_unless_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("SPRACHBUND_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert embedded.cache_folder() == tmp_path / "sprachbund"
-    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "here"))
-    assert embedded.cache_folder() == tmp_path / "here"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from sprachbund import locales
+from sprachbund import cache, locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.config import AdaptConfig
@@ -33,7 +33,6 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
     from sprachbund.inputs import open_sources
     from sprachbund.measures import AnswerStore
     from sprachbund.plan import check_room, check_writable
-    from sprachbund.training.embedded import cache_folder
 
     inference.quieten()
     check_writable(config.out.parent)
@@ -44,7 +43,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
         sources = {name: found.zoo.checkpoint(name) for name in names}
         _check_unseen(sources, target)
         base = locate(*split_subfolder(config.base)) if config.base else found.base
-        material = Material(sources, texts, AnswerStore(cache_folder() / "answers"), base)
+        material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), base)
         if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite, instead=OUT):
             # The merge, the student and the result stand there at the same time.
             check_room(

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sprachbund import data, digests, files, locks, parallel
+from sprachbund import cache, data, digests, files, locks, parallel
 from sprachbund.checkpoints import PUBLISHED, ZOO_CARD
 from sprachbund.errors import UnknownName
 from sprachbund.parallel import Report
@@ -22,7 +22,7 @@ __all__ = ["EMBEDDED_ZOO", "SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen
 
 EMBEDDED_ZOO = "embedded-"
 """How the names of all embedded zoos begin."""
-CACHE_VARIABLE, SIZE_VARIABLE = "SPRACHBUND_CACHE", "SPRACHBUND_DEMO_SIZE"
+SIZE_VARIABLE = "SPRACHBUND_DEMO_SIZE"
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,6 @@ def chosen_size() -> str:
     return name
 
 
-def cache_folder() -> Path:
-    """Return where made models are kept: SPRACHBUND_CACHE, else the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sprachbund"
-
-
 def is_made(size: str | None = None) -> bool:
     """Return whether the embedded models of a size are there."""
     return (_named(size or chosen_size()).root / ZOO_CARD).exists()
@@ -134,7 +126,7 @@ def _named(size: str) -> Embedded:
             settings.finetune.model_dump(),
         ]
     )
-    return Embedded(size, cache_folder() / "embedded" / f"{size}-{digest[:12]}", settings.data)
+    return Embedded(size, cache.folder() / "embedded" / f"{size}-{digest[:12]}", settings.data)
 
 
 def _make(embedded: Embedded, report: Report) -> None:
