@@ -34,7 +34,7 @@ def share_right(found: Annotators, truth: np.ndarray) -> float:
 
 
 # crowd-kit calls pandas in a way that pandas 3.1 is going to forget.
-@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The (inplace|copy) keyword:DeprecationWarning")
 @pytest.mark.parametrize("seed", range(3))
 def test_dawid_and_skene_as_crowd_kit_has_them(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     answers, _ = planted((0.8, 0.65, 0.55, 0.6), texts=200, classes=5, seed=seed)
