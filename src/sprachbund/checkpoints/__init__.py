@@ -1,6 +1,14 @@
 """Checkpoints: find them, look into them, tell whether they fit together."""
 
-from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, HEAD_PREFIXES, WEIGHTS, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.checkpoint import (
+    COMPANIONS,
+    CONFIG,
+    HEAD_PREFIXES,
+    SHARDS,
+    WEIGHTS,
+    Checkpoint,
+    open_checkpoint,
+)
 from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable
 from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
 from sprachbund.checkpoints.token_counts import EMBEDDINGS, learned_tokens, read_token_counts, write_token_counts
@@ -23,6 +31,7 @@ __all__ = [
     "EMBEDDINGS",
     "HEAD_PREFIXES",
     "PUBLISHED",
+    "SHARDS",
     "WEIGHTS",
     "ZOO_CARD",
     "Checkpoint",

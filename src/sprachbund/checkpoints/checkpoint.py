@@ -1,21 +1,45 @@
-"""A checkpoint: a Hugging Face model folder with config, safetensors and tokenizer, looked at without loading the model."""
+"""A checkpoint: a Hugging Face model folder with config, weights and tokenizer, looked at without loading the model.
+
+Weights are safetensors, in one file or in several. What comes otherwise, pickled or as an adapter of another model, is made
+into that once (:mod:`converted`), and the checkpoint is what it was made into.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sprachbund import digests
+from sprachbund.checkpoints import converted
+from sprachbund.checkpoints.sharded import ShardedTensors, read_index
 from sprachbund.checkpoints.tensors import TensorFile, TensorInfo
 from sprachbund.errors import CheckpointError
 
-__all__ = ["COMPANIONS", "CONFIG", "HEAD_PREFIXES", "TOKENIZER", "WEIGHTS", "Checkpoint", "open_checkpoint"]
+__all__ = [
+    "ADAPTER_CONFIG",
+    "BESIDE_TENSORS",
+    "COMPANIONS",
+    "CONFIG",
+    "HEAD_PREFIXES",
+    "LAST_OF_HEAD",
+    "SHARDS",
+    "TOKENIZER",
+    "TOKEN_COUNTS",
+    "WEIGHTS",
+    "Checkpoint",
+    "open_checkpoint",
+]
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+SHARDS = "model.safetensors.index.json"
+"""Stands in the place of WEIGHTS where these are in several files."""
+PICKLED, PICKLED_SHARDS = "pytorch_model.bin", "pytorch_model.bin.index.json"
+ADAPTER_CONFIG = "adapter_config.json"
+"""What makes a folder a PEFT adapter: a model by what is added to another one."""
 TOKENIZERS = (
     TOKENIZER,
     "sentencepiece.bpe.model",
@@ -31,13 +55,17 @@ _BESIDE_TOKENIZERS = ("merges.txt", "bpe.codes", "added_tokens.json")
 """Files that decide how texts are cut, where one of the above leaves it to them."""
 COMPANIONS = (CONFIG, *TOKENIZERS, *_BESIDE_TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json")
 """What makes tensors a checkpoint; all else in its folder is about how it came to be."""
+TOKEN_COUNTS = "token_counts.npy"
+"""How often each token occurred in training: see :mod:`token_counts`."""
+BESIDE_TENSORS = (*COMPANIONS, TOKEN_COUNTS)
+"""What a conversion keeps beside the tensors."""
 _SAYS_NOTHING = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 """Entries of a config that change without the model computing anything else."""
 HEAD_PREFIXES = ("classifier.", "score.", "classification_head.", "logits_proj.", "sequence_summary.")
 """How transformers names the tensors of a sequence classification head: of most models, decoders, BART, XLNet, XLM."""
 _CLASSIFIER = "ForSequenceClassification"
 """How the names of transformers' classes of such models end, however they name their tensors."""
-_LAST_OF_HEAD = (
+LAST_OF_HEAD = (
     "classifier.out_proj.weight",
     "classifier.weight",
     "score.weight",
@@ -54,6 +82,17 @@ class Checkpoint:
     folder: Path
     name: str
     """As the user named it, for messages and records."""
+    converted_from: Path | None = None
+    """The folder that was named, where it has other weights and ``folder`` is what they were made into."""
+    note: str = ""
+    """What is to be said of how it was read, to be put after its name; empty where there is nothing to say."""
+    zoo: str = ""
+    """The file that names it as a source, if one does."""
+
+    @property
+    def origin(self) -> Path:
+        """The folder that was named, whatever was made of it."""
+        return self.converted_from or self.folder
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -70,9 +109,10 @@ class Checkpoint:
         return config
 
     @cached_property
-    def file(self) -> TensorFile:
+    def file(self) -> TensorFile | ShardedTensors:
         """The tensors."""
-        return TensorFile(self.folder / WEIGHTS)
+        single = self.folder / WEIGHTS
+        return TensorFile(single) if single.is_file() else ShardedTensors(self.folder / SHARDS)
 
     @property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -127,7 +167,7 @@ class Checkpoint:
     @property
     def _logits(self) -> int | None:
         """How many logits the head gives; None where no tensor says so."""
-        shapes = [info.shape for name, info in self.file.tensors.items() if name in _LAST_OF_HEAD]
+        shapes = [info.shape for name, info in self.file.tensors.items() if name in LAST_OF_HEAD]
         return shapes[0][0] if shapes and shapes[0] else None
 
     def check_tokenizer(self) -> None:
@@ -167,21 +207,65 @@ class Checkpoint:
     def digest(self) -> str:
         """Identifies what the checkpoint computes: tensors, config, tokenizer."""
         config = {key: value for key, value in self.config.items() if key not in _SAYS_NOTHING}
-        return digests.of_value([digests.of_file(self.folder / WEIGHTS), config, self.tokenizer_digest])
+        file = self.file
+        tensors = file.digest if isinstance(file, ShardedTensors) else digests.of_file(self.folder / WEIGHTS)
+        return digests.of_value([tensors, config, self.tokenizer_digest])
 
 
 def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
-    """Return the checkpoint in a folder.
+    """Return the checkpoint in a folder; weights of another format are made into safetensors first, and kept.
 
     Raises:
         CheckpointError: there is no folder, or something that a checkpoint needs is not in it.
     """
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}: check the name.")
-    for needed in (CONFIG, WEIGHTS):
-        if not (folder / needed).is_file():
-            raise CheckpointError(f"{folder} has no {needed}{_instead(folder)}.")
-    return Checkpoint(folder, name or str(folder))
+    if (folder / ADAPTER_CONFIG).is_file():
+        from sprachbund.checkpoints.adapters import add_adapter
+
+        return add_adapter(folder, name or str(folder))
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG}{_instead(folder)}.")
+    if (folder / WEIGHTS).is_file() or (folder / SHARDS).is_file():
+        return Checkpoint(folder, name or str(folder))
+    if pickles := _pickles(folder):
+        return _unpickled(folder, name or str(folder), pickles)
+    raise CheckpointError(f"{folder} has no {WEIGHTS}{_instead(folder)}.")
+
+
+def _pickles(folder: Path) -> list[Path]:
+    """Return the files of pickled weights."""
+    if (folder / PICKLED).is_file():
+        return [folder / PICKLED]
+    index = folder / PICKLED_SHARDS
+    return [folder / name for name in sorted(set(read_index(index).values()))] if index.is_file() else []
+
+
+def _unpickled(folder: Path, name: str, pickles: Sequence[Path]) -> Checkpoint:
+    """Read pickled weights without running code, and keep them as safetensors."""
+
+    def make(out: Path) -> None:
+        from sprachbund.checkpoints.pickled import read_pickles, without_tied, write_as_safetensors
+
+        tensors = read_pickles(pickles)
+        index = folder / PICKLED_SHARDS
+        for tensor in [] if pickles[0].name == PICKLED else sorted(read_index(index).keys() ^ tensors.keys()):
+            raise CheckpointError(
+                f"{index} and its shards do not add up (tensor {tensor} is only in one of them): "
+                "download or save the checkpoint again."
+            )
+        write_as_safetensors(without_tied(tensors, folder), out / WEIGHTS)
+        converted.copy_files(folder, BESIDE_TENSORS, out)
+
+    made_of = {
+        "pickles": [digests.of_file(path) for path in pickles],
+        "beside": converted.file_digests(folder, BESIDE_TENSORS),
+    }
+    note = (
+        "has pickled weights: they were read without running any code (weights_only) "
+        f"and are kept as safetensors in {converted.place()}."
+    )
+    return Checkpoint(converted.kept(made_of, make), name, folder, note)
 
 
 _vocabularies: dict[str, str] = {}
@@ -219,15 +303,13 @@ def _vocabulary(tokenizer: Any) -> dict[str, int]:
 
 def _instead(folder: Path) -> str:
     """Say what is there in place of what was looked for."""
-    inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+    inside = sorted({path.parent.name for name in (CONFIG, ADAPTER_CONFIG) for path in folder.glob(f"*/{name}")})
     if inside:
         return f"; checkpoints in its subfolders: {', '.join(inside)} (name one with --model-dir, or as {folder}:{inside[0]})"
-    if any(folder.glob("*.index.json")):
-        return ", but weights in several files, which are not read yet: save the model in one (with a larger max_shard_size)"
-    pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
+    pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
     if pickled:
         return (
-            f", but {pickled[0]}; pickled weights can run any code and are not read: "
+            f", but {pickled[0]}; of pickled weights only {PICKLED} is read: "
             "have who made the model save it as safetensors (save_pretrained does)"
         )
     return "; name the folder that has it, or download the model again"

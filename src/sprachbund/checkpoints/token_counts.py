@@ -13,12 +13,11 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from sprachbund.checkpoints.checkpoint import Checkpoint
+from sprachbund.checkpoints.checkpoint import TOKEN_COUNTS, Checkpoint
 from sprachbund.errors import CheckpointError
 
 __all__ = ["EMBEDDINGS", "learned_tokens", "read_token_counts", "write_token_counts"]
 
-TOKEN_COUNTS = "token_counts.npy"
 EMBEDDINGS = "embeddings.word_embeddings.weight"
 """How the encoders that are supported name them, after the prefix of the model."""
 MOVED = 3e-5

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sprachbund import locales
-from sprachbund.checkpoints.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.checkpoint import ADAPTER_CONFIG, CONFIG, Checkpoint, open_checkpoint
 from sprachbund.errors import CheckpointError, UserError, nearest
 
 __all__ = [
@@ -97,7 +97,7 @@ def locate(model: str, subfolder: str = "") -> Checkpoint:
 
 def sub_checkpoints(root: Path) -> list[Path]:
     """Return the folders directly under ``root`` that hold a checkpoint, sorted by name."""
-    return sorted(path.parent for path in root.glob(f"*/{CONFIG}"))
+    return sorted({path.parent for name in (CONFIG, ADAPTER_CONFIG) for path in root.glob(f"*/{name}")})
 
 
 def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
@@ -106,7 +106,7 @@ def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
     Links are not followed: 52 links into a cache of snapshots are one zoo, their targets look like 52.
     """
     card = _card(checkpoint)
-    return str(card["name"]) if card else os.path.abspath(checkpoint.folder).replace(locale, "{locale}")
+    return str(card["name"]) if card else os.path.abspath(checkpoint.origin).replace(locale, "{locale}")
 
 
 def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -116,14 +116,14 @@ def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 def source_locale(checkpoint: Checkpoint) -> str | None:
     """Return the locale whose name stands in a checkpoint's path; None if there is none or more than one."""
-    parts = checkpoint.folder.absolute().parts[-2:]
+    parts = checkpoint.origin.absolute().parts[-2:]
     named = {locale for locale in locales.names() if any(locale in part for part in parts)}
     return named.pop() if len(named) == 1 else None
 
 
 def _card(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the card at the root of a checkpoint's zoo, empty if it has none."""
-    for parent in list(checkpoint.folder.absolute().parents)[:2]:
+    for parent in list(checkpoint.origin.absolute().parents)[:2]:
         path = parent / ZOO_CARD
         if path.is_file():
             return _read_card(path)
