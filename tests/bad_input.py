@@ -38,6 +38,7 @@ INPUTS = f"{MODELS} --data massive:data"
 EXPERIMENT = f"experiment {INPUTS} --locales {TARGET} --num-languages 2"
 MERGE = f"merge {MODELS} --mode manual --target-lang {TARGET} --sources el-GR ro-RO"
 EVALUATE = f"evaluate --base-model models/{TARGET} --locale {TARGET} --data massive:data --prefix baseline"
+ZOO = "transfer --models zoo.csv --data massive:data"
 TRAIN = "train --base base --out trained --data massive:data --locales sq-AL"
 RECORD = f"results/baseline_{TARGET}/results.json"
 WEIGHTS = f"models/{TARGET}/model.safetensors"
@@ -139,8 +140,49 @@ def cut_off(path: str, share: float = 0.5) -> Spoil:
     return spoil
 
 
-def pickled(folder: Path) -> None:
-    (folder / WEIGHTS).rename((folder / WEIGHTS).with_name("pytorch_model.bin"))
+class Program:
+    """What a pickle may hold: a call of whatever its maker likes."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch harm",)
+
+
+def pickled(content: Any) -> Spoil:
+    """Pickled weights in the place of safetensors."""
+
+    def spoil(folder: Path) -> None:
+        (folder / WEIGHTS).unlink()
+        torch.save(content, (folder / WEIGHTS).with_name("pytorch_model.bin"))
+
+    return spoil
+
+
+def sharded(change: Callable[[dict[str, str]], Any] = len, twice: str = "") -> Spoil:
+    """The target's weights in two files, with an index that says something else, or a tensor that is in both."""
+
+    def spoil(folder: Path) -> None:
+        from safetensors.torch import load_file, save_file
+
+        whole = load_file(folder / WEIGHTS)
+        place = {name: f"shard-{1 + name.startswith('classifier')}.safetensors" for name in whole}
+        for shard in set(place.values()):
+            tensors = {name: tensor for name, tensor in whole.items() if shard == place[name] or name == twice}
+            save_file(tensors, folder / f"models/{TARGET}" / shard, metadata={"format": "pt"})
+        change(place)
+        write(f"{WEIGHTS}.index.json", json.dumps({"weight_map": place}))(folder)
+        (folder / WEIGHTS).unlink()
+
+    return spoil
+
+
+def adapter(**config: Any) -> Spoil:
+    """An adapter without weights in the place of the target's model."""
+    usual = {"peft_type": "LORA", "base_model_name_or_path": "base"}
+    return together(remove(WEIGHTS), write(f"models/{TARGET}/adapter_config.json", json.dumps({**usual, **config})))
+
+
+def zoo(text: str, name: str = "zoo.csv") -> Spoil:
+    return write(name, text)
 
 
 def other_labels(labels: list[str]) -> Spoil:
@@ -445,12 +487,126 @@ CASES = {
         ),
         Case("a folder without weights", EVALUATE, ("models/sq-AL has no model.safetensors", "again"), remove(WEIGHTS)),
         Case(
-            "weights in several files",
+            "an index of shards that is none",
             EVALUATE,
-            ("several files", "in one"),
+            (f"{WEIGHTS}.index.json", "no index", "again"),
             together(remove(WEIGHTS), write(f"{WEIGHTS}.index.json", "{}")),
         ),
-        Case("pickled weights", EVALUATE, ("pytorch_model.bin", "safetensors"), pickled),
+        Case(
+            "a missing shard",
+            EVALUATE,
+            (f"{WEIGHTS}.index.json", "shard-3.safetensors, which is not there", "again"),
+            sharded(lambda place: place.update(more="shard-3.safetensors")),
+        ),
+        Case(
+            "a shard elsewhere",
+            EVALUATE,
+            ("../shard.safetensors", "not a file beside it", "again"),
+            sharded(lambda place: place.update(more="../shard.safetensors")),
+        ),
+        Case(
+            "a tensor that its shard lacks",
+            EVALUATE,
+            ("tensor more is in shard-1.safetensors, where it is not", "again"),
+            sharded(lambda place: place.update(more="shard-1.safetensors")),
+        ),
+        Case(
+            "a tensor that the index does not name",
+            EVALUATE,
+            ("does not name tensor classifier.dense.bias", "again"),
+            sharded(lambda place: place.pop("classifier.dense.bias")),
+        ),
+        Case(
+            "a tensor in two shards",
+            EVALUATE,
+            ("tensor classifier.dense.bias is in two files", "again"),
+            sharded(twice="classifier.dense.bias"),
+        ),
+        Case(
+            "pickled weights that run a program",
+            EVALUATE,
+            ("pytorch_model.bin", "does more than hold tensors", "system", "safetensors"),
+            pickled({"x": Program()}),
+        ),
+        Case(
+            "pickled weights that are none",
+            EVALUATE,
+            ("pytorch_model.bin", "names to tensors", "save_pretrained"),
+            pickled([1, 2]),
+        ),
+        Case(
+            "pickled weights cut off",
+            EVALUATE,
+            ("pytorch_model.bin", "truncated or corrupt", "again"),
+            together(pickled({"x": torch.zeros(99)}), cut_off(f"models/{TARGET}/pytorch_model.bin")),
+        ),
+        Case(
+            "pickled weights under another name",
+            EVALUATE,
+            ("models/sq-AL has no model.safetensors", "weights.pt", "only pytorch_model.bin is read", "safetensors"),
+            lambda folder: (folder / WEIGHTS).rename((folder / WEIGHTS).with_name("weights.pt")),
+        ),
+        Case(
+            "an adapter without weights", EVALUATE, ("models/sq-AL", "adapter without its weights", "again"), adapter()
+        ),
+        Case(
+            "an adapter of a missing base",
+            EVALUATE,
+            ("base of the adapter models/sq-AL", "nowhere", "base_model_name_or_path"),
+            adapter(base_model_name_or_path="./nowhere"),
+        ),
+        Case(
+            "an adapter that is no LoRA",
+            EVALUATE,
+            ("adapter_config.json", "IA3", "only LORA", "merge it"),
+            adapter(peft_type="IA3"),
+        ),
+        Case(
+            "a config of an adapter that is none",
+            EVALUATE,
+            ("adapter_config.json", "does not say what it adapts", "again"),
+            write(f"models/{TARGET}/adapter_config.json", "{}"),
+        ),
+        Case("a missing file of sources", ZOO, ("no file zoo.csv", "check the name")),
+        Case("a file of sources without a row", ZOO, ("zoo.csv", "no source", "row"), zoo("locale,model\n")),
+        Case("an unknown column", ZOO, ("zoo.csv", "'modell'", "did you mean model?"), zoo("locale,modell\nsq-AL,a\n")),
+        Case("a column that is missing", ZOO, ("zoo.csv", "'model'", "first line"), zoo("locale\nsq-AL\n")),
+        Case(
+            "a locale with two sources",
+            ZOO,
+            ("zoo.csv, line 3", "sq-AL", "twice", "leave one"),
+            zoo("locale,model\nsq-AL,a\nsq-AL,b\n"),
+        ),
+        Case("a row without a model", ZOO, ("zoo.csv, line 2", "no model", "give"), zoo("locale,model\nsq-AL,\n")),
+        Case(
+            "a source of an unknown locale",
+            ZOO,
+            ("'sq-LA'", "did you mean sq-AL?", "zoo.csv"),
+            zoo("locale,model\nsq-LA,models/sq-AL\n"),
+        ),
+        Case(
+            "a locale without a row",
+            f"{ZOO} --sources el-GR",
+            ("zoo.csv has no row for el-GR", "add one"),
+            zoo("locale,model\nsq-AL,models/sq-AL\n"),
+        ),
+        Case(
+            "a file of sources that is no YAML",
+            ZOO.replace("csv", "yaml"),
+            ("zoo.yaml, line 2", "not YAML", "mend"),
+            zoo("sq-AL: a\n b: [\n", "zoo.yaml"),
+        ),
+        Case(
+            "no source that can be used",
+            f"transfer {INPUTS} --sources fr-FR --allow-missing",
+            ("none of the sources", "models/fr-FR", "check the name"),
+        ),
+        Case(
+            "too few sources without the missing ones",
+            f"{EXPERIMENT} --sources el-GR ro-RO sq-AL --allow-missing",
+            ("2 sources are asked for sq-AL", "pool has 1", "el-GR is left out", "models/el-GR"),
+            remove("models/el-GR"),
+        ),
         Case(
             "NaN in a source",
             MERGE,

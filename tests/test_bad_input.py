@@ -54,6 +54,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     shutil.copytree(made, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "cache"))
     return folder
 
 

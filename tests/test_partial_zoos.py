@@ -149,7 +149,10 @@ def test_how_the_sources_are_listed_changes_nothing(capsys: Capture) -> None:
 def test_what_is_missing_is_said_with_what_is_there(line: str, missing: str, there: str, capsys: Capture) -> None:
     sentence = refused(line, capsys)
     assert f"{missing} sources are missing" in sentence
-    assert f"those of {there} are there (--sources takes only the locales you name)" in sentence
+    assert (
+        f"those of {there} are there (--sources takes only the locales you name, --allow-missing goes on without the others)"
+        in sentence
+    )
 
 
 def test_the_advice_works(capsys: Capture) -> None:

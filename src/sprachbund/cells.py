@@ -65,7 +65,7 @@ class Subject:
 
         Where neither does, it is the one that it is evaluated in.
         """
-        return JOINED.join(trained_on(self.checkpoint.folder)) or source_locale(self.checkpoint) or self.locale
+        return JOINED.join(trained_on(self.checkpoint.origin)) or source_locale(self.checkpoint) or self.locale
 
 
 def describe(checkpoint: Checkpoint, locale: str) -> Subject:

@@ -57,7 +57,12 @@ class InputsConfig(DataConfig):
 
     models: str | None = Field(
         default=None,
-        description="Template of the sources with {locale} in it: a folder, or FOLDER:SUBFOLDER. Default: the published ones.",
+        description="The sources: a template with {locale} in it, or a file with a row per locale (.csv, .tsv, .jsonl, "
+        ".json, .yaml), each MODEL or MODEL:SUBFOLDER. Default: the published ones.",
+    )
+    allow_missing: bool = Field(
+        default=False,
+        description="Go on without the sources that are missing or do not fit the others, and say which these are.",
     )
 
 
@@ -65,7 +70,9 @@ class PoolConfig(_Config):
     """Which sources there are to choose from."""
 
     sources: tuple[str, ...] = Field(
-        default=(), description="Locales whose sources take part or may be chosen. Default: all 52."
+        default=(),
+        description="Locales whose sources take part or may be chosen. Default: those that the file of --models "
+        "names, or all 52.",
     )
 
 

@@ -8,7 +8,7 @@ time works on a results folder.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -314,14 +314,34 @@ def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Fai
     return results
 
 
-def needed_sources(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:
-    """Return the locales whose sources the experiment reads, given those that the data holds; nothing is opened."""
-    targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
-    merged = [variant for variant in chosen if variant.adaptation is None]
-    needed = {s for target in targets for variant in merged for s in choose(variant, target, config).mix.sources}
-    if config.wants_zero_shot or len(merged) < len(chosen):
+def needed_sources(config: ExperimentConfig, held: Sequence[str], without: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the locales whose sources the experiment reads, given those that the data holds; nothing is opened.
+
+    Sources that are left out (``without``) are replaced in merges by others, and nothing replaces a target's own.
+    """
+    config = plan.with_pool(config, without)
+    planned = _planned(config, held, without)
+    needed = {
+        source
+        for target, variant in planned
+        if variant.adaptation is None
+        for source in choose(variant, target, config).mix.sources
+    }
+    if config.wants_zero_shot or any(variant.adaptation for _, variant in planned):
         needed |= set(plan.pool(config))
-    return tuple(locale for locale in locales.names() if locale in needed)
+    return tuple(locale for locale in dict.fromkeys([*locales.names(), *plan.pool(config), *held]) if locale in needed)
+
+
+def _planned(
+    config: ExperimentConfig, held: Sequence[str], without: Collection[str]
+) -> tuple[tuple[str, Variant], ...]:
+    """Return targets and variants of all cells: of a target whose own source is left out there is no baseline."""
+    return tuple(
+        (target, variant)
+        for target in plan.chosen_locales(config, held)
+        for variant in plan.chosen_variants(config)
+        if variant.selection != OWN or target not in without
+    )
 
 
 def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda stage, done, total: None) -> Experiment:
@@ -332,20 +352,29 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     Raises:
         UserError: names the first thing that stands in the way.
     """
+    config = plan.with_pool(config, inputs.left_out)
     targets, chosen = plan.chosen_locales(config, inputs.data.locales), plan.chosen_variants(config)
-    merged = [variant for variant in chosen if variant.adaptation is None]
-    choices = {(target, variant.name): choose(variant, target, config) for target in targets for variant in merged}
+    wanted = _planned(config, inputs.data.locales, inputs.left_out)
+    choices = {
+        (target, variant.name): choose(variant, target, config)
+        for target, variant in wanted
+        if variant.adaptation is None
+    }
+    adapts = any(variant.adaptation for variant in chosen)
     involved = {source for choice in choices.values() for source in choice.mix.sources}
-    if len(merged) < len(chosen):
+    if adapts:
         involved |= set(plan.pool(config))
     checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in sorted(involved)}
-    notes = _check_labels(checkpoints.values(), inputs.data)
+    notes = (
+        *inputs.notes,
+        *_without_baseline(targets, wanted, chosen),
+        *_check_labels(checkpoints.values(), inputs.data),
+    )
     source_digests = _digests(checkpoints, report)
-    materials = _materials(config, inputs, targets, checkpoints) if len(merged) < len(chosen) else {}
+    materials = _materials(config, inputs, targets, checkpoints) if adapts else {}
     planned = tuple(
         _cell(config, inputs.data, target, variant, _candidate(target, variant, choices, materials, source_digests))
-        for target in targets
-        for variant in chosen
+        for target, variant in wanted
     )
     open_cells = _open_cells(config, planned)
     # By a source that is there: a target need not have one of its own.
@@ -360,6 +389,19 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     plan.check_disk(config.output_dir, open_cells, largest, keep=config.keep_models == "all")
     return Experiment(
         config, inputs, targets, chosen, choices, materials, planned, checkpoints, plan.pool(config), zoo, notes
+    )
+
+
+def _without_baseline(
+    targets: Sequence[str], wanted: Sequence[tuple[str, Variant]], chosen: Sequence[Variant]
+) -> tuple[str, ...]:
+    """Return what is to be said of targets whose own source is left out, if that is a variant by itself."""
+    own = [variant for variant in chosen if variant.selection == OWN]
+    return tuple(
+        f"There is no {variant.name} of {target}: its own source is left out."
+        for variant in own
+        for target in targets
+        if (target, variant) not in wanted
     )
 
 

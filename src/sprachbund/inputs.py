@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sprachbund import data, locales
-from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, locate, open_checkpoint
+from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, locate, misfits, open_checkpoint
 from sprachbund.config import EvaluateConfig, InputsConfig
 from sprachbund.data import DataSet
-from sprachbund.errors import CheckpointError, DataError, UserError
+from sprachbund.errors import CheckpointError, DataError, MixError, UnknownName, UserError
 from sprachbund.evaluation import label_names
 from sprachbund.parallel import Report
 from sprachbund.training.embedded import Embedded, ensure
 
-__all__ = ["DEFAULT_DATA", "Inputs", "Needed", "Sources", "embedded_if", "open_inputs", "open_one", "open_sources"]
+__all__ = [
+    "DEFAULT_DATA",
+    "Asked",
+    "Inputs",
+    "Needed",
+    "Sources",
+    "embedded_if",
+    "notes_on",
+    "open_inputs",
+    "open_one",
+    "open_sources",
+]
 
 DEFAULT_DATA = "massive"
 WAYS_ON = (
@@ -34,6 +45,10 @@ class Sources:
     zoo: Zoo
     base: Checkpoint | None
     """The embedded base; None where users bring their own models."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Sources that are missing or do not fit the others, with the reason; only with ``--allow-missing`` are there any."""
+    notes: tuple[str, ...] = ()
+    """What users must be told of the sources: which are left out, and how others were read."""
 
 
 @dataclass(frozen=True)
@@ -43,28 +58,32 @@ class Inputs:
     zoo: Zoo
     data: DataSet
     base: Checkpoint | None
-    """As in :class:`Sources`."""
+    """As in :class:`Sources`, and so the others."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-Needed = Callable[[Sequence[str]], Sequence[str]]
-"""From the locales that the data holds to those whose sources are read."""
+Asked = Callable[[Collection[str]], Sequence[str]]
+"""From the locales whose sources are left out to those whose sources are read."""
+Needed = Callable[[Sequence[str], Collection[str]], Sequence[str]]
+"""The same, also from the locales that the data holds, which come first."""
 
 
-def open_sources(config: InputsConfig, sources: Sequence[str], report: Report) -> Sources:
+def open_sources(config: InputsConfig, asked: Asked, report: Report) -> Sources:
     """Return the zoo alone, for those who need no data; with ``--data``, its labels must be those of the sources.
 
     Raises:
         UserError: says what is missing, and the ways on.
     """
     if config.demo or config.data:
-        inputs = open_inputs(config, lambda held: sources, report)
-        for locale in sources:
+        inputs = open_inputs(config, lambda held, without: asked(without), report)
+        for locale in asked(inputs.left_out):
             checkpoint = inputs.zoo.checkpoint(locale)
             label_names(checkpoint.labels, inputs.data, checkpoint.name)
-        return Sources(inputs.zoo, inputs.base)
-    zoo = Zoo(config.models or PUBLISHED)
-    _start(zoo, sources, [], own=config.models is not None)
-    return Sources(zoo, None)
+        return Sources(inputs.zoo, inputs.base, inputs.left_out, inputs.notes)
+    zoo = Zoo.parse(config.models or PUBLISHED)
+    left_out, notes = _start(zoo, asked, [], own=config.models is not None, go_on=config.allow_missing)
+    return Sources(zoo, None, left_out, notes)
 
 
 def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
@@ -73,19 +92,36 @@ def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
     Raises:
         UserError: says all that is missing, and the ways on.
     """
-    embedded = embedded_if(config.demo, report, refused={"--models": config.models, "--data": config.data})
+    refused: dict[str, object] = {
+        "--models": config.models,
+        "--data": config.data,
+        "--allow-missing": config.allow_missing or None,
+    }
+    embedded = embedded_if(config.demo, report, refused=refused)
     if embedded:
         base = open_checkpoint(embedded.base, "base")
         return Inputs(Zoo(embedded.template), data.load(embedded.data), base)
-    zoo = Zoo(config.models or PUBLISHED)
+    zoo = Zoo.parse(config.models or PUBLISHED)
     try:
         dataset, complaints = data.load(config.data or DEFAULT_DATA), []
     except DataError as error:
         dataset, complaints = None, [str(error).rstrip(".")]
+    held = dataset.locales if dataset else locales.names()
+    _check_locales(zoo, held)
     own = config.models is not None and config.data is not None
-    _start(zoo, needed(dataset.locales if dataset else locales.names()), complaints, own=own)
+    left_out, notes = _start(
+        zoo, lambda without: needed(held, without), complaints, own=own, go_on=config.allow_missing
+    )
     assert dataset is not None, "without it there was a complaint"
-    return Inputs(zoo, dataset, None)
+    return Inputs(zoo, dataset, None, left_out, notes)
+
+
+def _check_locales(zoo: Zoo, held: Sequence[str]) -> None:
+    """Refuse a file that names a source of a locale that nobody knows."""
+    known = dict.fromkeys([*locales.names(), *held])
+    for locale in zoo.locales or ():
+        if locale not in known:
+            raise UnknownName("locale", locale, known, f"It stands in {zoo.template}.")
 
 
 def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSet]:
@@ -112,24 +148,68 @@ def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSe
     raise _cannot_start(complaints, "" if config.data else WAYS_ON_FOR_ONE)
 
 
-def _start(zoo: Zoo, sources: Sequence[str], complaints: Sequence[str], *, own: bool) -> None:
+def _start(
+    zoo: Zoo, asked: Asked, complaints: Sequence[str], *, own: bool, go_on: bool
+) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """Stop with all complaints in one message, or see that the sources fit together.
 
-    ``own`` says that users named what is used, so that nobody has to tell them how to.
+    Return which are left out, with the reasons, and what is to be said. ``own`` says that users named what is used, so that
+    nobody has to tell them how to; ``go_on``, that sources may be left out.
     """
+    left_out = _left_out(zoo, asked) if go_on and not complaints else {}
+    sources = asked(left_out)
     missing = zoo.missing(sources)
     if missing:
         first = next(iter(missing.values())).rstrip(".")
         complaints = [*complaints, f"{len(missing)} of {len(sources)} sources are missing ({first})"]
         there = [locale for locale in sources if locale not in missing]
         if there:
-            complaints = [
-                *complaints,
-                f"those of {' '.join(there)} are there (--sources takes only the locales you name)",
-            ]
+            ways = "--sources takes only the locales you name, --allow-missing goes on without the others"
+            complaints = [*complaints, f"those of {' '.join(there)} are there ({ways})"]
     if complaints:
         raise _cannot_start(complaints, "" if own else WAYS_ON)
-    check_mergeable([zoo.checkpoint(locale) for locale in sources])
+    checkpoints = [zoo.checkpoint(locale) for locale in sources]
+    check_mergeable(checkpoints)
+    said = [f"Left out: the source of {locale} ({reason.rstrip('.')})." for locale, reason in left_out.items()]
+    return left_out, (*said, *notes_on(checkpoints))
+
+
+def _left_out(zoo: Zoo, asked: Asked) -> Mapping[str, str]:
+    """Return which sources cannot be used, with the reasons: those that are asked for, and then for those in their place.
+
+    What is chosen in the end are the sources that would be chosen if users had named all usable ones.
+    """
+    left_out: dict[str, str] = {}
+    while sources := _asked_again(asked, left_out):
+        failed = zoo.missing(sources) or misfits({locale: zoo.checkpoint(locale) for locale in sources})
+        if not failed:
+            return left_out
+        left_out |= failed
+    raise _cannot_start([f"none of the sources can be used ({next(iter(left_out.values())).rstrip('.')})"], "")
+
+
+def _asked_again(asked: Asked, left_out: Mapping[str, str]) -> Sequence[str]:
+    """Return the sources that are read without some; where too few are left, say that they are left out."""
+    try:
+        return asked(left_out)
+    except MixError as error:
+        if not left_out:
+            raise
+        locale, reason = next(iter(left_out.items()))
+        others = f", as are {len(left_out) - 1} others" if len(left_out) > 1 else ""
+        raise MixError(f"{error} {locale} is left out ({reason.rstrip('.')}){others}.") from error
+
+
+def notes_on(checkpoints: Iterable[Checkpoint]) -> tuple[str, ...]:
+    """Return what is to be said of how checkpoints were read, once however many it is true of."""
+    names: dict[str, list[str]] = {}
+    for checkpoint in checkpoints:
+        names.setdefault(checkpoint.note, []).append(checkpoint.name)
+    names.pop("", None)
+    return tuple(
+        f"{named[0]} {note}" + (f" The same goes for {len(named) - 1} others." if len(named) > 1 else "")
+        for note, named in names.items()
+    )
 
 
 def _cannot_start(complaints: Sequence[str], ways_on: str) -> UserError:

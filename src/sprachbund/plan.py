@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sprachbund import locales
-from sprachbund.config import ExperimentConfig, PoolConfig
-from sprachbund.errors import UserError
+from sprachbund.checkpoints import Zoo
+from sprachbund.config import AdaptConfig, ExperimentConfig, MergeConfig, PoolConfig, TransferConfig
+from sprachbund.errors import MixError, UserError
 from sprachbund.recipe import Variant, variants
 
 __all__ = [
@@ -28,7 +29,11 @@ __all__ = [
     "existing_parent",
     "pool",
     "size",
+    "with_pool",
 ]
+
+Pooled = TypeVar("Pooled", ExperimentConfig, MergeConfig, AdaptConfig, TransferConfig)
+"""Settings with both a zoo and a pool."""
 
 SPARE = 1.1
 """Disk that must be free, as a multiple of what is known to be written."""
@@ -50,6 +55,25 @@ class Cell:
 def pool(config: PoolConfig) -> tuple[str, ...]:
     """Return the locales whose sources take part: ``--sources``, by default all."""
     return locales.check(config.sources) or locales.names()
+
+
+def with_pool(config: Pooled, without: Collection[str] = ()) -> Pooled:
+    """Return the settings with the pool written out as ``--sources``, where it is not simply all locales.
+
+    By default it is what the file of ``--models`` names. Sources that are left out (``--allow-missing``) are not in it: all
+    that chooses sources chooses as if users had named the others.
+
+    Raises:
+        MixError: nobody is left in it.
+    """
+    named = Zoo.parse(config.models).locales if config.models and not config.sources else None
+    config = config.model_copy(update={"sources": named}) if named else config
+    if not without:
+        return config
+    left = tuple(source for source in pool(config) if source not in without)
+    if not left:
+        raise MixError(f"No source is left: {len(pool(config))} of {len(pool(config))} are missing; mend or add some.")
+    return config.model_copy(update={"sources": left})
 
 
 def chosen_locales(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:

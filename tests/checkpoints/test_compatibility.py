@@ -11,7 +11,7 @@ from pico import INTENTS, Pico, rewrite, state, tokenizer
 from safetensors.torch import save_file
 
 from sprachbund import digests
-from sprachbund.checkpoints import Checkpoint, body_counterparts, check_base, check_mergeable, open_checkpoint
+from sprachbund.checkpoints import Checkpoint, body_counterparts, check_base, check_mergeable, misfits, open_checkpoint
 from sprachbund.errors import CheckpointError, IncompatibleError
 
 
@@ -141,3 +141,32 @@ def test_another_base_is_refused(pico: Pico, base: Checkpoint, sources: list[Che
         check_base(base, pico.source("deep", layers=2))
     with pytest.raises(IncompatibleError, match=r"^base and foreign have different vocabularies"):
         check_base(base, pico.source("foreign", words=tokenizer("um")))
+
+
+# --- who does not fit the others ---------------------------------------------------------------------------------------
+
+
+def test_most_decide_who_does_not_fit(sources: list[Checkpoint], pico: Pico) -> None:
+    odd = [pico.source("wide", hidden=8), pico.source("words", words=tokenizer("x"))]
+    named = {source.name: source for source in (odd[0], sources[0], odd[1], *sources[1:])}
+    reasons = misfits(named)
+    assert list(reasons) == ["wide", "words"]
+    assert f"in {sources[0].name}" in reasons["wide"]
+    assert "different vocabularies" in reasons["words"]
+    assert misfits({source.name: source for source in sources}) == {}
+    assert misfits({}) == {}
+
+
+def test_of_two_equal_lots_the_first_stays(sources: list[Checkpoint], pico: Pico) -> None:
+    wide = pico.source("wide", hidden=8)
+    assert list(misfits({"a": sources[0], "b": wide})) == ["b"]
+    assert list(misfits({"b": wide, "a": sources[0]})) == ["a"]
+
+
+def test_what_cannot_be_read_fits_nobody(sources: list[Checkpoint], pico: Pico) -> None:
+    broken = pico.source("broken")
+    (broken.folder / "model.safetensors").write_bytes(b"short")
+    reasons = misfits({"broken": open_checkpoint(broken.folder), "a": sources[0]})
+    assert list(reasons) == ["broken"]
+    assert "truncated or corrupt" in reasons["broken"]
+    assert list(misfits({"broken": open_checkpoint(broken.folder)})) == ["broken"]

@@ -9,7 +9,7 @@ from sprachbund.checkpoints.checkpoint import (
     Checkpoint,
     open_checkpoint,
 )
-from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable
+from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable, misfits
 from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
 from sprachbund.checkpoints.token_counts import EMBEDDINGS, learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.zoo import (
@@ -43,6 +43,7 @@ __all__ = [
     "check_mergeable",
     "learned_tokens",
     "locate",
+    "misfits",
     "open_checkpoint",
     "read_token_counts",
     "source_locale",

@@ -48,8 +48,8 @@ def add_adapter(folder: Path, name: str) -> Checkpoint:
         CheckpointError: the adapter is no LoRA one, it or its base is not whole, they do not fit, or peft is not installed.
     """
     config = _read_config(folder)
-    shapes = _shapes(folder)
     base = _base(folder, config)
+    shapes = _shapes(folder)
     labels = _labels(folder, base, shapes)
     tokenizer = folder if any((folder / file).is_file() for file in TOKENIZERS) else base.folder
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sprachbund.checkpoints.checkpoint import Checkpoint
-from sprachbund.errors import IncompatibleError
+from sprachbund.errors import CheckpointError, IncompatibleError
 
-__all__ = ["check_base", "check_mergeable"]
+__all__ = ["body_counterparts", "check_base", "check_mergeable", "misfits"]
 
 
 def check_mergeable(sources: Sequence[Checkpoint]) -> None:
@@ -24,6 +24,40 @@ def check_mergeable(sources: Sequence[Checkpoint]) -> None:
         _check_labels(first, other)
         _check_tensors(first, other)
         _check_vocabulary(first, other)
+
+
+def misfits(sources: Mapping[str, Checkpoint]) -> dict[str, str]:
+    """Return why some of these cannot be merged with the others, by name: what cannot be read, or what most differ from.
+
+    Most are the largest lot of sources that fit the first of them; of two such lots, the one that begins first.
+    """
+    reasons: dict[str, str] = {}
+    lots: list[list[str]] = []
+    for name, source in sources.items():
+        try:
+            check_mergeable([source])
+            _ = source.labels, source.vocabulary_digests, source.tensors
+        except CheckpointError as error:
+            reasons[name] = str(error)
+            continue
+        fitting = next((lot for lot in lots if _differ(sources[lot[0]], source) is None), None)
+        if fitting is None:
+            lots.append([name])
+        else:
+            fitting.append(name)
+    most = max(lots, key=len, default=[])
+    for name in (name for lot in lots if lot is not most for name in lot):
+        reasons[name] = _differ(sources[most[0]], sources[name]) or ""
+    return {name: reasons[name] for name in sources if name in reasons}
+
+
+def _differ(first: Checkpoint, other: Checkpoint) -> str | None:
+    """Return in what two sources differ, None if they can be merged."""
+    try:
+        check_mergeable([first, other])
+    except IncompatibleError as error:
+        return str(error)
+    return None
 
 
 def check_base(base: Checkpoint, source: Checkpoint) -> None:

@@ -1,4 +1,4 @@
-"""Where sources come from: a template with ``{locale}``, so that one line names 52 checkpoints.
+"""Where sources come from: a template with ``{locale}``, so that one line names 52 checkpoints, or a file with a row for each.
 
     haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9    the published ones (repository:subfolder)
     my-models/xlmr-{locale}                                                   local folders
@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sprachbund import locales
 from sprachbund.checkpoints.checkpoint import ADAPTER_CONFIG, CONFIG, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.zoo_file import ENDINGS, read_zoo_file
 from sprachbund.errors import CheckpointError, UserError, nearest
 
 __all__ = [
@@ -44,16 +45,52 @@ class Zoo:
     """A family of sources, one per locale."""
 
     template: str
+    """With ``{locale}`` in it; of a zoo that a file names, the path of the file."""
+    rows: Mapping[str, str] | None = None
+    """The name of each locale's source, where a file has them."""
 
     def __post_init__(self) -> None:
-        if "{locale}" not in self.template:
+        if self.rows is None and "{locale}" not in self.template:
             raise UserError(
-                f"--models {self.template!r} has no {{locale}} in it: write it where the locale stands in the names."
+                f"--models {self.template!r} has no {{locale}} in it: write it where the locale stands in the names, "
+                f"or name a file with a row per locale ({', '.join(ENDINGS)})."
             )
+
+    @classmethod
+    def parse(cls, text: str) -> Zoo:
+        """Return the zoo that users mean by a template, or by a file.
+
+        Raises:
+            UserError: it is neither, or the file names no zoo.
+        """
+        path = Path(text).expanduser()
+        is_file = "{locale}" not in text and path.suffix.lower() in ENDINGS
+        return cls(text, read_zoo_file(path)) if is_file else cls(text)
+
+    @property
+    def locales(self) -> tuple[str, ...] | None:
+        """The locales that have a source, in the order of the file; None for a template, which says nothing of that."""
+        return None if self.rows is None else tuple(self.rows)
+
+    def source(self, locale: str) -> str:
+        """Return the name of a locale's source; a folder that stands beside the file is named from here.
+
+        Raises:
+            CheckpointError: the file has no row for it.
+        """
+        if self.rows is None:
+            return self.template.replace("{locale}", locale)
+        if locale not in self.rows:
+            raise CheckpointError(f"{self.template} has no row for {locale}: add one.")
+        named, beside = self.rows[locale], Path(self.template).expanduser().parent
+        model, _ = (named, "") if (beside / named).is_dir() else split_subfolder(named)
+        relative = named.startswith(".") or (beside / model).is_dir()
+        return str(beside / named) if relative else named
 
     def checkpoint(self, locale: str) -> Checkpoint:
         """Return the source of a locale."""
-        return locate(*split_subfolder(self.template.replace("{locale}", locale)))
+        checkpoint = locate(*split_subfolder(self.source(locale)))
+        return checkpoint if self.rows is None else replace(checkpoint, zoo=self.template)
 
     def missing(self, locales: Iterable[str]) -> dict[str, str]:
         """Return the locales without a source, each with the reason."""
@@ -103,8 +140,12 @@ def sub_checkpoints(root: Path) -> list[Path]:
 def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
     """Return the name of the zoo that a source belongs to: what its root says, else its path with ``{locale}`` in it.
 
+    A file that names the source as one of its zoo is the zoo's name itself.
+
     Links are not followed: 52 links into a cache of snapshots are one zoo, their targets look like 52.
     """
+    if checkpoint.zoo:
+        return checkpoint.zoo
     card = _card(checkpoint)
     return str(card["name"]) if card else os.path.abspath(checkpoint.origin).replace(locale, "{locale}")
 
@@ -125,9 +166,14 @@ def _card(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the card at the root of a checkpoint's zoo, empty if it has none."""
     for parent in list(checkpoint.origin.absolute().parents)[:2]:
         path = parent / ZOO_CARD
-        if path.is_file():
+        if path.is_file() and not _is_zoo_file(path, checkpoint):
             return _read_card(path)
     return {}
+
+
+def _is_zoo_file(path: Path, checkpoint: Checkpoint) -> bool:
+    """Return whether what could be a card is the file that names the source, which users may call what they like."""
+    return bool(checkpoint.zoo) and path.samefile(Path(checkpoint.zoo).expanduser())
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
     from sprachbund.candidates import merged_before
     from sprachbund.cards import DETAILS_TEXT
     from sprachbund.checkpoints import locate, split_subfolder
-    from sprachbund.inputs import open_sources
+    from sprachbund.inputs import notes_on, open_sources
     from sprachbund.measures import AnswerStore
     from sprachbund.plan import check_room, check_writable
 
@@ -39,10 +39,13 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
     adaptation, target, texts = _adaptation(config), _canonical(config.target), _texts(config)
     names = _sources(config, target)
     with Reporter() as report:
-        found = open_sources(config, names, report)
+        found = open_sources(config, lambda without: [name for name in names if name not in without], report)
+        names = tuple(name for name in names if name not in found.left_out)
         sources = {name: found.zoo.checkpoint(name) for name in names}
         _check_unseen(sources, target)
         base = locate(*split_subfolder(config.base)) if config.base else found.base
+        for note in (*found.notes, *notes_on([base] if base else ())):
+            say(note)
         material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), base)
         if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite, instead=OUT):
             # The merge, the student and the result stand there at the same time.
@@ -109,10 +112,12 @@ def _canonical(name: str) -> str:
 
 def _sources(config: AdaptConfig, target: str) -> tuple[str, ...]:
     """Return the names of the sources in one order, however they were listed: the order decides the last bits."""
+    from sprachbund.plan import with_pool
+
     named = {_canonical(name) for name in config.sources}
     if target in named:
         raise UserError(f"The source {target} has met the labels of the target: leave it out of --sources.")
-    names = tuple(sorted(named or set(locales.names()) - {target}))
+    names = tuple(sorted(named or set(with_pool(config).sources or locales.names()) - {target}))
     if not names:
         raise UserError("There is no source: name some (--sources).")
     return names

@@ -23,7 +23,7 @@ def evaluate(*, config: Annotated[EvaluateConfig, Parameter(name="*")]) -> int:
     """Evaluate one model on one locale and write RESULTS_DIR/{prefix}_{locale}/results.json."""
     from sprachbund import cells, inference, store
     from sprachbund.evaluation import label_names
-    from sprachbund.inputs import open_one
+    from sprachbund.inputs import notes_on, open_one
     from sprachbund.plan import check_writable
 
     inference.quieten()
@@ -39,6 +39,8 @@ def evaluate(*, config: Annotated[EvaluateConfig, Parameter(name="*")]) -> int:
     with Reporter() as report:
         checkpoint, dataset = open_one(config, report)
     say(dataset.notice)
+    for said in notes_on([checkpoint]):
+        say(said)
     note = label_names(checkpoint.labels, dataset, checkpoint.name).note
     if note:
         say(note)

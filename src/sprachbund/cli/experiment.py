@@ -93,7 +93,7 @@ def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
     from sprachbund.experiment import needed_sources, prepare
     from sprachbund.inputs import open_inputs
 
-    inputs = open_inputs(config, lambda held: needed_sources(config, held), report)
+    inputs = open_inputs(config, lambda held, without: needed_sources(config, held, without), report)
     say(inputs.data.notice)
     if not config.locales and len(inputs.data.locales) < len(locales.LOCALES):
         say(f"{inputs.data.name} holds {len(inputs.data.locales)} of the {len(locales.LOCALES)} locales: they are run.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -26,15 +26,18 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     from sprachbund.cards import DETAILS_TEXT
     from sprachbund.checkpoints import locate, split_subfolder
     from sprachbund.experiment import MERGED_MODELS
-    from sprachbund.inputs import open_sources
+    from sprachbund.inputs import notes_on, open_sources
     from sprachbund.plan import check_room, check_writable
 
     check_writable(config.output_dir / MERGED_MODELS)
     target = locales.find(config.target_lang).name
-    choice = _choice(config, target)
+    _choice(config, target)  # what is wrong with it is said before any model is looked for
     with Reporter() as report:
-        found = open_sources(config, choice.mix.sources, report)
+        found = open_sources(config, lambda without: _choice(config, target, without).mix.sources, report)
+    choice = _choice(config, target, found.left_out)
     base = locate(*split_subfolder(config.base)) if config.base else found.base
+    for note in (*found.notes, *notes_on([base] if base else ())):
+        say(note)
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
     if not out.exists():
         size = found.zoo.checkpoint(choice.mix.sources[0]).nbytes
@@ -51,8 +54,9 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     return 0
 
 
-def _choice(config: MergeConfig, target: str) -> Choice:
+def _choice(config: MergeConfig, target: str, without: Collection[str] = ()) -> Choice:
     from sprachbund.choosing import choose, choose_by_hand
+    from sprachbund.plan import with_pool
     from sprachbund.recipe import VARIANTS
 
     named = locales.check(locales.find(source).name for source in config.sources)
@@ -63,10 +67,15 @@ def _choice(config: MergeConfig, target: str) -> Choice:
         typed = [field for field in ChoiceConfig.model_fields if field in idle & config.model_fields_set]
         if typed:
             raise UserError(f"--{typed[0].replace('_', '-')} has no effect with --mode manual: leave it out.")
+        if len(config.weights) in (0, len(named)):
+            kept = [place for place, source in enumerate(named) if source not in without]
+            return choose_by_hand(
+                target, [named[place] for place in kept], [config.weights[place] for place in kept if config.weights]
+            )
         return choose_by_hand(target, named, config.weights)
     if config.weights:
         raise UserError("--weights goes with --mode manual: in the other modes the weighting is what the mode says.")
-    return choose(VARIANTS[config.mode], target, config.model_copy(update={"sources": named}))
+    return choose(VARIANTS[config.mode], target, with_pool(config.model_copy(update={"sources": named}), without))
 
 
 def _first_twice(sources: Sequence[str]) -> str:

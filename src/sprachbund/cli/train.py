@@ -73,11 +73,15 @@ def train(
     """Fine-tune a base once per locale, all heads from one seed; finished sources are kept."""
     from sprachbund import inference, parallel
     from sprachbund.plan import check_writable
+    from sprachbund.checkpoints import open_checkpoint
+    from sprachbund.inputs import notes_on
     from sprachbund.training.jobs import train_joint, train_sources
 
     inference.quieten()
     check_writable(out)
     dataset, names = _data_and_locales(data, locales)
+    for note in notes_on([open_checkpoint(base)]):
+        say(note)
     if joint:
         card = train_joint(base, dataset, names, out, settings, overwrite=overwrite)
         line = f"Model of {len(names)} locales: {out} (dev accuracy {card.dev_accuracy:.4f}, {card.seconds:.0f} s)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -21,13 +21,13 @@ __all__ = ["evaluate_sources", "follows_similarity", "transfer"]
 @app.command
 def transfer(*, config: Annotated[TransferConfig, Parameter(name="*")] = TransferConfig()) -> int:
     """Evaluate every source, as it is, on every locale; an interrupted run goes on."""
-    from sprachbund.plan import pool
+    from sprachbund.plan import pool, with_pool
 
     rows, failures = evaluate_sources(
         config,
         RunStore(config.results_dir),
         config.split,
-        pool(config),
+        lambda: pool(with_pool(config)),
         locales.check(config.locales),
         jobs=config.jobs,
         overwrite=config.overwrite,
@@ -43,14 +43,17 @@ def evaluate_sources(
     config: InputsConfig,
     store: RunStore,
     split: str,
-    sources: Sequence[str],
+    sources: Callable[[], Sequence[str]],
     targets: Sequence[str],
     *,
     jobs: int,
     overwrite: bool,
     instead: str = "--output-dir",
 ) -> tuple[Sequence[Transfer], dict[str, str]]:
-    """Evaluate sources in targets (none: all that the data holds); return the rows, and why sources failed."""
+    """Evaluate sources in targets (none: all that the data holds); return the rows, and why sources failed.
+
+    Which sources these are is asked once the zoo is known to be one.
+    """
     from sprachbund import inference
     from sprachbund.inputs import open_inputs
     from sprachbund.plan import check_writable
@@ -59,8 +62,13 @@ def evaluate_sources(
     inference.quieten()
     check_writable(store.root)
     with Reporter() as report:
-        inputs = open_inputs(config, lambda held: sources, report)
+        inputs = open_inputs(
+            config, lambda held, without: [source for source in sources() if source not in without], report
+        )
         say(inputs.data.notice)
+        for note in inputs.notes:
+            say(note)
+        pooled = [source for source in sources() if source not in inputs.left_out]
         # Read first: what the data lacks is said before anything is written.
         held = [partition.locale for partition in inputs.data.partitions(split, targets or None)]
         with store.exclusive(instead=instead):
@@ -69,7 +77,7 @@ def evaluate_sources(
                 inputs.zoo,
                 inputs.data,
                 split,
-                sources,
+                pooled,
                 held,
                 jobs=jobs,
                 report=report,

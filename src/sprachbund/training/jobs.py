@@ -109,8 +109,8 @@ def train_sources(
         CheckpointError: another model is in the way of one and ``overwrite`` is off.
         StoreError: another process trains under ``root``.
     """
-    base_digest = _checked(base).digest
-    tasks = [_task(base, base_digest, data, locale, root, settings) for locale in locales]
+    checked = _checked(base)
+    tasks = [_task(checked.folder, checked.digest, data, locale, root, settings) for locale in locales]
     reasons: dict[str, str] = {}
     with locks.exclusive(root, instead="--out"):
         _remove_leftovers(root, tasks)
@@ -141,7 +141,8 @@ def train_joint(
         CheckpointError: ``out`` holds another model and ``overwrite`` is off.
         StoreError: another process is making it.
     """
-    task = _task(base, _checked(base).digest, _Together(data, locales), JOINED.join(locales), out.parent, settings)
+    checked = _checked(base)
+    task = _task(checked.folder, checked.digest, _Together(data, locales), JOINED.join(locales), out.parent, settings)
     task = replace(task, out=out)
     with locks.exclusive(out.parent, out.name, instead="--out"):
         files.remove_leftovers(out.parent)
