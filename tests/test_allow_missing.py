@@ -332,3 +332,44 @@ def test_fp32_fp16_and_bf16_in_one_merge(capsys: Capture) -> None:
         expected = sum(weight * state[name].double() for weight, state in zip(weights, states, strict=True))
         torch.testing.assert_close(tensor.double(), expected, rtol=1e-6, atol=1e-6)
     assert json.loads(Path("merged_models/manual_merge_sq-AL/config.json").read_text())["dtype"] == "float32"
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_adapters_are_sources(capsys: Capture) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForSequenceClassification
+
+    base = Pico(Path()).base()
+    names = dict(enumerate(INTENTS))
+    for locale in ("el-GR", "ro-RO"):
+        shutil.rmtree(f"models/{locale}")
+        model = AutoModelForSequenceClassification.from_pretrained(base.folder, num_labels=len(INTENTS))
+        lora = get_peft_model(
+            model, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query"], init_lora_weights=False)
+        )
+        lora.save_pretrained(f"models/{locale}")
+        Path(f"models/{locale}/config.json").write_text(json.dumps({"id2label": names}))
+    line = f"{RUN} --locales sq-AL --sources el-GR ro-RO sq-AL"
+    found, said = typed(line, capsys)
+    assert found["successful_experiments"] == 3
+    assert "models/el-GR is an adapter of base: their sum is kept in" in said
+    assert merged_of("sq-AL") == {"el-GR", "ro-RO"}
+    kept = content(Path("results"))
+    typed(line, capsys)
+    assert content(Path("results")) == kept
+
+
+def test_a_model_in_shards_is_a_source(capsys: Capture) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    line = f"merge {MODELS} --mode manual --target-lang sqi --sources el-GR ro-RO"
+    typed(f"{line} --output-dir whole", capsys)
+    model = AutoModelForSequenceClassification.from_pretrained("models/el-GR")
+    Path("models/el-GR/model.safetensors").unlink()
+    model.save_pretrained("models/el-GR", max_shard_size="8KB")
+    typed(f"{line} --output-dir shards", capsys)
+    merged = [
+        load_file(f"{folder}/merged_models/manual_merge_sq-AL/model.safetensors") for folder in ("whole", "shards")
+    ]
+    assert merged[0].keys() == merged[1].keys()
+    assert all(torch.equal(merged[0][name], merged[1][name]) for name in merged[0])

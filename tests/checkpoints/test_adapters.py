@@ -100,7 +100,9 @@ def test_it_is_the_base_plus_the_scaled_product(
 _HEAD = ("dense.weight", "dense.bias", "out_proj.weight", "out_proj.bias")
 
 
-@pytest.mark.parametrize("more", [{}, {"use_rslora": True}, {"use_dora": True}, {"rank_pattern": {"query": 4}}])
+@pytest.mark.parametrize(
+    "more", [{}, {"use_rslora": True}, {"use_dora": True}, {"bias": "all"}, {"rank_pattern": {"query": 4}}]
+)
 def test_it_answers_like_the_model_of_peft(more: dict[str, Any], base: Checkpoint, pico: Pico) -> None:
     folder = adapter(base, pico.root / "adapter", **more)
     found = open_checkpoint(folder)

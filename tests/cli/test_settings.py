@@ -28,7 +28,8 @@ FILE = "settings.yaml"
 
 COMPLETE = {
     "adapt": "--target sq-AL --out o --unlabelled u.txt --method pick-overlap --base b --epochs 3 --learning-rate 1e-4 "
-    "--freeze-embeddings --seed 7 --jobs 2 --overwrite --data split:cldr --demo --models m/{locale} --sources af-ZA",
+    "--freeze-embeddings --seed 7 --jobs 2 --overwrite --data split:cldr --demo --models m/{locale} --sources af-ZA "
+    "--allow-missing",
     "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
     "data": "--data massive:data",
@@ -36,15 +37,15 @@ COMPLETE = {
     "evaluate": "--data cldr --demo --base-model m --model-dir d --locale sq-AL --prefix null --list-models --results-dir r "
     "--split dev --overwrite",
     "experiment": "--list-locales --dry-run --data cldr --demo --models '{locale}: #1' --sources af-ZA da-DK --similarity s "
-    "--selection all --num-languages 2 --include-target --sharpness 0.1 --output-dir 'my run' --overwrite "
+    "--selection all --num-languages 2 --include-target --sharpness 0.1 --output-dir 'my run' --overwrite --allow-missing "
     "--locales sq-AL nb-NO --variants average baseline --skip-baseline --skip-similarity --skip-average --start-from 1 "
     "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain",
     "merge": "--data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
-    "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --mode manual --target-lang sqi "
+    "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual --target-lang sqi "
     "--base b --weights 1 2.5",
     "methods": "",
     "plan": "--data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection all --num-languages 2 "
-    "--include-target --sharpness 30 --output-dir o --overwrite --locales sq-AL --variants average --skip-baseline "
+    "--include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL --variants average --skip-baseline "
     "--skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev --keep-models none --zero-shot "
     "--skip-zero-shot --jobs 2 --sort gain",
     "plot": "--results-dir r --data cldr --zoo z --split dev --demo --out a.png",
@@ -56,7 +57,7 @@ COMPLETE = {
     "train": "--base b --out o --data cldr --locales sq-AL --joint --jobs 2 --overwrite --epochs 1 --batch 2 "
     "--learning-rate 1e-4 --dropout 0.5 --head-seed 3 --seed 4",
     "transfer": "--data cldr --demo --models m/{locale} --sources af-ZA --locales sq-AL --split dev --results-dir r "
-    "--overwrite --jobs 2",
+    "--overwrite --allow-missing --jobs 2",
     "variants": "",
 }
 """Each command with all of its flags, none at its default."""
@@ -353,7 +354,10 @@ SETTINGS = st.fixed_dictionaries(
         "sharpness": st.floats(0, 1e9),
         "max_locales": st.none() | st.integers(1, 60),
         "start_from": st.integers(0, 60),
-        **{name: st.booleans() for name in ("demo", "include_target", "overwrite", "zero_shot", "skip_baseline")},
+        **{
+            name: st.booleans()
+            for name in ("demo", "allow_missing", "include_target", "overwrite", "zero_shot", "skip_baseline")
+        },
     },
 )
 

@@ -72,9 +72,9 @@ def train(
 ) -> int:
     """Fine-tune a base once per locale, all heads from one seed; finished sources are kept."""
     from sprachbund import inference, parallel
-    from sprachbund.plan import check_writable
     from sprachbund.checkpoints import open_checkpoint
     from sprachbund.inputs import notes_on
+    from sprachbund.plan import check_writable
     from sprachbund.training.jobs import train_joint, train_sources
 
     inference.quieten()
