@@ -197,7 +197,7 @@ def test_a_source_that_comes_back_does_not_change_results_unasked(capsys: Captur
     Path("models/el-GR").rename("el-GR")
     line = f"{RUN} --locales sq-AL --skip-baseline --allow-missing"
     typed(line, capsys)
-    assert merged_of("sq-AL") == {"ro-RO", "tr-TR"} or "el-GR" not in merged_of("sq-AL")
+    assert "el-GR" not in merged_of("sq-AL")
     Path("el-GR").rename("models/el-GR")
     assert "--overwrite" in refused(line, capsys)
     typed("experiment --config experiment_config.yaml", capsys)

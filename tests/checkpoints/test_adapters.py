@@ -19,7 +19,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from sprachbund import inference
-from sprachbund.checkpoints import Checkpoint, check_mergeable, open_checkpoint, sub_checkpoints, zoo_name
+from sprachbund.checkpoints import (
+    Checkpoint,
+    check_mergeable,
+    open_checkpoint,
+    read_token_counts,
+    sub_checkpoints,
+    write_token_counts,
+    zoo_name,
+)
 from sprachbund.errors import CheckpointError
 from sprachbund.merging import merged_tensors
 
@@ -191,6 +199,17 @@ def test_its_own_tokenizer_wins(base: Checkpoint, pico: Pico) -> None:
     found = open_checkpoint(folder)
     assert found.tokenizer_digest != base.tokenizer_digest
     assert found.vocabulary_digest == base.vocabulary_digest
+
+
+def test_it_has_the_token_counts_of_its_own_training(pico: Pico) -> None:
+    whole = pico.source("whole")
+    write_token_counts(whole.folder, [[5, 6]], 300)
+    folder = adapter(whole, pico.root / "adapter")
+    assert read_token_counts(open_checkpoint(folder)) is None, "those of the base are of another training"
+    write_token_counts(folder, [[7]], 300)
+    counts = read_token_counts(open_checkpoint(folder))
+    assert counts is not None
+    assert counts.nonzero()[0].tolist() == [7]
 
 
 def test_it_is_added_once_and_again_where_adapter_or_base_change(pico: Pico, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from sprachbund.checkpoints import converted
 from sprachbund.checkpoints.checkpoint import (
     ADAPTER_CONFIG,
-    BESIDE_TENSORS,
+    COMPANIONS,
     CONFIG,
     LAST_OF_HEAD,
+    TOKEN_COUNTS,
     TOKENIZERS,
     Checkpoint,
 )
@@ -55,14 +56,15 @@ def add_adapter(folder: Path, name: str) -> Checkpoint:
 
     def make(out: Path) -> None:
         _sum(folder, base, labels, shapes).save_pretrained(str(out), max_shard_size="1TB")  # type: ignore[operator]
-        beside = [file for file in BESIDE_TENSORS if file != CONFIG]
-        converted.copy_files(tokenizer, beside, out)
+        converted.copy_files(tokenizer, [file for file in COMPANIONS if file != CONFIG], out)
+        converted.copy_files(folder, [TOKEN_COUNTS], out)  # what its base has met in training is another matter
 
     made_of = {
         "adapter": converted.file_digests(folder, (ADAPTER_CONFIG, ADAPTER_WEIGHTS, PICKLED_ADAPTER)),
         "base": base.digest,
         "labels": list(labels),
-        "beside": converted.file_digests(tokenizer, BESIDE_TENSORS),
+        "tokenizer": converted.file_digests(tokenizer, COMPANIONS),
+        "counts": converted.file_digests(folder, [TOKEN_COUNTS]),
     }
     pickled = "" if (folder / ADAPTER_WEIGHTS).is_file() else ", pickled, read without running any code (weights_only),"
     note = f"is an adapter{pickled} of {base.name}: their sum is kept in {converted.place()}."

@@ -220,7 +220,7 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     """
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}: check the name.")
-    if (folder / ADAPTER_CONFIG).is_file():
+    if (folder / ADAPTER_CONFIG).is_file():  # whatever else is there, as transformers sees it
         from sprachbund.checkpoints.adapters import add_adapter
 
         return add_adapter(folder, name or str(folder))
