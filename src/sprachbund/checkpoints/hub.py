@@ -10,6 +10,7 @@ that are whole. What was found is remembered in this process, so that nobody ask
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -241,6 +242,7 @@ def _download(wanted: Sequence[tuple[HubModel, str]], report: Report) -> dict[Hu
     def tell() -> None:
         report("downloading", min(count.done, count.total), count.total)
 
+    tell()
     try:
         for (model, _), error in side_by_side(partial(_download_one, count), wanted, AT_ONCE, meanwhile=tell):
             if error:
@@ -357,15 +359,20 @@ def _in_our_words(error: BaseException, model: HubModel) -> CheckpointError:
             )
         case errors.RepositoryNotFoundError():
             said = (
-                f"{model} is not a folder on this machine, and the hub shows no such repository: it may have been taken off, "
-                "or be private (log in with hf auth login, or set HF_TOKEN); check the name."
+                f"{model} is not a folder here, and the hub shows no such repository: it was taken off, is misspelt, "
+                "or is private (hf auth login, or HF_TOKEN)."
             )
         case errors.RevisionNotFoundError():
             said = f"{repository} on the hub has no revision {model.revision or 'main'}: check what stands after the @."
-        case errors.RevisionResolutionError() | errors.LocalEntryNotFoundError() if offline:
+        case errors.RevisionResolutionError() if offline:
             said = (
-                f"{model} is not a folder on this machine and not, or not wholly, in the hub's cache, and offline mode is on "
-                "(HF_HUB_OFFLINE): check the name, or run once with the network."
+                f"{model} is not a folder here and not in the hub's cache, and offline mode is on (HF_HUB_OFFLINE): "
+                "check the name, or run once with the network."
+            )
+        case errors.LocalEntryNotFoundError() if offline:
+            said = (
+                f"Only a part of {model} is in the hub's cache, and offline mode is on (HF_HUB_OFFLINE): "
+                "run once with the network."
             )
         case errors.HfHubHTTPError(response=response) if response.status_code < 500:
             said = (
@@ -375,8 +382,8 @@ def _in_our_words(error: BaseException, model: HubModel) -> CheckpointError:
             said = f"A file of {model} arrived with another size than the hub says: try again, and later if that does not help."
         case _ if _is_of_the_network(error):
             said = (
-                f"{model} is not a folder on this machine, and the hub cannot be reached ({_reason(error)}): check the name "
-                "and the network; what has arrived is kept, and the same command goes on from here."
+                f"{model} is not a folder here, and the hub cannot be reached ({_reason(error)}): check the name and the "
+                "network; what has arrived is kept, and the same command goes on from here."
             )
         case _:
             raise error
@@ -395,5 +402,5 @@ def _reason(error: BaseException) -> str:
     """Return what lies at the root of an error, in a few words of its own."""
     while error.__cause__:
         error = error.__cause__
-    words = str(error).splitlines()
-    return words[0].rstrip(".: ") if words else type(error).__name__
+    words = re.sub(r"^\[Errno -?\d+\] ", "", str(error)).splitlines()
+    return words[0].rstrip(".: ") if words else "no answer"
