@@ -57,7 +57,8 @@ class InputsConfig(DataConfig):
 
     models: str | None = Field(
         default=None,
-        description="Template of the sources with {locale} in it: a folder, or FOLDER:SUBFOLDER. Default: the published ones.",
+        description="Template of the sources with {locale} in it: MODEL[@REVISION][:SUBFOLDER], where MODEL is a folder or a "
+        "repository on the hub. Default: the published ones.",
     )
 
 
@@ -175,7 +176,7 @@ class AdaptConfig(PoolConfig, InputsConfig):
 class EvaluateConfig(DataConfig):
     """One checkpoint on one locale."""
 
-    base_model: str = Field(description="Checkpoint: a folder or a published id.")
+    base_model: str = Field(description="Checkpoint: a folder, or a repository on the hub, MODEL[@REVISION].")
     model_dir: str | None = Field(default=None, description="Subfolder of it that holds the model.")
     locale: str | None = Field(default=None, description="Locale to evaluate on.")
     prefix: str | None = Field(default=None, description="Name of the experiment: results/{prefix}_{locale}.")

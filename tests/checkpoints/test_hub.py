@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hub import TOKEN, Files, Hub, asked
+from tqdm import tqdm
 
 from sprachbund.checkpoints import Zoo, locate, models_in, on_the_hub, zoo_name
 from sprachbund.checkpoints import hub as client
@@ -238,6 +240,26 @@ def test_a_download_that_fails_keeps_the_files_that_are_whole(
     assert downloads(hub) == ["model.safetensors"]
 
 
+def test_ctrl_c_waits_for_no_download(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    hub.add("org/name", {"config.json": b"{}", "model.safetensors": bytes(50_000_000)})
+
+    def press(stage: str, done: int, total: int) -> None:
+        if done > 100_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find(HubModel("org/name"), press)
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    for thread in threads:
+        thread.join(timeout=10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not list(home.rglob("*.incomplete"))
+    assert sum(path.stat().st_size for path in home.rglob("blobs/*")) < 1000
+
+
 def test_one_source_that_fails_does_not_stop_the_others(hub: Hub, home: Path) -> None:
     zoo = Zoo("org/name-{locale}")
     for locale in ("de-DE", "fr-FR"):
@@ -323,6 +345,36 @@ def test_offline_what_the_cache_does_not_hold_is_said_so(hub: Hub, home: Path) -
     ):
         find(HubModel("org/name"))
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("error", ["httpx2.ReadError", "RuntimeError"])
+def test_what_the_client_does_not_continue_is_begun_again(
+    error: str, hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx2
+    import huggingface_hub
+
+    told: Told = []
+    download, broken = (
+        huggingface_hub.hf_hub_download,
+        {"httpx2.ReadError": httpx2.ReadError, "RuntimeError": RuntimeError}[error],
+    )
+    failures = [broken("reset by peer"), broken("reset by peer")]
+
+    def fails_at_first(*arguments: str, tqdm_class: type[tqdm], **more: object) -> str:
+        if failures and arguments[1] == "model.safetensors":
+            tqdm_class().update(500)
+            raise failures.pop()
+        return download(*arguments, tqdm_class=tqdm_class, **more)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fails_at_first)
+    hub.add("org/name", model("a"))
+    assert content(find(HubModel("org/name"), lambda *stage: told.append(stage)).folder) == model("a")
+    assert told[-1][1] == told[-1][2]
+    hub.add("org/other", model("b"))
+    failures += [broken("reset by peer")] * client.TRIES
+    with pytest.raises(CheckpointError, match=r"the hub cannot be reached \(reset by peer\)"):
+        find(HubModel("org/other"))
 
 
 def test_a_hub_that_cannot_be_reached_is_said_so(hub: Hub, home: Path) -> None:

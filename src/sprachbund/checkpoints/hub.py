@@ -267,11 +267,15 @@ def _download_one(count: _Count, wanted: tuple[HubModel, str]) -> None:
         try:
             hf_hub_download(model.repository, path, revision=revision, local_files_only=offline, tqdm_class=bar)
             return
-        except httpx2.TransportError:
+        except (httpx2.TransportError, *_XET_S):
             if not left:
                 raise
             count.add(-bar.arrived)
             time.sleep(PAUSE)
+
+
+_XET_S = (ConnectionError, TimeoutError, RuntimeError)
+"""What a connection ends in where the client speaks Xet, whose errors have no names of their own."""
 
 
 class _Stopped(Exception):
@@ -395,7 +399,7 @@ def _is_of_the_network(error: Exception) -> bool:
     from huggingface_hub import errors
 
     known = (httpx2.HTTPError, errors.RevisionResolutionError, errors.LocalEntryNotFoundError, errors.FileMetadataError)
-    return isinstance(error, known)
+    return isinstance(error, (*known, *_XET_S))
 
 
 def _reason(error: BaseException) -> str:
