@@ -303,6 +303,18 @@ def a_hub(change: Callable[[Hub], None] = lambda hub: None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def a_hub_and_little_room() -> Iterator[None]:
+    """A model of 5 kB on the hub, and a kilobyte free here."""
+    with (
+        a_hub(
+            lambda hub: hub.model("org/gated").commit("main", {"config.json": b"{}", "model.safetensors": bytes(5000)})
+        ),
+        little_room(),
+    ):
+        yield
+
+
 def wrong_size(hub: Hub) -> None:
     hub.model("org/model").lies["epoch-9/model.safetensors"] = 12
 
@@ -390,6 +402,12 @@ CASES = {
             f"{ON_HUB} org/model:epoch-9",
             ("org/model:epoch-9", "cannot be reached", "the network", "goes on"),
             during=partial(a_hub, Hub.stop),
+        ),
+        Case(
+            "no room for a download",
+            f"{ON_HUB} org/gated",
+            ("The download needs 5.0 kB", "1.0 kB free", "make room", "HF_HOME"),
+            during=a_hub_and_little_room,
         ),
         Case(
             "a file of another size than the hub says",

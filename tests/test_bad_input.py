@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def table(sentences: dict[str, str]) -> str:
 
 def as_written(sentence: str, here: Path) -> str:
     """Leave out what is another thing elsewhere: the folder, times, numbers of bytes, the words of transformers."""
-    sentence = sentence.replace(str(here), "…")
+    sentence = re.sub(rf"{re.escape(tempfile.gettempdir())}/tmp\w+", "…", sentence.replace(str(here), "…"))
     sentence = re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+|\b\d{3,}\b|\b\d+\.\d [kMG]B\b", "…", sentence)
     return re.sub(r"(by transformers) \(.*?\)", r"\1 (…)", sentence).replace("|", "\\|")
 

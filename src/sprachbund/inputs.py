@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sprachbund import data, locales
-from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, locate, open_checkpoint, split_subfolder
+from sprachbund.checkpoints import (
+    PUBLISHED,
+    Checkpoint,
+    Zoo,
+    check_mergeable,
+    hub,
+    locate,
+    on_the_hub,
+    open_checkpoint,
+    split_subfolder,
+)
 from sprachbund.config import EvaluateConfig, InputsConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import CheckpointError, DataError, UserError
 from sprachbund.evaluation import label_names
 from sprachbund.parallel import Report
+from sprachbund.plan import check_room
 from sprachbund.training.embedded import Embedded, ensure
 
 __all__ = [
@@ -123,7 +134,26 @@ def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSe
 
 
 def _named(model: str, subfolder: str | None, report: Report) -> Checkpoint:
-    return locate(model, subfolder, report) if subfolder else locate(*split_subfolder(model), report)
+    model, subfolder = (model, subfolder) if subfolder else split_subfolder(model)
+    _check_room([f"{model}:{subfolder}" if subfolder else model])
+    return locate(model, subfolder, report)
+
+
+def _check_room(names: Iterable[str]) -> None:
+    """Complain if what has to be fetched of these models finds no room in the hub's cache.
+
+    Raises:
+        UserError: says how much is needed, and how much there is.
+    """
+    needed = hub.to_download(place for name in names if (place := on_the_hub(name)))
+    if needed:
+        check_room(
+            hub.cache_folder(),
+            needed,
+            "The download needs",
+            "make room",
+            instead="folder for the hub's cache (HF_HOME)",
+        )
 
 
 def open_base(name: str, report: Report) -> Checkpoint:
@@ -152,6 +182,7 @@ def _start(zoo: Zoo, sources: Sequence[str], complaints: Sequence[str], report: 
             ]
     if complaints:
         raise _cannot_start(complaints, "" if own else WAYS_ON)
+    _check_room(zoo.source(locale) for locale in sources)
     if failed := zoo.fetch(sources, report):
         first = next(iter(failed.values()))
         raise _cannot_start([f"{len(failed)} of {len(sources)} sources did not arrive ({first.rstrip('.')})"], "")

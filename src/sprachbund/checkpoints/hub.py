@@ -25,7 +25,7 @@ from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, WEIGHTS
 from sprachbund.errors import CheckpointError, is_no_room, nearest
 from sprachbund.parallel import Report, side_by_side
 
-__all__ = ["Found", "HubModel", "fetch", "find", "look_up", "subfolders"]
+__all__ = ["Found", "HubModel", "cache_folder", "fetch", "find", "look_up", "subfolders", "to_download"]
 
 AT_ONCE = 8
 """Requests that are under way at the same time."""
@@ -135,8 +135,7 @@ def _read_listing(model: HubModel) -> _Listing:
     _quieten()
     repository, offline = model.repository, constants.is_offline_mode()
     revision = HfApi().resolve_revision(repository, revision=model.revision or None, local_files_only=offline)
-    cache = Path(constants.HF_HUB_CACHE).expanduser() / repo_folder_name(repo_id=repository, repo_type="model")
-    folder = cache / "snapshots" / revision.resolved
+    folder = cache_folder() / repo_folder_name(repo_id=repository, repo_type="model") / "snapshots" / revision.resolved
     return _Listing(revision, folder, _sizes(repository, revision, folder, offline=offline))
 
 
@@ -226,13 +225,34 @@ def fetch(
     Raises:
         OSError: there is no room.
     """
+    missing = _not_in_cache(models)
+    return _download(missing, report) if missing else {}
+
+
+def to_download(models: Iterable[HubModel]) -> int:
+    """Return how many bytes of the models that are there :func:`fetch` would bring."""
+    models = list(models)
+    absent = look_up(models)
+    missing = _not_in_cache(model for model in models if model not in absent)
+    return sum(_listing(model).sizes[path] for model, path in missing)
+
+
+def cache_folder() -> Path:
+    """Return where the client keeps what it has fetched."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE).expanduser()
+
+
+def _not_in_cache(models: Iterable[HubModel]) -> list[tuple[HubModel, str]]:
+    """Return the files that are needed and not there, each once, with the model that needs it."""
     missing: dict[tuple[Path, str], HubModel] = {}
     for model in models:
         listing = _listing(model)
         for path in _needed(listing, model.subfolder):
             if not (listing.folder / path).exists():
                 missing.setdefault((listing.folder, path), model)
-    return _download([(model, path) for (_, path), model in missing.items()], report) if missing else {}
+    return [(model, path) for (_, path), model in missing.items()]
 
 
 def _download(wanted: Sequence[tuple[HubModel, str]], report: Report) -> dict[HubModel, CheckpointError]:
