@@ -355,7 +355,7 @@ def _details(
     return MergeDetails(
         mode=mode,
         recipe=adapted(adaptation, target),
-        uses=union_of_uses([UNLABELLED], zoo_uses(sources[0])),
+        uses=union_of_uses([UNLABELLED], *map(zoo_uses, sources)),
         zoo=zoo_name(sources[0], names[0]),
         sources=tuple(
             MergedSource(

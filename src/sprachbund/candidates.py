@@ -61,7 +61,7 @@ def _details(
     return MergeDetails(
         mode=mode,
         recipe=choice.recipe,
-        uses=union_of_uses(choice.uses, zoo_uses(sources[0])),
+        uses=union_of_uses(choice.uses, *map(zoo_uses, sources)),
         zoo=zoo_name(sources[0], choice.mix.sources[0]),
         sources=tuple(
             MergedSource(

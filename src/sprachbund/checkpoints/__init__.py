@@ -6,6 +6,7 @@ from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write
 from sprachbund.checkpoints.token_counts import EMBEDDINGS, learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.zoo import (
     PUBLISHED,
+    TRAINING_CARD,
     ZOO_CARD,
     Zoo,
     locate,
@@ -23,6 +24,7 @@ __all__ = [
     "EMBEDDINGS",
     "HEAD_PREFIXES",
     "PUBLISHED",
+    "TRAINING_CARD",
     "WEIGHTS",
     "ZOO_CARD",
     "Checkpoint",
