@@ -16,9 +16,11 @@ import shutil
 import struct
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,8 +28,10 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from hub import Hub, asked
 from pico import FILLERS, Pico, rewrite, tokenizer
 
+from sprachbund.checkpoints.hub import _listings
 from sprachbund.cli import run
 from sprachbund.data.massive import INTENTS
 
@@ -38,6 +42,7 @@ INPUTS = f"{MODELS} --data massive:data"
 EXPERIMENT = f"experiment {INPUTS} --locales {TARGET} --num-languages 2"
 MERGE = f"merge {MODELS} --mode manual --target-lang {TARGET} --sources el-GR ro-RO"
 EVALUATE = f"evaluate --base-model models/{TARGET} --locale {TARGET} --data massive:data --prefix baseline"
+ON_HUB = f"evaluate --locale {TARGET} --data massive:data --base-model"
 TRAIN = "train --base base --out trained --data massive:data --locales sq-AL"
 RECORD = f"results/baseline_{TARGET}/results.json"
 WEIGHTS = f"models/{TARGET}/model.safetensors"
@@ -282,6 +287,26 @@ def small_files(most: int = 20_000) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@contextmanager
+def a_hub(change: Callable[[Hub], None] = lambda hub: None) -> Iterator[None]:
+    """A hub that can be reached; a repository that holds a model in a subfolder, and one that is gated."""
+    model = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}"}
+    with (
+        Hub() as hub,
+        tempfile.TemporaryDirectory() as home,
+        asked(hub, Path(home)),
+        patch.dict(_listings, clear=True),
+    ):
+        hub.add("org/model", {f"epoch-9/{path}": content for path, content in model.items()})
+        hub.add("org/gated", model, gated=True)
+        change(hub)
+        yield
+
+
+def wrong_size(hub: Hub) -> None:
+    hub.model("org/model").lies["epoch-9/model.safetensors"] = 12
+
+
 # --- the cases ---------------------------------------------------------------------------------------------------------
 
 
@@ -315,7 +340,7 @@ CASES = {
         Case(
             "a missing folder of a model",
             EVALUATE,
-            ("models/sq-AL is not a folder", "check the name"),
+            ("models/sq-AL is not a folder", "HF_HUB_OFFLINE", "check the name"),
             remove(f"models/{TARGET}"),
         ),
         Case(
@@ -333,6 +358,44 @@ CASES = {
             "a folder of models in place of a model",
             "evaluate --base-model models --locale sq-AL --data massive:data",
             ("no config.json", "el-GR, ro-RO, sq-AL", "--model-dir"),
+        ),
+        Case(
+            "a repository that the hub does not show",
+            f"{ON_HUB} org/modle",
+            ("org/modle", "taken off", "misspelt", "private", "hf auth login"),
+            during=a_hub,
+        ),
+        Case(
+            "published sources that are gone",
+            f"experiment --data massive:data --locales {TARGET} --num-languages 2",
+            ("3 of 3 sources are missing", "taken off", "--models TEMPLATE", "--demo"),
+            during=a_hub,
+        ),
+        Case("a gated repository", f"{ON_HUB} org/gated", ("org/gated", "ask for access", "log in"), during=a_hub),
+        Case("an unknown revision", f"{ON_HUB} org/model@v9:epoch-9", ("org/model", "v9", "check"), during=a_hub),
+        Case(
+            "an unknown subfolder of a repository",
+            f"{ON_HUB} org/model --model-dir epoch-8",
+            ("org/model", "epoch-8", "did you mean epoch-9?"),
+            during=a_hub,
+        ),
+        Case(
+            "a repository of models in place of a model",
+            f"{ON_HUB} org/model",
+            ("org/model", "no config.json", "epoch-9", "--model-dir"),
+            during=a_hub,
+        ),
+        Case(
+            "a hub that cannot be reached",
+            f"{ON_HUB} org/model:epoch-9",
+            ("org/model:epoch-9", "cannot be reached", "the network", "goes on"),
+            during=partial(a_hub, Hub.stop),
+        ),
+        Case(
+            "a file of another size than the hub says",
+            f"{ON_HUB} org/model:epoch-9",
+            ("org/model:epoch-9", "size", "try again"),
+            during=partial(a_hub, wrong_size),
         ),
         Case("models without a place for the locale", "experiment --models models --data massive:data", ("{locale}",)),
         Case("a truncated model", EVALUATE, (WEIGHTS, "truncated or corrupt", "download or save"), cut_off(WEIGHTS)),

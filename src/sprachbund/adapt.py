@@ -360,7 +360,7 @@ def _details(
         sources=tuple(
             MergedSource(
                 locale=names[number],
-                model=sources[number].name,
+                model=sources[number].reference,
                 digest=sources[number].digest,
                 weight=float(made.weights[number]),
                 score=float(scores[number]),

@@ -66,7 +66,7 @@ def _details(
         sources=tuple(
             MergedSource(
                 locale=locale,
-                model=source.name,
+                model=source.reference,
                 digest=source.digest,
                 weight=weight,
                 score=score,

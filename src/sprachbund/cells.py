@@ -122,7 +122,7 @@ def _model_info(subject: Subject) -> ModelInfo:
     else:
         sources = (SourceInfo(locale=subject.source, weight=1.0, digest=checkpoint.digest),)
     return ModelInfo(
-        model=checkpoint.name,
+        model=checkpoint.reference,
         zoo=details.zoo if details else zoo_name(checkpoint, subject.source),
         digest=digests.of_value(subject.candidate),
         sources=sources,

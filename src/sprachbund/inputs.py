@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sprachbund import data, locales
-from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, locate, open_checkpoint
+from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, locate, open_checkpoint, split_subfolder
 from sprachbund.config import EvaluateConfig, InputsConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import CheckpointError, DataError, UserError
@@ -14,15 +14,25 @@ from sprachbund.evaluation import label_names
 from sprachbund.parallel import Report
 from sprachbund.training.embedded import Embedded, ensure
 
-__all__ = ["DEFAULT_DATA", "Inputs", "Needed", "Sources", "embedded_if", "open_inputs", "open_one", "open_sources"]
+__all__ = [
+    "DEFAULT_DATA",
+    "Inputs",
+    "Needed",
+    "Sources",
+    "embedded_if",
+    "open_base",
+    "open_inputs",
+    "open_one",
+    "open_sources",
+]
 
 DEFAULT_DATA = "massive"
 WAYS_ON = (
-    "Three ways on: --models TEMPLATE with {locale} in it, for checkpoints on this machine; "
+    "Three ways on: --models TEMPLATE with {locale} in it, for other checkpoints, on the hub or this machine; "
     "--data massive:PATH, for a copy of MASSIVE; or --demo, for embedded models and data that need no download."
 )
 WAYS_ON_FOR_ONE = (
-    "Three ways on: --base-model FOLDER, with --model-dir for a subfolder, for a checkpoint on this machine; "
+    "Three ways on: --base-model NAME, with --model-dir for a subfolder, for another checkpoint, on the hub or this machine; "
     "--data massive:PATH, for a copy of MASSIVE; or --demo, for embedded models and data that need no download."
 )
 
@@ -63,7 +73,7 @@ def open_sources(config: InputsConfig, sources: Sequence[str], report: Report) -
             label_names(checkpoint.labels, inputs.data, checkpoint.name)
         return Sources(inputs.zoo, inputs.base)
     zoo = Zoo(config.models or PUBLISHED)
-    _start(zoo, sources, [], own=config.models is not None)
+    _start(zoo, sources, [], report, own=config.models is not None)
     return Sources(zoo, None)
 
 
@@ -83,7 +93,7 @@ def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
     except DataError as error:
         dataset, complaints = None, [str(error).rstrip(".")]
     own = config.models is not None and config.data is not None
-    _start(zoo, needed(dataset.locales if dataset else locales.names()), complaints, own=own)
+    _start(zoo, needed(dataset.locales if dataset else locales.names()), complaints, report, own=own)
     assert dataset is not None, "without it there was a complaint"
     return Inputs(zoo, dataset, None)
 
@@ -96,11 +106,11 @@ def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSe
     """
     embedded = embedded_if(config.demo, report, refused={"--data": config.data})
     if embedded:
-        return locate(embedded.local_name(config.base_model), config.model_dir or ""), data.load(embedded.data)
+        return _named(embedded.local_name(config.base_model), config.model_dir, report), data.load(embedded.data)
     complaints = []
     checkpoint = dataset = None
     try:
-        checkpoint = locate(config.base_model, config.model_dir or "")
+        checkpoint = _named(config.base_model, config.model_dir, report)
     except CheckpointError as error:
         complaints.append(str(error).rstrip("."))
     try:
@@ -112,8 +122,21 @@ def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSe
     raise _cannot_start(complaints, "" if config.data else WAYS_ON_FOR_ONE)
 
 
-def _start(zoo: Zoo, sources: Sequence[str], complaints: Sequence[str], *, own: bool) -> None:
-    """Stop with all complaints in one message, or see that the sources fit together.
+def _named(model: str, subfolder: str | None, report: Report) -> Checkpoint:
+    return locate(model, subfolder, report) if subfolder else locate(*split_subfolder(model), report)
+
+
+def open_base(name: str, report: Report) -> Checkpoint:
+    """Return the base that ``--base`` names, fetched if it is on the hub.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    return _named(name, None, report)
+
+
+def _start(zoo: Zoo, sources: Sequence[str], complaints: Sequence[str], report: Report, *, own: bool) -> None:
+    """Stop with all complaints in one message, or fetch the sources and see that they fit together.
 
     ``own`` says that users named what is used, so that nobody has to tell them how to.
     """
@@ -129,6 +152,9 @@ def _start(zoo: Zoo, sources: Sequence[str], complaints: Sequence[str], *, own: 
             ]
     if complaints:
         raise _cannot_start(complaints, "" if own else WAYS_ON)
+    if failed := zoo.fetch(sources, report):
+        first = next(iter(failed.values()))
+        raise _cannot_start([f"{len(failed)} of {len(sources)} sources did not arrive ({first.rstrip('.')})"], "")
     check_mergeable([zoo.checkpoint(locale) for locale in sources])
 
 

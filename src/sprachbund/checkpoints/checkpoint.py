@@ -53,7 +53,22 @@ class Checkpoint:
 
     folder: Path
     name: str
-    """As the user named it, for messages and records."""
+    """As the user named it, for messages."""
+    commit: str = ""
+    """40 hex digits, of a repository on the hub: what the name stood for when it was asked; empty for other folders."""
+
+    @property
+    def reference(self) -> str:
+        """The name for records: as the user named it; on the hub with the commit, ``repository@commit:subfolder``."""
+        if not self.commit:
+            return self.name
+        model, colon, subfolder = self.name.partition(":")
+        return f"{model.partition('@')[0]}@{self.commit}{colon}{subfolder}"
+
+    @property
+    def place(self) -> str:
+        """Where messages send people: the folder or, since nobody knows the folders of a cache, the name on the hub."""
+        return self.name if self.commit else str(self.folder)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -109,7 +124,7 @@ class Checkpoint:
         """
         if not self.head and not self.architecture.endswith(_CLASSIFIER):
             raise CheckpointError(
-                f"{self.folder} holds no classifier, but {self.architecture}: name a model that was fine-tuned for the task."
+                f"{self.place} holds no classifier, but {self.architecture}: name a model that was fine-tuned for the task."
             )
         labels = _in_order(self.config.get("id2label") or _unnamed(self.config))
         if labels is None:
@@ -134,7 +149,7 @@ class Checkpoint:
         """Complain if no file is there that makes a tokenizer."""
         if not any((self.folder / name).is_file() for name in TOKENIZERS):
             raise CheckpointError(
-                f"{self.folder} has no tokenizer ({TOKENIZER}): copy it from the base, or download it again."
+                f"{self.place} has no tokenizer ({TOKENIZER}): copy it from the base, or download it again."
             )
 
     @cached_property
@@ -170,8 +185,8 @@ class Checkpoint:
         return digests.of_value([digests.of_file(self.folder / WEIGHTS), config, self.tokenizer_digest])
 
 
-def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
-    """Return the checkpoint in a folder.
+def open_checkpoint(folder: Path, name: str | None = None, commit: str = "") -> Checkpoint:
+    """Return the checkpoint in a folder; ``commit`` tells that it is one of the hub.
 
     Raises:
         CheckpointError: there is no folder, or something that a checkpoint needs is not in it.
@@ -180,8 +195,8 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         raise CheckpointError(f"There is no folder {folder}: check the name.")
     for needed in (CONFIG, WEIGHTS):
         if not (folder / needed).is_file():
-            raise CheckpointError(f"{folder} has no {needed}{_instead(folder)}.")
-    return Checkpoint(folder, name or str(folder))
+            raise CheckpointError(f"{name if commit else folder} has no {needed}{_instead(folder)}.")
+    return Checkpoint(folder, name or str(folder), commit)
 
 
 _vocabularies: dict[str, str] = {}

@@ -24,9 +24,8 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     """Merge sources into one model for a target language: OUTPUT_DIR/merged_models/{mode}_merge_{target}/."""
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
-    from sprachbund.checkpoints import locate, split_subfolder
     from sprachbund.experiment import MERGED_MODELS
-    from sprachbund.inputs import open_sources
+    from sprachbund.inputs import open_base, open_sources
     from sprachbund.plan import check_room, check_writable
 
     check_writable(config.output_dir / MERGED_MODELS)
@@ -34,7 +33,7 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     choice = _choice(config, target)
     with Reporter() as report:
         found = open_sources(config, choice.mix.sources, report)
-    base = locate(*split_subfolder(config.base)) if config.base else found.base
+        base = open_base(config.base, report) if config.base else found.base
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
     if not out.exists():
         size = found.zoo.checkpoint(choice.mix.sources[0]).nbytes
