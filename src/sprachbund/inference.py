@@ -20,7 +20,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from sprachbund.checkpoints import open_checkpoint
+from sprachbund.checkpoints import counts_after_padding, open_checkpoint
 from sprachbund.errors import CheckpointError
 
 __all__ = ["Encoded", "Tokenizer", "load_classifier", "load_tokenizer", "logits", "pad", "quieten", "tokenise"]
@@ -33,8 +33,6 @@ Tokenizer: TypeAlias = Any
 TOKENS_PER_BATCH = 4096
 MOST_TOKENS = 512
 """Longer texts are cut, whatever model and tokenizer allow."""
-_COUNT_AFTER_PADDING = ("roberta", "camembert", "xmod", "data2vec-text", "ibert", "longformer", "mpnet", "esm")
-"""Parts of the names of model types whose positions begin after that of padding: of 514 there are 512 for texts."""
 
 
 def quieten() -> None:
@@ -65,7 +63,7 @@ def _positions(folder: Path) -> int:
     positions = getattr(config, "max_position_embeddings", None) or 0
     if positions <= 0:
         return MOST_TOKENS
-    after_padding = any(part in config.model_type for part in _COUNT_AFTER_PADDING)
+    after_padding = counts_after_padding(config.model_type)  # of 514 there are 512 for texts
     return int(positions) - (int(config.pad_token_id or 0) + 1 if after_padding else 0)
 
 
