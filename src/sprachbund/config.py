@@ -19,6 +19,7 @@ from sprachbund.weighting import DEFAULT_SHARPNESS
 __all__ = [
     "AdaptConfig",
     "AggregateConfig",
+    "BaseConfig",
     "ChoiceConfig",
     "DataConfig",
     "EvaluateConfig",
@@ -62,6 +63,15 @@ class InputsConfig(DataConfig):
     )
 
 
+class BaseConfig(_Config):
+    """What the models were fine-tuned from."""
+
+    base: str | None = Field(
+        default=None,
+        description="The pre-trained model of the sources, for what needs it: a folder, or FOLDER:SUBFOLDER.",
+    )
+
+
 class PoolConfig(_Config):
     """Which sources there are to choose from."""
 
@@ -73,7 +83,11 @@ class PoolConfig(_Config):
 class ChoiceConfig(PoolConfig):
     """How sources are chosen and weighted for a target."""
 
-    similarity: str = Field(default="uriel:syntax_knn", description="Which similarity ranks the sources.")
+    similarity: str = Field(
+        default="uriel:syntax_knn",
+        description="Which similarity ranks the sources: uriel:…, file:matrix.csv, a measured one (transfer, overlap, …), "
+        "or a sum, A+B (sprachbund similarity --list).",
+    )
     selection: Literal["topk", "original", "all"] = Field(
         default="topk",
         description="topk: the most similar; original: as in the original experiment (Sinkhorn); all: every source.",
@@ -96,7 +110,7 @@ class _OutputConfig(_Config):
     )
 
 
-class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
+class ExperimentConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """All locales × variants."""
 
     locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all that the data holds.")
@@ -130,22 +144,19 @@ class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
         return (self.zero_shot or self.demo) and not self.skip_zero_shot
 
 
-class MergeConfig(_OutputConfig, ChoiceConfig, InputsConfig):
+class MergeConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """One merge for one target."""
 
     mode: Literal["similarity", "average", "manual"] = Field(
         description="similarity: weighted by similarity; average: the same sources, equally; manual: --sources and --weights."
     )
     target_lang: str = Field(description="Target: a locale (sq-AL) or a language code (sqi).")
-    base: str | None = Field(
-        default=None, description="The pre-trained model of the sources: checked against them, distances reported."
-    )
     weights: tuple[float, ...] = Field(
         default=(), description="One weight per source, with --mode manual; normalised to 1."
     )
 
 
-class AdaptConfig(PoolConfig, InputsConfig):
+class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     """One model for a target without labels."""
 
     target: str = Field(
@@ -159,9 +170,6 @@ class AdaptConfig(PoolConfig, InputsConfig):
     method: str = Field(
         default="auto",
         description="auto, merge-reliable, distilled-merge-uniform, … (sprachbund variants lists them).",
-    )
-    base: str | None = Field(
-        default=None, description="The pre-trained model of the sources, for methods and sources that need it."
     )
     epochs: int | None = Field(default=None, ge=1, description="Passes of a student over the texts. Default: 10.")
     learning_rate: float | None = Field(
@@ -223,8 +231,15 @@ class PlotConfig(ResultsConfig):
     out: Path = Field(default=Path("dumbbell.svg"), description="The picture; its ending says the format (svg, png).")
 
 
-class SimilarityConfig(ChoiceConfig):
-    """Who would be merged for a target."""
+class SimilarityConfig(ChoiceConfig, BaseConfig, InputsConfig):
+    """Who would be merged for a target, and the similarity behind it."""
+
+    jobs: int = Field(default=0, ge=0, description="Processes that measure; 0: one per core.")
+    out: Path | None = Field(default=None, description="Write the similarity as a CSV table, which file:… reads.")
+    plot: Path | None = Field(
+        default=None,
+        description="Draw the similarity as a heat map by language family; the ending says the format (svg, png).",
+    )
 
 
 def as_yaml(settings: Mapping[str, Any]) -> str:

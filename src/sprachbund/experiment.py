@@ -21,16 +21,18 @@ from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import merge_candidate, merged_before
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
-from sprachbund.choosing import Choice, choose
+from sprachbund.choosing import Choice, choose, ranks
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import MixError, StoreError, UserError, is_no_room
 from sprachbund.evaluation import label_names
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
+from sprachbund.measuring import asked_sources, similarity_for
 from sprachbund.parallel import Report
 from sprachbund.plan import Cell
 from sprachbund.recipe import OWN, Recipe, Variant, adapted
+from sprachbund.similarity import SimilarityMatrix, is_measured, load
 from sprachbund.store import Failure, Record, RunStore
 from sprachbund.zero_shot import known_row, run_zero_shot
 
@@ -86,6 +88,8 @@ class Experiment:
     zoo: str
     """The name of the zoo that records carry."""
     notes: tuple[str, ...] = field(default=())
+    similarity: SimilarityMatrix | None = None
+    """By which sources are ranked; None where no variant ranks any."""
 
     @property
     def store(self) -> RunStore:
@@ -318,10 +322,39 @@ def needed_sources(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, 
     """Return the locales whose sources the experiment reads, given those that the data holds; nothing is opened."""
     targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
     merged = [variant for variant in chosen if variant.adaptation is None]
-    needed = {s for target in targets for variant in merged for s in choose(variant, target, config).mix.sources}
+    measured = any(map(ranks, merged)) and is_measured(config.similarity)
+    if measured:  # who is chosen is only known when all have been measured
+        needed = {*asked_sources(config, targets), *(t for t in targets if any(v.selection == OWN for v in merged))}
+    else:
+        matrix = _at_hand(config, targets) if any(map(ranks, merged)) else None
+        choices = (choose(variant, target, config, matrix) for target in targets for variant in merged)
+        needed = {source for choice in choices for source in choice.mix.sources}
     if config.wants_zero_shot or len(merged) < len(chosen):
         needed |= set(plan.pool(config))
     return tuple(locale for locale in locales.names() if locale in needed)
+
+
+def _at_hand(config: ExperimentConfig, targets: Sequence[str]) -> SimilarityMatrix:
+    return load(config.similarity, (*targets, *locales.check(config.sources)))
+
+
+def _similarity(
+    config: ExperimentConfig, inputs: Inputs, targets: Sequence[str], chosen: Sequence[Variant], report: Report
+) -> SimilarityMatrix | None:
+    """Return what ranks the sources, measured now if need be; None where no variant ranks any.
+
+    Raises:
+        UserError: it cannot be had, or ``--base`` is named and nobody needs it.
+    """
+    ranked = any(map(ranks, chosen))
+    if not ranked or not is_measured(config.similarity):
+        if config.base and not any(variant.adaptation for variant in chosen):
+            raise UserError(
+                f"--base has no effect with --similarity {config.similarity} and these variants: leave it out."
+            )
+        return _at_hand(config, targets) if ranked else None
+    known = RunStore(config.output_dir / RESULTS)
+    return similarity_for(config, targets, inputs, results=known, jobs=config.jobs, report=report)
 
 
 def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda stage, done, total: None) -> Experiment:
@@ -334,7 +367,10 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     """
     targets, chosen = plan.chosen_locales(config, inputs.data.locales), plan.chosen_variants(config)
     merged = [variant for variant in chosen if variant.adaptation is None]
-    choices = {(target, variant.name): choose(variant, target, config) for target in targets for variant in merged}
+    matrix = _similarity(config, inputs, targets, chosen, report)
+    choices = {
+        (target, variant.name): choose(variant, target, config, matrix) for target in targets for variant in merged
+    }
     involved = {source for choice in choices.values() for source in choice.mix.sources}
     if len(merged) < len(chosen):
         involved |= set(plan.pool(config))
@@ -359,7 +395,7 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, open_cells, largest, keep=config.keep_models == "all")
     return Experiment(
-        config, inputs, targets, chosen, choices, materials, planned, checkpoints, plan.pool(config), zoo, notes
+        config, inputs, targets, chosen, choices, materials, planned, checkpoints, plan.pool(config), zoo, notes, matrix
     )
 
 

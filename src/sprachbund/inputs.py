@@ -17,7 +17,7 @@ from sprachbund.checkpoints import (
     open_checkpoint,
     split_subfolder,
 )
-from sprachbund.config import EvaluateConfig, InputsConfig
+from sprachbund.config import BaseConfig, EvaluateConfig, InputsConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import CheckpointError, DataError, UserError
 from sprachbund.evaluation import label_names
@@ -54,7 +54,7 @@ class Sources:
 
     zoo: Zoo
     base: Checkpoint | None
-    """The embedded base; None where users bring their own models."""
+    """What ``--base`` names, else the embedded base; None where users bring their own models and name none."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def open_sources(config: InputsConfig, sources: Sequence[str], report: Report) -
         return Sources(inputs.zoo, inputs.base)
     zoo = Zoo(config.models or PUBLISHED)
     _start(zoo, sources, [], report, own=config.models is not None)
-    return Sources(zoo, None)
+    return Sources(zoo, _named_base(config, report))
 
 
 def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
@@ -96,7 +96,7 @@ def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
     """
     embedded = embedded_if(config.demo, report, refused={"--models": config.models, "--data": config.data})
     if embedded:
-        base = open_checkpoint(embedded.base, "base")
+        base = _named_base(config, report) or open_checkpoint(embedded.base, "base")
         return Inputs(Zoo(embedded.template), data.load(embedded.data), base)
     zoo = Zoo(config.models or PUBLISHED)
     try:
@@ -106,7 +106,12 @@ def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
     own = config.models is not None and config.data is not None
     _start(zoo, needed(dataset.locales if dataset else locales.names()), complaints, report, own=own)
     assert dataset is not None, "without it there was a complaint"
-    return Inputs(zoo, dataset, None)
+    return Inputs(zoo, dataset, _named_base(config, report))
+
+
+def _named_base(config: InputsConfig, report: Report) -> Checkpoint | None:
+    named = config.base if isinstance(config, BaseConfig) else None
+    return open_base(named, report) if named else None
 
 
 def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSet]:

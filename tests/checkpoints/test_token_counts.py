@@ -182,7 +182,7 @@ def test_embeddings_of_another_name_are_told(pico: Pico) -> None:
     sources = [pico.source(name) for name in ("de-DE", "fr-FR", "ja-JP")]
 
     def rename(tensors: dict[str, torch.Tensor]) -> None:
-        tensors["roberta.embeddings.tok_embeddings.weight"] = tensors.pop(EMBEDDINGS)
+        tensors["roberta.embeddings.pieces.weight"] = tensors.pop(EMBEDDINGS)
 
     rewrite(sources[1].folder, rename)
     with pytest.raises(CheckpointError, match=r"fr-FR has no tensor …embeddings.word_embeddings.weight"):

@@ -11,13 +11,13 @@ import pytest
 from pico import Pico, TinyData, rows_of, state, tiny_data
 
 from sprachbund import cells, inference
-from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, open_checkpoint, read_token_counts
+from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, open_checkpoint, read_token_counts, zoo_uses
 from sprachbund.data import Row
 from sprachbund.errors import CellsFailed, CheckpointError
 from sprachbund.heads import head_agreement
 from sprachbund.training import jobs as module
-from sprachbund.training.jobs import TrainingCard, source_folder, train_joint, train_sources, trained_on
-from sprachbund.training.settings import FinetuneSettings
+from sprachbund.training.jobs import TrainingCard, source_folder, train_base, train_joint, train_sources, trained_on
+from sprachbund.training.settings import FinetuneSettings, PretrainSettings
 
 LOCALES = ("de-DE", "ja-JP")
 SETTINGS = FinetuneSettings(epochs=1, batch=8, learning_rate=1e-2)
@@ -198,3 +198,18 @@ def test_a_model_of_several_locales_has_seen_the_labels_of_each(
     joint = open_checkpoint(tmp_path / "joint")
     uses = {locale: cells.describe(joint, locale).uses for locale in (*LOCALES, "sq-AL")}
     assert uses == {"de-DE": ("target-train",), "ja-JP": ("target-train",), "sq-AL": ("nothing",)}
+
+
+def test_a_source_says_what_its_base_has_seen(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
+    strange = train_sources(base.folder, tiny, ["de-DE"], tmp_path / "strange", SETTINGS)
+    assert strange[0].uses == ()
+    shape = PretrainSettings(
+        vocabulary=300, hidden=8, layers=1, heads=2, intermediate=8, mlm_steps=1, ranking_steps=1, ranking_batch=4
+    )
+    train_base(tiny, LOCALES, tmp_path / "own", shape)
+    (card,) = train_sources(tmp_path / "own", tiny, ["de-DE"], tmp_path / "zoo", SETTINGS)
+    assert card.uses == ("unlabelled",)
+    source = open_checkpoint(source_folder(tmp_path / "zoo", "de-DE"))
+    assert zoo_uses(source) == ("unlabelled",)
+    assert cells.describe(source, "ja-JP").uses == ("unlabelled",)
+    assert cells.describe(source, "de-DE").uses == ("target-train", "unlabelled")

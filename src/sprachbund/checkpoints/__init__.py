@@ -3,9 +3,18 @@
 from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, HEAD_PREFIXES, WEIGHTS, Checkpoint, open_checkpoint
 from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable
 from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
-from sprachbund.checkpoints.token_counts import EMBEDDINGS, learned_tokens, read_token_counts, write_token_counts
+from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
+from sprachbund.checkpoints.vocabulary import (
+    EMBEDDINGS,
+    Alignment,
+    align,
+    check_one_vocabulary,
+    counts_after_padding,
+    vocabulary_tensors,
+)
 from sprachbund.checkpoints.zoo import (
     PUBLISHED,
+    TRAINING_CARD,
     ZOO_CARD,
     Zoo,
     locate,
@@ -25,15 +34,20 @@ __all__ = [
     "EMBEDDINGS",
     "HEAD_PREFIXES",
     "PUBLISHED",
+    "TRAINING_CARD",
     "WEIGHTS",
     "ZOO_CARD",
+    "Alignment",
     "Checkpoint",
     "TensorFile",
     "TensorInfo",
     "Zoo",
+    "align",
     "body_counterparts",
     "check_base",
     "check_mergeable",
+    "check_one_vocabulary",
+    "counts_after_padding",
     "learned_tokens",
     "locate",
     "models_in",
@@ -43,6 +57,7 @@ __all__ = [
     "source_locale",
     "split_subfolder",
     "sub_checkpoints",
+    "vocabulary_tensors",
     "write_tensors",
     "write_token_counts",
     "zoo_name",

@@ -33,8 +33,22 @@ COMPANIONS = (CONFIG, *TOKENIZERS, *_BESIDE_TOKENIZERS, "tokenizer_config.json",
 """What makes tensors a checkpoint; all else in its folder is about how it came to be."""
 _SAYS_NOTHING = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 """Entries of a config that change without the model computing anything else."""
-HEAD_PREFIXES = ("classifier.", "score.", "classification_head.", "logits_proj.", "sequence_summary.")
-"""How transformers names the tensors of a sequence classification head: of most models, decoders, BART, XLNet, XLM."""
+POOLER = "pooler."
+"""How transformers names the layer before the classifier where it stands outside the encoder, in DeBERTa."""
+HEAD_PREFIXES = (
+    "classifier.",
+    "score.",
+    "classification_head.",
+    "logits_proj.",
+    "sequence_summary.",
+    "pre_classifier.",
+    POOLER,
+)
+"""How transformers names the tensors of a sequence classification head: of most models, decoders, BART, XLNet, XLM, DistilBERT.
+
+Layers that some bases have and others lack (the pooler inside BERT, the head of ModernBERT) are told by the base alone, see
+:func:`sprachbund.checkpoints.compatibility.body_counterparts`; without one they count as body.
+"""
 _CLASSIFIER = "ForSequenceClassification"
 """How the names of transformers' classes of such models end, however they name their tensors."""
 _LAST_OF_HEAD = (
@@ -122,7 +136,8 @@ class Checkpoint:
         Raises:
             CheckpointError: this is no classifier, or its config does not name all labels by the numbers from 0.
         """
-        if not self.head and not self.architecture.endswith(_CLASSIFIER):
+        answers = [name for name in self.head if not name.startswith(POOLER)]  # a bare encoder can have a pooler, too
+        if not answers and not self.architecture.endswith(_CLASSIFIER):
             raise CheckpointError(
                 f"{self.place} holds no classifier, but {self.architecture}: name a model that was fine-tuned for the task."
             )

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from sprachbund.checkpoints.checkpoint import Checkpoint
+from sprachbund.checkpoints.vocabulary import Alignment, align, vocabulary_tensors
 from sprachbund.errors import IncompatibleError
 
-__all__ = ["check_base", "check_mergeable"]
+__all__ = ["body_counterparts", "check_base", "check_mergeable"]
+
+_PERHAPS_HEAD = re.compile(r"(\w+\.)?pooler\.|head\.(dense|norm)\.")
+"""Layers between encoder and classifier that are pre-trained in some bases and new in the classifier over others.
+
+The pooler of BERT and ALBERT is there in what was pre-trained to tell whether one sentence follows another, and in no masked
+language model alone; the head of ModernBERT is there in the masked language model, and not in the bare encoder.
+"""
+_ONCE_CALLED = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
+"""What old checkpoints (bert-base-multilingual-cased, say) call tensors; transformers renames them when it loads a model."""
 
 
-def check_mergeable(sources: Sequence[Checkpoint]) -> None:
-    """Compare every source with the first.
+def check_mergeable(sources: Sequence[Checkpoint]) -> Alignment | None:
+    """Compare every source with the first; return how their vocabularies are aligned, None where they are the same.
 
     Raises:
         IncompatibleError: names the two checkpoints and the first thing in which they differ.
@@ -23,40 +34,55 @@ def check_mergeable(sources: Sequence[Checkpoint]) -> None:
     for other in sources[1:]:
         _check_labels(first, other)
         _check_tensors(first, other)
-        _check_vocabulary(first, other)
+    return align(sources)
 
 
-def check_base(base: Checkpoint, source: Checkpoint) -> None:
+def check_base(base: Checkpoint, source: Checkpoint) -> Alignment | None:
     """Check that a source can have been fine-tuned from a base: each tensor of its body stands there in the same shape.
 
-    Heads may differ: a base is usually a masked language model, a source a classifier. Body tensors are looked up with or
-    without the model's prefix, because a bare encoder is saved without one.
+    Heads may differ: a base is usually a masked language model, a source a classifier. So may the number of tokens, since
+    some are often added before a model is fine-tuned: return where they stand, the base first, None where it is the same.
     """
-    counterparts = body_counterparts(base, source)
-    for name, there in counterparts.items():
+    by_token = vocabulary_tensors(base), vocabulary_tensors(source)
+    for name, there in body_counterparts(base, source).items():
         if there is None:
             raise IncompatibleError(
                 f"{base.name} is not the base of {source.name}: it has no tensor {name}; "
                 "name the model that the sources were fine-tuned from."
             )
-        if base.tensors[there].shape != source.tensors[name].shape:
+        skipped = 1 if there in by_token[0] and name in by_token[1] else 0
+        if base.tensors[there].shape[skipped:] != source.tensors[name].shape[skipped:]:
             raise IncompatibleError(
                 f"{base.name} is not the base of {source.name}: tensor {name} is "
                 f"{_shape(base.tensors[there].shape)} there and {_shape(source.tensors[name].shape)} in the source; "
                 "name the model that the sources were fine-tuned from."
             )
-    _check_vocabulary(base, source)
+    return align([base, source])
 
 
 def body_counterparts(base: Checkpoint, source: Checkpoint) -> dict[str, str | None]:
-    """Map each body tensor of the source to the base's tensor of the same role, None where there is none."""
+    """Map each tensor of the source's body to the base's tensor of the same role, None where there is none.
+
+    Tensors are looked up with or without the model's prefix, because a bare encoder is saved without one. What may be part of
+    a head and is not in the base is none of the body; nor are integers, which nobody trains.
+    """
     known = base.tensors
     counterparts: dict[str, str | None] = {}
-    for name in source.tensors:
-        if name not in source.head:
-            bare = name.split(".", 1)[-1]
-            counterparts[name] = next((candidate for candidate in (name, bare) if candidate in known), None)
+    for name, info in source.tensors.items():
+        if name in source.head or not info.is_float:
+            continue
+        there = next((candidate for candidate in _names_in_a_base(name) if candidate in known), None)
+        if there is not None or not _PERHAPS_HEAD.match(name):
+            counterparts[name] = there
     return counterparts
+
+
+def _names_in_a_base(name: str) -> Iterator[str]:
+    for candidate in (name, name.split(".", 1)[-1]):
+        yield candidate
+        for now, once in _ONCE_CALLED.items():
+            if candidate.endswith(now):
+                yield candidate.removesuffix(now) + once
 
 
 def _check_labels(first: Checkpoint, other: Checkpoint) -> None:
@@ -80,23 +106,17 @@ def _check_tensors(first: Checkpoint, other: Checkpoint) -> None:
         raise IncompatibleError(
             f"Tensor {name} is in {has.name}, but not in {lacks.name}: merge only models of one architecture."
         )
+    by_token = vocabulary_tensors(first) & vocabulary_tensors(other)
     for name, info in ours.items():
-        if theirs[name].shape != info.shape:
+        skipped = 1 if name in by_token else 0  # how many rows there may be is the business of the vocabularies
+        if theirs[name].shape[skipped:] != info.shape[skipped:]:
             raise IncompatibleError(
                 f"Tensor {name} is {_shape(info.shape)} in {first.name} and {_shape(theirs[name].shape)} in {other.name}: "
-                "merge only models of one size and vocabulary."
+                "merge only models of one size."
             )
-
-
-def _check_vocabulary(first: Checkpoint, other: Checkpoint) -> None:
-    """Compare the first of the tokenizer's files that both have: what two others say cannot be compared."""
-    ours, theirs = first.vocabulary_digests, other.vocabulary_digests
-    shared = next((name for name in ours if name in theirs), None)
-    if shared and ours[shared] != theirs[shared]:
-        raise IncompatibleError(
-            f"{first.name} and {other.name} have different vocabularies: a token would mean another row of the embedding. "
-            "Merge only models of one vocabulary."
-        )
+        if theirs[name].dtype != info.dtype and not (theirs[name].is_float and info.is_float):
+            dtypes = " and ".join(sorted({info.dtype, theirs[name].dtype}))
+            raise IncompatibleError(f"Tensor {name} is {dtypes} in the sources: it cannot be merged.")
 
 
 def _shape(shape: Sequence[int]) -> str:

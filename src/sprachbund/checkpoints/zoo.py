@@ -28,6 +28,7 @@ from sprachbund.parallel import Report
 
 __all__ = [
     "PUBLISHED",
+    "TRAINING_CARD",
     "ZOO_CARD",
     "Zoo",
     "locate",
@@ -44,6 +45,8 @@ PUBLISHED = "haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoc
 """The sources of the original experiment."""
 ZOO_CARD = "zoo.json"
 """Stands at the root of a zoo that has a name of its own."""
+TRAINING_CARD = "training.json"
+"""Stands beside a model that was trained here."""
 _ON_HUB = re.compile(r"(?P<repository>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[^@:\s]+))?")
 
 
@@ -165,8 +168,13 @@ def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
 
 
 def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return what every source of a zoo has seen of every locale, through the base that they share."""
-    return tuple(_card(checkpoint).get("uses", ()))
+    """Return what every source of a zoo has seen of every locale, through the base that they share.
+
+    The card of the zoo says it or, for sources that were trained here, their own.
+    """
+    own = checkpoint.folder / TRAINING_CARD
+    trained = _read_uses(own) if own.is_file() else ()
+    return tuple(sorted({*_card(checkpoint).get("uses", ()), *trained}))
 
 
 def source_locale(checkpoint: Checkpoint) -> str | None:
@@ -195,3 +203,13 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} does not name its zoo (JSON with a name, and what its sources have seen): mend it or remove it."
         ) from error
+
+
+def _read_uses(path: Path) -> tuple[str, ...]:
+    """Return what a training card says that all sources of its base have seen; cards of other programs say nothing."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return ()
+    uses = card.get("uses", ()) if isinstance(card, dict) else ()
+    return tuple(use for use in uses if isinstance(use, str)) if isinstance(uses, list) else ()

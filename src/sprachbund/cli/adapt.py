@@ -29,7 +29,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
     from sprachbund.adapt import adapt as make
     from sprachbund.candidates import merged_before
     from sprachbund.cards import DETAILS_TEXT
-    from sprachbund.inputs import open_base, open_sources
+    from sprachbund.inputs import open_sources
     from sprachbund.measures import AnswerStore
     from sprachbund.plan import check_room, check_writable
 
@@ -41,8 +41,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
         found = open_sources(config, names, report)
         sources = {name: found.zoo.checkpoint(name) for name in names}
         _check_unseen(sources, target)
-        base = open_base(config.base, report) if config.base else found.base
-        material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), base)
+        material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), found.base)
         if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite, instead=OUT):
             # The merge, the student and the result stand there at the same time.
             check_room(

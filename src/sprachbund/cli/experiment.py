@@ -17,6 +17,7 @@ from sprachbund.config import ExperimentConfig, ResultsConfig
 from sprachbund.errors import CellsFailed, SprachbundError
 from sprachbund.plan import size
 from sprachbund.report import print_results, summarise
+from sprachbund.similarity import is_measured
 from sprachbund.store import Record, RunStore
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def experiment(
 
 @app.command
 def plan(*, config: Annotated[ExperimentConfig, Parameter(name="*")] = ExperimentConfig()) -> int:
-    """Say what an experiment would do and what it takes: cells, sources, bytes, memory, time. Nothing is written."""
+    """Say what an experiment would do and what it takes: cells, sources, bytes, memory, time. Nothing is written.
+
+    With a similarity that has to be measured that is done, since the plan depends on it, and kept in the cache folder.
+    """
     from sprachbund import inference
     from sprachbund.estimate import estimate
     from sprachbund.training import embedded
@@ -95,6 +99,8 @@ def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
 
     inputs = open_inputs(config, lambda held: needed_sources(config, held), report)
     say(inputs.data.notice)
+    if is_measured(config.similarity):
+        say(f"Who is merged depends on {config.similarity}, which is measured first, and kept.")
     if not config.locales and len(inputs.data.locales) < len(locales.LOCALES):
         say(f"{inputs.data.name} holds {len(inputs.data.locales)} of the {len(locales.LOCALES)} locales: they are run.")
     prepared = prepare(config, inputs, report)
@@ -182,6 +188,8 @@ def _lines(found: Estimate) -> list[tuple[str, str]]:
     ]
     if found.zero_shot:
         lines.insert(1, ("zero-shot", f"{found.zero_shot} evaluations of a source in a locale to do"))
+    if found.similarity:
+        lines.insert(0, ("similarity", f"{found.similarity}; has seen: {', '.join(found.similarity_uses)}"))
     if found.rates is None:
         return [*lines, ("time", "nothing is left to do")]
     rates = found.rates

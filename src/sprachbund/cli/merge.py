@@ -15,6 +15,7 @@ from sprachbund.errors import UserError
 
 if TYPE_CHECKING:
     from sprachbund.choosing import Choice
+    from sprachbund.inputs import Inputs, Sources
 
 __all__ = ["merge"]
 
@@ -24,21 +25,34 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     """Merge sources into one model for a target language: OUTPUT_DIR/merged_models/{mode}_merge_{target}/."""
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
-    from sprachbund.experiment import MERGED_MODELS
-    from sprachbund.inputs import open_base, open_sources
+    from sprachbund.choosing import choose
+    from sprachbund.experiment import MERGED_MODELS, RESULTS
+    from sprachbund.inputs import open_inputs, open_sources
+    from sprachbund.measuring import asked_sources, similarity_for
     from sprachbund.plan import check_room, check_writable
+    from sprachbund.recipe import MANUAL, VARIANTS
+    from sprachbund.similarity import is_measured
+    from sprachbund.store import RunStore
 
     check_writable(config.output_dir / MERGED_MODELS)
     target = locales.find(config.target_lang).name
-    choice = _choice(config, target)
+    config = _settled(config)
     with Reporter() as report:
-        found = open_sources(config, choice.mix.sources, report)
-        base = open_base(config.base, report) if config.base else found.base
+        found: Sources | Inputs
+        if config.mode != MANUAL and is_measured(config.similarity):
+            inputs = found = open_inputs(config, lambda held: asked_sources(config, (target,)), report)
+            say(inputs.data.notice)
+            known = RunStore(config.output_dir / RESULTS)
+            matrix = similarity_for(config, (target,), inputs, results=known, report=report)
+            choice = choose(VARIANTS[config.mode], target, config, matrix)
+        else:
+            choice = _choice(config, target)
+            found = open_sources(config, choice.mix.sources, report)
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
     if not out.exists():
         size = found.zoo.checkpoint(choice.mix.sources[0]).nbytes
         check_room(config.output_dir, size, "A merged model needs", "make room")
-    details = merge_candidate(choice, found.zoo, config.mode, out, base=base, overwrite=config.overwrite)
+    details = merge_candidate(choice, found.zoo, config.mode, out, base=found.base, overwrite=config.overwrite)
     for warning in details.warnings:
         say(f"warning: {warning}")
 
@@ -50,10 +64,8 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     return 0
 
 
-def _choice(config: MergeConfig, target: str) -> Choice:
-    from sprachbund.choosing import choose, choose_by_hand
-    from sprachbund.recipe import VARIANTS
-
+def _settled(config: MergeConfig) -> MergeConfig:
+    """Return the settings with the sources in canonical spelling; refuse what the mode does not go with."""
     named = locales.check(locales.find(source).name for source in config.sources)
     if config.mode == "manual":
         if len(named) < len(config.sources):
@@ -62,10 +74,21 @@ def _choice(config: MergeConfig, target: str) -> Choice:
         typed = [field for field in ChoiceConfig.model_fields if field in idle & config.model_fields_set]
         if typed:
             raise UserError(f"--{typed[0].replace('_', '-')} has no effect with --mode manual: leave it out.")
-        return choose_by_hand(target, named, config.weights)
-    if config.weights:
+    elif config.weights:
         raise UserError("--weights goes with --mode manual: in the other modes the weighting is what the mode says.")
-    return choose(VARIANTS[config.mode], target, config.model_copy(update={"sources": named}))
+    return config.model_copy(update={"sources": named})
+
+
+def _choice(config: MergeConfig, target: str) -> Choice:
+    """Choose without a model in sight."""
+    from sprachbund import similarity
+    from sprachbund.choosing import choose, choose_by_hand
+    from sprachbund.recipe import MANUAL, VARIANTS
+
+    if config.mode == MANUAL:
+        return choose_by_hand(target, config.sources, config.weights)
+    matrix = similarity.load(config.similarity, (target, *config.sources))
+    return choose(VARIANTS[config.mode], target, config, matrix)
 
 
 def _first_twice(sources: Sequence[str]) -> str:

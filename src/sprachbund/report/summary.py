@@ -22,6 +22,7 @@ from sprachbund.errors import StoreError
 from sprachbund.locales import LOCALES, Locale
 from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup
 from sprachbund.store import DatasetInfo, Failure, Record, Transfer
+from sprachbund.uses import union_of_uses
 
 if TYPE_CHECKING:
     from sprachbund.similarity import SimilarityMatrix
@@ -303,7 +304,7 @@ def transfer_similarity_correlation(transfers: Iterable[Transfer], matrix: Simil
         for transfer in transfers
         if transfer.source in matrix.locales
         for target, cell in transfer.cells.items()
-        if target != transfer.source and target in matrix.locales
+        if target != transfer.source and target in matrix.targets
     ]
     accuracies, similarities = {a for a, _ in pairs}, {s for _, s in pairs}
     if len(pairs) < 3 or len(accuracies) < 2 or len(similarities) < 2:
@@ -321,8 +322,8 @@ def _columns(results: Results) -> tuple[Column, ...]:
 
 def _references(results: Results) -> tuple[Column, ...]:
     labels = (f"target-{results.setup.split}",)
-    seen = {use for transfer in results.transfers for use in transfer.uses} - {"nothing"}
-    uses, cheats = tuple(sorted(seen)) or ("nothing",), tuple(sorted({*seen, *labels}))
+    uses = union_of_uses(*(transfer.uses for transfer in results.transfers))
+    cheats = union_of_uses(uses, labels)
     return (
         Column(ZERO_SHOT_MEAN, "reference", "zero-shot mean", uses, "mean of all single foreign sources"),
         Column(ZERO_SHOT_ENGLISH, "reference", "zero-shot English", uses, "the English source as it is"),
@@ -333,8 +334,7 @@ def _references(results: Results) -> tuple[Column, ...]:
 
 def _variant_column(results: Results, variant: str) -> Column:
     records = _of_variant(results, variant)
-    seen = {use for record in records for use in record.evaluation_info.uses}
-    uses = tuple(sorted(seen - {"nothing"})) or tuple(sorted(seen))
+    uses = union_of_uses(*(record.evaluation_info.uses for record in records)) if records else ()
     return Column(variant, "variant", variant, uses, _made_of(records))
 
 

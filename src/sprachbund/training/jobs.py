@@ -16,10 +16,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests, files, inference, locks, parallel
-from sprachbund.checkpoints import CONFIG, Checkpoint, open_checkpoint
+from sprachbund.checkpoints import CONFIG, TRAINING_CARD, Checkpoint, open_checkpoint, zoo_uses
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CellsFailed, CheckpointError
 from sprachbund.parallel import Failed
+from sprachbund.recipe import UNLABELLED, union_of_uses
 from sprachbund.training.finetune import finetune
 from sprachbund.training.loop import Progress
 from sprachbund.training.pretrain import pretrain
@@ -28,7 +29,6 @@ from sprachbund.training.snapshots import Snapshots
 
 __all__ = [
     "JOINED",
-    "TRAINING_CARD",
     "TrainingCard",
     "source_folder",
     "train_base",
@@ -39,7 +39,6 @@ __all__ = [
 
 JOINED = "+"
 """Between the names of locales that a model was trained on together."""
-TRAINING_CARD = "training.json"
 STATE = ".training"
 """Ending of the file in which a base keeps, while it is being made, how far it has come."""
 
@@ -59,6 +58,8 @@ class TrainingCard(BaseModel):
     dev_accuracy: float | None
     """Fraction in [0, 1]; None for a base."""
     seconds: float
+    uses: tuple[str, ...] = ()
+    """What a source has seen of every locale, through its base: ``unlabelled`` where this was pre-trained here."""
 
 
 def train_base(
@@ -209,6 +210,8 @@ class _Task:
     out: Path
     settings: FinetuneSettings
     digest: str
+    uses: tuple[str, ...]
+    """What its base has seen of every locale."""
 
     @property
     def locale(self) -> str:
@@ -223,7 +226,16 @@ def _task(
     digest = digests.of_value(
         [CODE_VERSION, settings.model_dump(), base_digest, train.digest, dev.digest, data.intents]
     )
-    return _Task(base, train, dev, data.name, data.intents, source_folder(root, locale), settings, digest)
+    out = source_folder(root, locale)
+    return _Task(base, train, dev, data.name, data.intents, out, settings, digest, _seen_by(base))
+
+
+def _seen_by(base: Path) -> tuple[str, ...]:
+    """Return what a base has seen of its locales: the train texts, if it was pre-trained here, else what it says itself."""
+    card = _card(base)
+    pretrained = [UNLABELLED] if card and card.locale is None else []
+    seen = union_of_uses(zoo_uses(open_checkpoint(base)), pretrained)
+    return () if seen == union_of_uses() else seen
 
 
 def _train_source(task: _Task) -> TrainingCard:
@@ -232,7 +244,7 @@ def _train_source(task: _Task) -> TrainingCard:
     with files.atomic_folder(task.out) as folder:
         finetune(task.base, task.train, task.intents, folder, task.settings)
         accuracy = _dev_accuracy(folder, task)
-        return _write_card(folder, task.digest, task.locale, task.data_name, task.settings, accuracy, start)
+        return _write_card(folder, task.digest, task.locale, task.data_name, task.settings, accuracy, start, task.uses)
 
 
 def _dev_accuracy(folder: Path, task: _Task) -> float:
@@ -250,6 +262,7 @@ def _write_card(
     settings: PretrainSettings | FinetuneSettings,
     dev_accuracy: float | None,
     start: float,
+    uses: tuple[str, ...] = (),
 ) -> TrainingCard:
     card = TrainingCard(
         digest=digest,
@@ -258,6 +271,7 @@ def _write_card(
         settings=settings.model_dump(),
         dev_accuracy=dev_accuracy,
         seconds=round(time.monotonic() - start, 1),
+        uses=uses,
     )
     files.write_json(folder / TRAINING_CARD, card.model_dump())
     return card
