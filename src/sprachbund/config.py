@@ -19,6 +19,7 @@ from sprachbund.weighting import DEFAULT_SHARPNESS
 __all__ = [
     "AdaptConfig",
     "AggregateConfig",
+    "CheckConfig",
     "ChoiceConfig",
     "DataConfig",
     "EvaluateConfig",
@@ -67,6 +68,16 @@ class PoolConfig(_Config):
     sources: tuple[str, ...] = Field(
         default=(), description="Locales whose sources take part or may be chosen. Default: all 52."
     )
+
+
+class _BaseConfig(_Config):
+    base: str | None = Field(
+        default=None, description="The pre-trained model of the sources: checked against them, distances reported."
+    )
+
+
+class CheckConfig(_BaseConfig, PoolConfig, InputsConfig):
+    """What sources are, and whether they can be merged."""
 
 
 class ChoiceConfig(PoolConfig):
@@ -129,16 +140,13 @@ class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
         return (self.zero_shot or self.demo) and not self.skip_zero_shot
 
 
-class MergeConfig(_OutputConfig, ChoiceConfig, InputsConfig):
+class MergeConfig(_BaseConfig, _OutputConfig, ChoiceConfig, InputsConfig):
     """One merge for one target."""
 
     mode: Literal["similarity", "average", "manual"] = Field(
         description="similarity: weighted by similarity; average: the same sources, equally; manual: --sources and --weights."
     )
     target_lang: str = Field(description="Target: a locale (sq-AL) or a language code (sqi).")
-    base: str | None = Field(
-        default=None, description="The pre-trained model of the sources: checked against them, distances reported."
-    )
     weights: tuple[float, ...] = Field(
         default=(), description="One weight per source, with --mode manual; normalised to 1."
     )

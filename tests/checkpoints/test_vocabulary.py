@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-import random
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from encoders import ENCODERS, Encoder, Encoders
+from encoders import (
+    ENCODERS,
+    Encoder,
+    Encoders,
+    TokenizerFile,
+    permuted,
+    tokenizer_of,
+    tokens_of,
+    write_tokenizer,
+)
 from pico import Pico, TinyData, bits, rewrite, state
 from transformers import AutoModelForSequenceClassification
 
@@ -26,57 +32,7 @@ from sprachbund.coefficients import learn_coefficients
 from sprachbund.errors import CheckpointError, IncompatibleError
 from sprachbund.merging import merge, merged_tensors, shared_out
 
-FIXED = 5
-"""Special tokens, the first in every vocabulary here."""
-Tokenizer = dict[str, Any]
-
-
 # --- how vocabularies are changed ------------------------------------------------------------------------------------------
-
-
-def tokenizer_of(source: Checkpoint) -> Tokenizer:
-    return dict(json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8")))
-
-
-def write_tokenizer(folder: Path, content: Tokenizer) -> None:
-    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def copy(source: Checkpoint, name: str) -> Checkpoint:
-    folder = source.folder.with_name(name)
-    shutil.copytree(source.folder, folder)
-    return open_checkpoint(folder, name)
-
-
-def tokens_of(source: Checkpoint) -> dict[str, int]:
-    vocabulary = read_vocabulary(source)
-    assert vocabulary is not None
-    return dict(vocabulary.rows)
-
-
-def permuted(source: Checkpoint, name: str) -> Checkpoint:
-    """A copy whose tokenizer numbers its tokens otherwise, with the rows of the embedding where the tokens went."""
-    made, content = copy(source, name), tokenizer_of(source)
-    count = len(content["model"]["vocab"])
-    new = [*range(FIXED), *random.Random(0).sample(range(FIXED, count), count - FIXED)]
-    vocab = content["model"]["vocab"]
-    if isinstance(vocab, dict):
-        content["model"]["vocab"] = {token: new[row] for token, row in vocab.items()}
-    else:
-        moved = [None] * count
-        for row, piece in enumerate(vocab):
-            moved[new[row]] = piece
-        content["model"]["vocab"] = moved
-    write_tokenizer(made.folder, content)
-    embedding = embedding_of(source)
-    assert embedding is not None
-
-    def change(tensors: dict[str, torch.Tensor]) -> None:
-        before = tensors[embedding].clone()
-        tensors[embedding][new] = before[:count]
-
-    rewrite(made.folder, change)
-    return open_checkpoint(made.folder, name)
 
 
 def with_added(source: Checkpoint, *tokens: str, change: float = 0.0) -> Checkpoint:
@@ -320,23 +276,23 @@ def test_a_source_in_another_order_is_as_far_from_the_base(tmp_path: Path) -> No
 # --- refused ---------------------------------------------------------------------------------------------------------------
 
 
-def replaced(content: Tokenizer) -> None:
+def replaced(content: TokenizerFile) -> None:
     content["model"]["vocab"][10][0] = "zzz"
 
 
-def rescored(content: Tokenizer) -> None:
+def rescored(content: TokenizerFile) -> None:
     content["model"]["vocab"][10][1] -= 1
 
 
-def normalised(content: Tokenizer) -> None:
+def normalised(content: TokenizerFile) -> None:
     content["normalizer"] = {"type": "Lowercase"}
 
 
-def pre_cut(content: Tokenizer) -> None:
+def pre_cut(content: TokenizerFile) -> None:
     content["pre_tokenizer"] = {"type": "Whitespace"}
 
 
-def of_bytes(content: Tokenizer) -> None:
+def of_bytes(content: TokenizerFile) -> None:
     content["model"]["byte_fallback"] = True
 
 
@@ -344,14 +300,14 @@ def of_bytes(content: Tokenizer) -> None:
     ("change", "said"),
     [
         (replaced, "only odd has 'zzz', only de-DE {piece}"),
-        (rescored, "their tokenizers cut the same text into other pieces, since they score {piece} otherwise"),
+        (rescored, "their tokenizers cut the same text into different pieces, since they score {piece} differently"),
         (normalised, "their tokenizers do not normalise texts alike"),
         (pre_cut, "their tokenizers do not cut texts into words alike"),
         (of_bytes, "their tokenizers do not cut words into pieces alike"),
     ],
 )
 def test_what_cannot_be_aligned_is_said_with_the_reason(
-    change: Callable[[Tokenizer], None], said: str, pico: Pico, sources: list[Checkpoint]
+    change: Callable[[TokenizerFile], None], said: str, pico: Pico, sources: list[Checkpoint]
 ) -> None:
     odd = permuted(pico.source("m"), "odd")
     content = tokenizer_of(odd)

@@ -318,12 +318,16 @@ def _obstacle(wide: Vocabulary, narrow: Vocabulary, wide_name: str, narrow_name:
         piece for piece, score in narrow.scores.items() if piece not in whole and wide.scores.get(piece) != score
     ]
     if rescored:
-        return f"their tokenizers cut the same text into other pieces, since they score {_some(rescored)} otherwise"
+        return (
+            f"their tokenizers cut the same text into different pieces, since they score {_some(rescored)} differently"
+        )
     within = [merge for merge in wide.merges if all(part in narrow.rows for part in (*merge, "".join(merge)))]
     if within != list(narrow.merges):
         pairs = zip_longest(within, narrow.merges, fillvalue=())
         reordered = [" + ".join(ours or theirs) for ours, theirs in pairs if ours != theirs]
-        return f"their tokenizers cut the same text into other pieces, since they merge {_some(reordered)} otherwise"
+        return (
+            f"their tokenizers cut the same text into different pieces, since they merge {_some(reordered)} differently"
+        )
     return None
 
 
