@@ -277,3 +277,24 @@ def permuted(source: Checkpoint, name: str) -> Checkpoint:
 
     rewrite(made.folder, change)
     return open_checkpoint(made.folder, name)
+
+
+def with_added(source: Checkpoint, *tokens: str, change: float = 0.0) -> Checkpoint:
+    """Add tokens that are looked for as they are, each with a row of its own after all others."""
+    content = tokenizer_of(source)
+    embedding = embedding_of(source)
+    assert embedding is not None
+    rows = source.tensors[embedding].shape[0]
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+    content["added_tokens"] += [{"id": rows + n, "content": token, **flags} for n, token in enumerate(tokens)]
+    write_tokenizer(source.folder, content)
+    own = torch.Generator().manual_seed(len(tokens))
+
+    def grow(tensors: dict[str, torch.Tensor]) -> None:
+        width = tensors[embedding].shape[1]
+        tensors[embedding] = torch.cat([tensors[embedding], torch.randn(len(tokens), width, generator=own)])
+
+    rewrite(source.folder, grow)
+    config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    (source.folder / "config.json").write_text(json.dumps({**config, "vocab_size": rows + len(tokens)}))
+    return open_checkpoint(source.folder, source.name)

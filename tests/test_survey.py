@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoders import ENCODERS, Encoders
+from encoders import ENCODERS, Encoders, with_added
 from pico import INTENTS, Pico, TinyData, poison, rewrite, state, tokenizer
 from test_heads import cosine
 
@@ -241,6 +241,20 @@ def test_aligned_vocabularies_fit_and_that_is_said(pico: Pico) -> None:
     assert found.alignment is not None
     assert "2 of 3 sources were aligned by token to that of" in found.alignment
     assert "ja-JP: 0 rows stand elsewhere in some of them, and 10 are not in all" in found.alignment
+
+
+def test_of_two_with_a_token_of_their_own_one_fits_with_the_rest(pico: Pico) -> None:
+    """Each has all tokens of the others, but neither those of the other one."""
+    zoo = pico.zoo(POOL)
+    for locale in ("sq-AL", "tr-TR"):
+        with_added(pico.source(f"zoo/{locale}"), f"<{locale}>")
+    for names in (("sq-AL", *POOL, "tr-TR"), (*POOL, "tr-TR", "sq-AL"), ("tr-TR", "sq-AL", *POOL)):
+        found = survey(zoo, names)
+        first, second = (locale for locale in names if locale not in POOL)
+        assert found.unfit == (second,)
+        assert f"<{second}>" in problems(found)[second]
+        assert found.alignment is not None
+        assert f"{first}: " in found.alignment
 
 
 # --- heads -----------------------------------------------------------------------------------------------------------------

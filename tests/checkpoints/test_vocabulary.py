@@ -17,6 +17,7 @@ from encoders import (
     permuted,
     tokenizer_of,
     tokens_of,
+    with_added,
     write_tokenizer,
 )
 from pico import Pico, TinyData, bits, rewrite, state
@@ -26,34 +27,13 @@ from sprachbund import inference, merging
 from sprachbund.adaptation import CoefficientSettings
 from sprachbund.candidates import distance_from_base, merge_candidate
 from sprachbund.checkpoints import Checkpoint, Zoo, align, check_base, check_mergeable, learned_tokens, open_checkpoint
-from sprachbund.checkpoints.vocabulary import Vocabulary, embedding_of, read_vocabulary
+from sprachbund.checkpoints.vocabulary import Vocabulary, embedding_of, read_vocabulary, vocabulary_tensors
 from sprachbund.choosing import choose_by_hand
 from sprachbund.coefficients import learn_coefficients
 from sprachbund.errors import CheckpointError, IncompatibleError
 from sprachbund.merging import merge, merged_tensors, shared_out
 
 # --- how vocabularies are changed ------------------------------------------------------------------------------------------
-
-
-def with_added(source: Checkpoint, *tokens: str, change: float = 0.0) -> Checkpoint:
-    """Add tokens that are looked for as they are, each with a row of its own after all others."""
-    content = tokenizer_of(source)
-    embedding = embedding_of(source)
-    assert embedding is not None
-    rows = source.tensors[embedding].shape[0]
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
-    content["added_tokens"] += [{"id": rows + n, "content": token, **flags} for n, token in enumerate(tokens)]
-    write_tokenizer(source.folder, content)
-    own = torch.Generator().manual_seed(len(tokens))
-
-    def grow(tensors: dict[str, torch.Tensor]) -> None:
-        width = tensors[embedding].shape[1]
-        tensors[embedding] = torch.cat([tensors[embedding], torch.randn(len(tokens), width, generator=own)])
-
-    rewrite(source.folder, grow)
-    config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
-    (source.folder / "config.json").write_text(json.dumps({**config, "vocab_size": rows + len(tokens)}))
-    return open_checkpoint(source.folder, source.name)
 
 
 def answers(folder: Path, texts: Sequence[str]) -> np.ndarray:
@@ -106,6 +86,25 @@ def test_without_alignment_it_would_be_another_model(pico: Pico, texts: Sequence
     copied = permuted(source, "reordered")
     (copied.folder / "tokenizer.json").write_bytes((source.folder / "tokenizer.json").read_bytes())
     assert np.abs(answers(copied.folder, texts) - answers(source.folder, texts)).max() > 0.01
+
+
+def test_outputs_with_a_row_for_each_token_are_aligned_too(pico: Pico, base: Checkpoint) -> None:
+    """As where a head of the masked language model was left over, untied."""
+    source = pico.source("m")
+    embedding = "roberta.embeddings.word_embeddings.weight"
+
+    def leave(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["lm_head.decoder.weight"] = 2 * tensors[embedding]
+        tensors["lm_head.bias"] = tensors[embedding][:, 0].clone()
+
+    rewrite(source.folder, leave)
+    source = open_checkpoint(source.folder, "m")
+    copied = permuted(source, "reordered")
+    rewrite(copied.folder, leave)
+    copied = open_checkpoint(copied.folder, "reordered")
+    assert vocabulary_tensors(copied) == {embedding, "lm_head.decoder.weight", "lm_head.bias"}
+    for name, array in merged_tensors([source, copied], (0.75, 0.25)).items():
+        assert bits(array) == bits(source.file.read(name)), name
 
 
 @pytest.mark.parametrize("elements", [1, 50, 4800])
@@ -296,9 +295,14 @@ def of_bytes(content: TokenizerFile) -> None:
     content["model"]["byte_fallback"] = True
 
 
+def unknown_elsewhere(content: TokenizerFile) -> None:
+    content["model"]["unk_id"] = 1
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (unknown_elsewhere, "their tokenizers do not cut words into pieces alike"),
         (replaced, "only odd has 'zzz', only de-DE {piece}"),
         (rescored, "their tokenizers cut the same text into different pieces, since they score {piece} differently"),
         (normalised, "their tokenizers do not normalise texts alike"),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from encoders import permuted
 from pico import INTENTS, Pico, poison, rewrite, tokenizer
 from workshop import INPUTS, make_workshop
 
+from sprachbund import inputs
+from sprachbund.checkpoints import open_checkpoint
 from sprachbund.cli import run
 from sprachbund.data import massive
+from sprachbund.training.embedded import Embedded
 
 Capture = pytest.CaptureFixture[str]
 POOL = ("de-DE", "el-GR", "ro-RO", "sq-AL")
@@ -96,8 +101,12 @@ def test_the_table_comes_first_then_one_sentence_and_status_1(workshop: Path, ca
     models.source("el-GR", labels=INTENTS[::-1])
     poison(workshop / "models/ro-RO")
     out, err = typed(f"{LINE} ja-JP ko-KR", capsys, status=1)
-    fits = {line.split()[0]: line.split()[-1] for line in out.splitlines() if line[:5] in POOL and ": " not in line}
-    assert fits == {"de-DE": "yes", "el-GR": "no", "ro-RO": "no", "sq-AL": "yes"}
+    fits = {
+        line.split()[0]: line.split()[-1]
+        for line in out.splitlines()
+        if line[:5] in (*POOL, "ja-JP", "ko-KR") and ": " not in line
+    }
+    assert fits == {"de-DE": "yes", "el-GR": "no", "ro-RO": "no", "sq-AL": "yes", "ja-JP": "no", "ko-KR": "no"}
     assert "el-GR: models/de-DE and models/el-GR have the same labels in another order" in out
     assert "ro-RO: Tensor classifier.out_proj.bias of models/ro-RO holds NaN" in out
     assert "ja-JP ko-KR: models/{locale} is not a folder on this machine" in out, "one reason is said once"
@@ -155,3 +164,38 @@ def test_what_check_calls_fit_is_merged(workshop: Path, capsys: Capture) -> None
     rewrite(workshop / "models/ro-RO", lambda tensors: tensors.pop("classifier.dense.bias"))
     typed(LINE, capsys, status=1)
     typed("merge --models models/{locale} --mode manual --target-lang hu-HU --sources de-DE ro-RO", capsys, status=2)
+
+
+def test_an_experiment_of_aligned_sources_has_the_results_of_the_same_sources(here: Path, capsys: Capture) -> None:
+    names = ("el-GR", "ro-RO", "sq-AL")
+    make_workshop(here, names, names)
+    line = f"experiment {shlex.join(INPUTS)} --sources {' '.join(names)} --locales sq-AL --num-languages 2"
+    typed(f"{line} --output-dir before", capsys)
+    moved = permuted(open_checkpoint(here / "models/el-GR"), "elsewhere")
+    shutil.rmtree(here / "models/el-GR")
+    moved.folder.rename(here / "models/el-GR")
+    typed(f"{line} --output-dir after", capsys)
+    for variant in ("similarity", "average"):
+        before, after = (
+            json.loads((here / run_ / f"results/{variant}_sq-AL/results.json").read_text())
+            for run_ in ("before", "after")
+        )
+        assert before["performance"] == pytest.approx(after["performance"], abs=1e-5)
+        assert before["identity"] != after["identity"], "it is another source, by content"
+        said = (here / f"after/merged_models/{variant}_merge_sq-AL/merge_details.txt").read_text(encoding="utf-8")
+        assert "Warning: The vocabularies of 1 of 2 sources were aligned by token" in said
+
+
+def test_the_embedded_models_are_checked_with_their_base(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    embedded = Embedded("tiny", here, "cldr:12")
+    Pico(here).base()
+    for locale in POOL:
+        Pico(here).source(Path(embedded.template.replace("{locale}", locale)).relative_to(here).as_posix())
+    monkeypatch.setattr(inputs, "ensure", lambda report: embedded)
+    out, _ = typed(f"check --demo --sources {' '.join(POOL)} --json", capsys, status=1)
+    document = json.loads(out)
+    assert document["base"] == "base"
+    assert all(facts["distance_from_base"] > 0 for facts in document["sources"])
+    assert all("other labels than those of cldr" in facts["problem"] for facts in document["sources"])

@@ -83,7 +83,7 @@ def _show(found: Survey, zoo: Zoo, base: Checkpoint | None) -> None:
         console.print()
         console.print(_in_common(opened))
         console.print()
-        console.print(_one_by_one(opened, base))
+        console.print(_one_by_one(found.sources, base))
     for line in _problems(found.sources):
         console.print(f"\n{line}", soft_wrap=True, markup=False)
     if found.alignment:
@@ -118,7 +118,7 @@ def _in_common(opened: Sequence[Facts]) -> Table:
     return table
 
 
-def _one_by_one(opened: Sequence[Facts], base: Checkpoint | None) -> Table:
+def _one_by_one(sources: Sequence[Facts], base: Checkpoint | None) -> Table:
     """Return a table with a row for each source; of its head's cosines to the others it shows the least and the mean."""
     table = Table(box=None, pad_edge=False)
     table.add_column("source")
@@ -127,7 +127,7 @@ def _one_by_one(opened: Sequence[Facts], base: Checkpoint | None) -> Table:
     for column in ("least head cosine", "mean"):
         table.add_column(column, justify="right")
     table.add_column("fits")
-    for facts in opened:
+    for facts in sources:
         cosines = facts.head_cosines
         least = min(cosines, key=cosines.__getitem__, default=None)
         mean = sum(cosines.values()) / len(cosines) if cosines else None
