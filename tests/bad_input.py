@@ -163,6 +163,28 @@ def other_vocabulary(folder: Path) -> None:
     tokenizer("x").save_pretrained(folder / "models" / SOURCES[0])
 
 
+def reordered(change: Callable[[dict[str, Any]], Any]) -> Spoil:
+    """A source with two tokens in each other's place, and something else."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / "models" / SOURCES[0] / "tokenizer.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        pieces = content["model"]["vocab"]
+        pieces[10], pieces[11] = pieces[11], pieces[10]
+        change(content)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+    return spoil
+
+
+def another_piece(content: dict[str, Any]) -> None:
+    content["model"]["vocab"][20][0] = "zzz"
+
+
+def no_more(content: dict[str, Any]) -> None:
+    """Two tokens in each other's place are enough."""
+
+
 def row(number: int, **changes: Any) -> Spoil:
     """One row of the target's file changed; None takes a column out."""
 
@@ -319,6 +341,13 @@ def wrong_size(hub: Hub) -> None:
     hub.model("org/model").lies["epoch-9/model.safetensors"] = 12
 
 
+@contextmanager
+def cache_of_its_own() -> Iterator[None]:
+    """What is kept for the next time is kept from it."""
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, SPRACHBUND_CACHE=folder):
+        yield
+
+
 # --- the cases ---------------------------------------------------------------------------------------------------------
 
 
@@ -450,7 +479,43 @@ CASES = {
             "evaluate --base-model base --locale sq-AL --data massive:data",
             ("base", "no classifier", "fine-tuned"),
         ),
-        Case("another vocabulary", MERGE, ("models/el-GR", "models/ro-RO", "vocabular"), other_vocabulary),
+        Case(
+            "another vocabulary", MERGE, ("models/el-GR", "models/ro-RO", "vocabular", "Merge only"), other_vocabulary
+        ),
+        Case(
+            "a vocabulary with another token",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "models/el-GR 'zzz'", "Merge only"),
+            reordered(another_piece),
+        ),
+        Case(
+            "a vocabulary whose texts are normalised otherwise",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "do not normalise texts alike", "Merge only"),
+            reordered(lambda content: content.update(normalizer={"type": "Lowercase"})),
+        ),
+        Case(
+            "a vocabulary with padding in another place",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "padding", "7 and 1", "Merge only"),
+            together(reordered(no_more), as_json("models/el-GR/config.json", pad_token_id=7)),
+        ),
+        Case(
+            "an adaptation that goes by numbers of tokens, for two vocabularies",
+            f"adapt --target {TARGET} --out adapted --models models/{{locale}} --sources el-GR ro-RO --base base "
+            "--unlabelled texts.txt --method pick-overlap --jobs 1",
+            ("models/el-GR", "models/ro-RO", "different vocabularies", "another method"),
+            together(reordered(no_more), write("texts.txt", "bala dono\nfuri keme\n")),
+            cache_of_its_own,
+        ),
+        Case("a missing base to check with", f"check {MODELS} --base bse", ("no folder bse", "check")),
+        Case(
+            "a truncated base to check with",
+            f"check {MODELS} --base base",
+            ("base/model.safetensors", "truncated"),
+            cut_off("base/model.safetensors"),
+        ),
+        Case("models beside the embedded ones", f"check --demo {MODELS}", ("--demo", "leave out --models")),
         Case(
             "no tokenizer",
             EVALUATE,

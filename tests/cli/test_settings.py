@@ -31,6 +31,7 @@ COMPLETE = {
     "--freeze-embeddings --seed 7 --jobs 2 --overwrite --data split:cldr --demo --models m/{locale} --sources af-ZA",
     "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
+    "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
     "data": "--data massive:data",
     "demo": "--output-dir elsewhere --overwrite",
     "evaluate": "--data cldr --demo --base-model m --model-dir d --locale sq-AL --prefix null --list-models --results-dir r "
