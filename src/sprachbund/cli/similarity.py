@@ -102,10 +102,10 @@ def listed() -> list[dict[str, str]]:
     own = [
         {
             "similarity": f"{name}:…",
-            "needs": "a table",
-            "has seen": "what it says of itself",
+            "needs": "a CSV table",
+            "has seen": "as it says",
             "what it is": "a table of your own, as --out writes it",
-            "provenance": "what it says of itself",
+            "provenance": "as the table says",
         }
         for name in PREFIXES
     ]
