@@ -18,7 +18,7 @@ from sprachbund.heads import head_agreement
 from sprachbund.recipe import union_of_uses
 from sprachbund.store import now
 
-__all__ = ["distance_from_base", "merge_candidate", "merged_before"]
+__all__ = ["distance_from_base", "merge_candidate", "merged_before", "seen_by"]
 
 
 def merge_candidate(
@@ -43,11 +43,26 @@ def merge_candidate(
     distances = [None if base is None else distance_from_base(source, base) for source in sources]
     known = merged_before(out, candidate, overwrite=overwrite)
     if known and (base is None or [source.distance_from_base for source in known.sources] == distances):
-        return known
-    details = _details(choice, mode, candidate, sources, distances)
+        return _as_chosen_now(out, known, choice, zoo)
+    details = _details(choice, mode, candidate, sources, distances, seen_by(choice, zoo))
     with files.atomic_folder(out) as folder:
         merging.merge(sources, choice.mix.weights, folder, method=choice.recipe.method)
         return write_details(folder, details)
+
+
+def seen_by(choice: Choice, zoo: Zoo) -> tuple[str, ...]:
+    """Return what a merge has seen of its target: through what it was chosen by, its sources and the base they share."""
+    return union_of_uses(choice.uses, zoo_uses(zoo.checkpoint(choice.mix.sources[0])))
+
+
+def _as_chosen_now(out: Path, known: MergeDetails, choice: Choice, zoo: Zoo) -> MergeDetails:
+    """Return the details of a model that is there, chosen perhaps by another similarity, which had not seen the same."""
+    uses = seen_by(choice, zoo)
+    if (known.recipe, known.uses) == (choice.recipe, uses):
+        return known
+    scores = dict(zip(choice.mix.sources, choice.scores, strict=True))
+    sources = tuple(source.model_copy(update={"score": scores[source.locale]}) for source in known.sources)
+    return write_details(out, known.model_copy(update={"recipe": choice.recipe, "uses": uses, "sources": sources}))
 
 
 def _details(
@@ -56,12 +71,13 @@ def _details(
     candidate: Mapping[str, Any],
     sources: Sequence[Checkpoint],
     distances: Sequence[float | None],
+    uses: Sequence[str],
 ) -> MergeDetails:
     agreement = head_agreement(sources)
     return MergeDetails(
         mode=mode,
         recipe=choice.recipe,
-        uses=union_of_uses(choice.uses, zoo_uses(sources[0])),
+        uses=tuple(uses),
         zoo=zoo_name(sources[0], choice.mix.sources[0]),
         sources=tuple(
             MergedSource(
