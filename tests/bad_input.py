@@ -357,7 +357,7 @@ CASES = {
         Case("unknown target language", "merge --mode average --target-lang xx", ("'xx'", "--list-locales")),
         Case("a language code of two locales", "similarity zh", ("'zh'", "zh-CN or zh-TW")),
         Case("unknown variant", f"{EXPERIMENT} --variants simlarity", ("'simlarity'", "did you mean similarity?")),
-        Case("unknown similarity", "similarity sq-AL --similarity uriel:syntax", ("did you mean uriel:syntax_knn?",)),
+        Case("unknown similarity", "similarity sq-AL --similarity uriel:syntax", ("did you mean uriel:syntax_knn",)),
         Case("unknown split", f"{EXPERIMENT} --split tests", ("--split", "'tests'", "did you mean test?")),
         Case("unknown selection", f"{EXPERIMENT} --selection topp", ("--selection", "did you mean topk?")),
         Case("unknown mode", "merge --mode manul --target-lang sq-AL", ("--mode", "did you mean manual?")),
@@ -710,6 +710,84 @@ CASES = {
             f"merge {MODELS} --mode average --target-lang sq-AL --weights 1 2",
             ("--weights", "--mode manual"),
         ),
+    ),
+    "Similarities": (
+        Case("no target and nothing else to do", "similarity", ("TARGET is needed", "--list", "--out", "--plot")),
+        Case(
+            "a sum with an empty part",
+            "similarity sq-AL --similarity uriel:geo+",
+            ("'uriel:geo+'", "two different names"),
+        ),
+        Case(
+            "a number of texts that is none",
+            "similarity sq-AL --similarity overlap:many",
+            ("'overlap:many'", "overlap:500"),
+        ),
+        Case(
+            "a number of texts for what reads none",
+            "similarity sq-AL --similarity transfer:500",
+            ("transfer reads no texts", "say transfer"),
+        ),
+        Case("a missing table", "similarity sq-AL --similarity file:m.csv", ("file:m.csv", "no such file")),
+        Case("a folder in place of a table", "similarity sq-AL --similarity file:data", ("file:data", "is a folder")),
+        Case(
+            "a table that is not UTF-8",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "not UTF-8", "save it"),
+            write("m.csv", "# provenance: größe".encode("latin-1")),
+        ),
+        Case(
+            "a table that does not say what it has seen",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "what it has seen", "`# uses: nothing`"),
+            write("m.csv", ",el-GR\nsq-AL,1\n"),
+        ),
+        Case(
+            "a table that says it in another word",
+            "similarity sq-AL --similarity file:m.csv",
+            ("'target-deb'", "file:m.csv", "did you mean target-dev?"),
+            write("m.csv", "# uses: target-deb\n,el-GR\nsq-AL,1\n"),
+        ),
+        Case(
+            "a table without rows",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "no table", "first column the targets"),
+            write("m.csv", "# uses: nothing\n,el-GR\n"),
+        ),
+        Case(
+            "a table with a hole",
+            "similarity sq-AL --similarity file:m.csv",
+            ("row sq-AL", "column el-GR", "not a number"),
+            write("m.csv", "# uses: nothing\n,el-GR\nsq-AL,\n"),
+        ),
+        Case(
+            "a table without the target",
+            "similarity sq-AL --similarity file:m.csv",
+            ("'sq-AL'", "file:m.csv"),
+            write("m.csv", "# uses: nothing\n,el-GR\nro-RO,1\n"),
+        ),
+        Case(
+            "a measure of the base without one",
+            f"{EXPERIMENT} --sources el-GR ro-RO sq-AL --similarity embedding",
+            ("needs the pre-trained model", "--base FOLDER"),
+        ),
+        Case(
+            "a base that nobody needs",
+            f"{EXPERIMENT} --base base",
+            ("--base has no effect", "uriel:syntax_knn", "leave it out"),
+        ),
+        Case(
+            "too few sources to centre over",
+            f"merge {INPUTS} --base base --mode average --target-lang sq-AL --sources el-GR --similarity embedding",
+            ("embedding", "2 or more", "--sources"),
+        ),
+        Case(
+            "another model's base to measure by",
+            f"{EXPERIMENT} --sources el-GR ro-RO --skip-baseline --base other --similarity task-vector",
+            ("other is not the base of", "fine-tuned from"),
+            other_base,
+        ),
+        Case("a picture of another format", "similarity --plot map.jpg", ("picture format", "'.jpg'", "did you mean")),
     ),
     "Results": (
         Case(

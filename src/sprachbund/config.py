@@ -81,12 +81,6 @@ class PoolConfig(_Config):
     )
 
 
-class _BaseConfig(_Config):
-    base: str | None = Field(
-        default=None, description="The pre-trained model of the sources: checked against them, distances reported."
-    )
-
-
 class CheckConfig(BaseConfig, PoolConfig, InputsConfig):
     """What sources are, and whether they can be merged."""
 
