@@ -31,6 +31,7 @@ import torch
 from hub import Hub, asked
 from pico import FILLERS, Pico, rewrite, tokenizer
 
+from sprachbund import locales
 from sprachbund.checkpoints.hub import _listings
 from sprachbund.cli import run
 from sprachbund.data.massive import INTENTS
@@ -44,6 +45,7 @@ MERGE = f"merge {MODELS} --mode manual --target-lang {TARGET} --sources el-GR ro
 EVALUATE = f"evaluate --base-model models/{TARGET} --locale {TARGET} --data massive:data --prefix baseline"
 ON_HUB = f"evaluate --locale {TARGET} --data massive:data --base-model"
 TRAIN = "train --base base --out trained --data massive:data --locales sq-AL"
+TRAIN_ALL = TRAIN.removesuffix(" --locales sq-AL")
 RECORD = f"results/baseline_{TARGET}/results.json"
 WEIGHTS = f"models/{TARGET}/model.safetensors"
 CONFIG = f"models/{TARGET}/config.json"
@@ -635,6 +637,36 @@ CASES = {
             cut_off("base/model.safetensors"),
         ),
         Case("a missing base", TRAIN, ("no folder base", "check"), remove("base")),
+        Case("a device that is none", f"{TRAIN} --device gpu", ("--device 'gpu'", "cpu, cuda, cuda:1")),
+        Case("a device that is not there", f"{TRAIN} --device cuda:99", ("--device cuda:99", "leave --device out")),
+        Case("an unknown precision", f"{TRAIN} --precision fp16", ("--precision", "did you mean bf16?")),
+        Case(
+            "patience that never ends a training",
+            f"{TRAIN} --epochs 3 --patience 3",
+            ("--patience 3", "3 epochs", "less of it"),
+        ),
+        Case(
+            "a group of one locale",
+            f"{TRAIN_ALL} --joint sq-AL el-GR,ro-RO",
+            ("--joint sq-AL", "two locales or more", "commas"),
+        ),
+        Case("an unknown locale in a group", f"{TRAIN_ALL} --joint sq-AL,el-RG", ("'el-RG'", "did you mean el-GR?")),
+        Case(
+            "a group that is too large",
+            f"{TRAIN_ALL} --joint {','.join(locales.names()[:30])}",
+            ("--joint of 30 locales", "at most 24", "all"),
+        ),
+        Case(
+            "groups and locales",
+            f"{TRAIN} --joint sq-AL,ro-RO",
+            ("--locales has no effect with --joint", "leave it out"),
+        ),
+        Case(
+            "groups, and one left out",
+            f"{TRAIN_ALL} --joint sq-AL,ro-RO --leave-one-out",
+            ("--joint and --leave-one-out", "leave one out"),
+        ),
+        Case("nothing but what is left out", f"{TRAIN} --leave-one-out", ("--leave-one-out", "name more")),
         Case("a zoo card that is none", EVALUATE, ("zoo.json", "mend it or remove it"), write("models/zoo.json", "[]")),
     ),
     "Data": (

@@ -45,7 +45,7 @@ def train(base: Checkpoint, locale: str, out: Path, settings: FinetuneSettings =
     texts = texts_of(locale)
     ids = tuple(str(number) for number in range(len(texts)))
     partition = Partition(locale, "train", ids, texts, tuple(INTENTS[number % 4] for number in range(len(texts))))
-    finetune(base.folder, partition, INTENTS, out, settings)
+    finetune(base.folder, partition, partition, INTENTS, out, settings)
     return open_checkpoint(out, locale)
 
 

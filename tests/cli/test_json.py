@@ -20,6 +20,7 @@ from sprachbund.data.massive import INTENTS
 from sprachbund.experiment import FINAL
 from sprachbund.methods import METHODS
 from sprachbund.training import jobs
+from sprachbund.training.jobs import TrainingCard
 
 Capture = pytest.CaptureFixture[str]
 
@@ -387,21 +388,21 @@ def test_training_gives_the_cards_of_what_it_trained(capsys: Capture) -> None:
         assert card == read(f"{folder}/training.json")
     shown, _ = typed(line, capsys)
     for card in found:
-        assert [card["locale"], f"{card['dev_accuracy']:.4f}", f"{card['seconds']:.1f}"] in [
+        assert [card["locale"], f"{card['dev_accuracy']:.4f}", "1", "1", f"{card['seconds']:.1f}"] in [
             text.split() for text in shown.splitlines()
         ]
 
 
 @pytest.mark.usefixtures("fresh")
 def test_training_gives_the_cards_of_those_that_went_well(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    accuracy = jobs._dev_accuracy
+    write = jobs._write_card
 
-    def fail(folder: Path, task: Any) -> float:
-        if task.locale == "sq-AL":
+    def fail(folder: Path, card: TrainingCard) -> TrainingCard:
+        if card.locale == "sq-AL":
             raise RuntimeError("the lights went out")
-        return accuracy(folder, task)
+        return write(folder, card)
 
-    monkeypatch.setattr(jobs, "_dev_accuracy", fail)
+    monkeypatch.setattr(jobs, "_write_card", fail)
     line = "train --base base --out trained --data massive:data --locales sq-AL ro-RO --epochs 1"
     assert [card["locale"] for card in document(line, capsys, status=1)] == ["ro-RO"]
     shown, complaint = typed(line, capsys, status=1)

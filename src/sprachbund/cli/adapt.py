@@ -118,8 +118,14 @@ def _sources(config: AdaptConfig, target: str) -> tuple[str, ...]:
 
 def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
     from sprachbund.checkpoints import zoo_uses
+    from sprachbund.training.jobs import TRAINING_CARD, trained_on
 
     for name, source in sources.items():
+        if target in trained_on(source.folder):
+            raise UserError(
+                f"The source {name} was trained on labels of {target}, as its {TRAINING_CARD} says: "
+                "what is made without labels must not build on it; take other sources."
+            )
         seen = [use for use in zoo_uses(source) if use.startswith("target-")]
         if seen:
             raise UserError(

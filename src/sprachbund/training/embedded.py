@@ -123,7 +123,7 @@ def _named(size: str) -> Embedded:
             data.load(settings.data).revision,
             LAYOUT,
             settings.pretrain.model_dump(),
-            settings.finetune.model_dump(),
+            settings.finetune.deciding(),
         ]
     )
     return Embedded(size, cache.folder() / "embedded" / f"{size}-{digest[:12]}", settings.data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from sprachbund.checkpoints import PUBLISHED
@@ -42,9 +44,16 @@ class FinetuneSettings(BaseModel):
     """From a base to the classifier of one locale."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    came_later: ClassVar = ("accumulate", "precision", "patience")
+    """Fields that models were trained without: at their defaults they change nothing."""
 
     epochs: int = Field(default=7, ge=1, description="Passes over the train split.")
     batch: int = Field(default=16, ge=1, description="Texts per step.")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="Batches whose gradients add up to one step: --batch 8 --accumulate 2 learns as --batch 16 does.",
+    )
     learning_rate: float = Field(
         default=1.5e-3,
         gt=0,
@@ -53,3 +62,16 @@ class FinetuneSettings(BaseModel):
     dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout everywhere; default: the base's.")
     head_seed: int = Field(default=0, ge=0, description="Seed of the classification head: one for all locales.")
     seed: int = Field(default=0, ge=0, description="Seed from which each locale derives its data order and dropout.")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="Of what is computed in training; the weights are kept and saved in fp32."
+    )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        description="Stop after so many epochs without a better dev accuracy, and save the best epoch; 0: train all epochs.",
+    )
+
+    def deciding(self) -> dict[str, Any]:
+        """Return what decides what is trained: what came later counts only where it is set, so that old models are found."""
+        idle = {name for name in self.came_later if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(exclude=idle)
