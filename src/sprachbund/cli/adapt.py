@@ -117,8 +117,8 @@ def _sources(config: AdaptConfig, target: str) -> tuple[str, ...]:
 
 
 def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
-    from sprachbund.checkpoints import zoo_uses
-    from sprachbund.training.jobs import TRAINING_CARD, trained_on
+    from sprachbund.checkpoints import TRAINING_CARD, zoo_uses
+    from sprachbund.training.jobs import trained_on
 
     for name, source in sources.items():
         if target in trained_on(source.folder):
