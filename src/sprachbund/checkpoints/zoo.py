@@ -187,8 +187,11 @@ def source_locale(checkpoint: Checkpoint) -> str | None:
 def _card(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the card at the root of a checkpoint's zoo, empty if it has none."""
     folder = checkpoint.folder.absolute()
-    # A repository may be a zoo, or one source of it: then the card stands beside the model.
-    for place in (folder, folder.parent) if checkpoint.commit else list(folder.parents)[:2]:
+    if checkpoint.commit:  # the root is that of the repository, whether this is a zoo or one source of it
+        places = [place for place in (folder, *folder.parents) if place.name == checkpoint.commit]
+    else:
+        places = list(folder.parents)[:2]
+    for place in places:
         path = place / ZOO_CARD
         if path.is_file():
             return _read_card(path)
