@@ -328,7 +328,7 @@ CASES = {
         Case("unknown target language", "merge --mode average --target-lang xx", ("'xx'", "--list-locales")),
         Case("a language code of two locales", "similarity zh", ("'zh'", "zh-CN or zh-TW")),
         Case("unknown variant", f"{EXPERIMENT} --variants simlarity", ("'simlarity'", "did you mean similarity?")),
-        Case("unknown similarity", "similarity sq-AL --similarity uriel:syntax", ("did you mean uriel:syntax_knn?",)),
+        Case("unknown similarity", "similarity sq-AL --similarity uriel:syntax", ("did you mean uriel:syntax_knn",)),
         Case("unknown split", f"{EXPERIMENT} --split tests", ("--split", "'tests'", "did you mean test?")),
         Case("unknown selection", f"{EXPERIMENT} --selection topp", ("--selection", "did you mean topk?")),
         Case("unknown mode", "merge --mode manul --target-lang sq-AL", ("--mode", "did you mean manual?")),
