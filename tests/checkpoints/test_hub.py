@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -241,11 +243,27 @@ def test_a_download_that_fails_keeps_the_files_that_are_whole(
     assert downloads(hub) == ["model.safetensors"]
 
 
+def test_a_command_that_is_killed_keeps_the_files_that_have_arrived(hub: Hub, home: Path) -> None:
+    hub.add("org/name", model("a", 20_000))
+    hub.model("org/name").holds["model.safetensors"] = 10_000
+    program = "from sprachbund.checkpoints import locate; locate('org/name')"
+    with subprocess.Popen([sys.executable, "-c", program], env=hub.environment(home)) as process:
+        assert hub.held.wait(60)
+        while len(list(home.rglob("snapshots/*/*.json"))) < 2:
+            time.sleep(0.01)
+        process.kill()
+    hub.go_on.set()
+    hub.requests.clear()
+    assert content(find(HubModel("org/name")).folder) == model("a", 20_000)
+    assert downloads(hub) == ["model.safetensors"]
+
+
 def test_ctrl_c_waits_for_no_download(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
-    hub.add("org/name", {"config.json": b"{}", "model.safetensors": bytes(50_000_000)})
+    hub.add("org/name", {"config.json": b"{}", "model.safetensors": bytes(5_000_000)})
+    hub.model("org/name").holds["model.safetensors"] = 1_000_000
 
     def press(stage: str, done: int, total: int) -> None:
         if done > 100_000:
@@ -253,6 +271,7 @@ def test_ctrl_c_waits_for_no_download(hub: Hub, home: Path, monkeypatch: pytest.
 
     with pytest.raises(KeyboardInterrupt):
         find(HubModel("org/name"), press)
+    hub.go_on.set()
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
     for thread in threads:
         thread.join(timeout=10)

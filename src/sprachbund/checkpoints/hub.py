@@ -21,7 +21,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, WEIGHTS
+from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, TRAINING_CARD, WEIGHTS, ZOO_CARD
+from sprachbund.checkpoints.token_counts import TOKEN_COUNTS
 from sprachbund.errors import CheckpointError, is_no_room, nearest
 from sprachbund.parallel import Report, side_by_side
 
@@ -34,8 +35,7 @@ TIMEOUT = 10.0
 TRIES, PAUSE = 3, 1.0
 """How often a file is begun when the connection fails, and the seconds between."""
 ADAPTER = "adapter_config.json"
-ZOO_CARD = "zoo.json"
-_BESIDE = (*COMPANIONS, ADAPTER, "training.json", "token_counts.npy", "merge_details.json")
+_BESIDE = (*COMPANIONS, ADAPTER, TRAINING_CARD, TOKEN_COUNTS, "merge_details.json")
 """Small files that say what a model is and what it has seen."""
 _WEIGHTS = (
     (WEIGHTS,),

@@ -21,15 +21,13 @@ from typing import Any
 
 from sprachbund import locales
 from sprachbund.checkpoints import hub
-from sprachbund.checkpoints.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.checkpoint import CONFIG, TRAINING_CARD, ZOO_CARD, Checkpoint, open_checkpoint
 from sprachbund.checkpoints.hub import HubModel
 from sprachbund.errors import CheckpointError, UserError, nearest
 from sprachbund.parallel import Report
 
 __all__ = [
     "PUBLISHED",
-    "TRAINING_CARD",
-    "ZOO_CARD",
     "Zoo",
     "locate",
     "models_in",
@@ -43,10 +41,6 @@ __all__ = [
 
 PUBLISHED = "haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"
 """The sources of the original experiment."""
-ZOO_CARD = "zoo.json"
-"""Stands at the root of a zoo that has a name of its own."""
-TRAINING_CARD = "training.json"
-"""Stands beside a model that was trained here."""
 _ON_HUB = re.compile(r"(?P<repository>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[^@:\s]+))?")
 
 
