@@ -163,6 +163,28 @@ def other_vocabulary(folder: Path) -> None:
     tokenizer("x").save_pretrained(folder / "models" / SOURCES[0])
 
 
+def reordered(change: Callable[[dict[str, Any]], Any]) -> Spoil:
+    """A source with two tokens in each other's place, and something else."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / "models" / SOURCES[0] / "tokenizer.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        pieces = content["model"]["vocab"]
+        pieces[10], pieces[11] = pieces[11], pieces[10]
+        change(content)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+    return spoil
+
+
+def another_piece(content: dict[str, Any]) -> None:
+    content["model"]["vocab"][20][0] = "zzz"
+
+
+def no_more(content: dict[str, Any]) -> None:
+    """Two tokens in each other's place are enough."""
+
+
 def row(number: int, **changes: Any) -> Spoil:
     """One row of the target's file changed; None takes a column out."""
 
@@ -319,6 +341,13 @@ def wrong_size(hub: Hub) -> None:
     hub.model("org/model").lies["epoch-9/model.safetensors"] = 12
 
 
+@contextmanager
+def cache_of_its_own() -> Iterator[None]:
+    """What is kept for the next time is kept from it."""
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, SPRACHBUND_CACHE=folder):
+        yield
+
+
 # --- the cases ---------------------------------------------------------------------------------------------------------
 
 
@@ -450,7 +479,43 @@ CASES = {
             "evaluate --base-model base --locale sq-AL --data massive:data",
             ("base", "no classifier", "fine-tuned"),
         ),
-        Case("another vocabulary", MERGE, ("models/el-GR", "models/ro-RO", "vocabular"), other_vocabulary),
+        Case(
+            "another vocabulary", MERGE, ("models/el-GR", "models/ro-RO", "vocabular", "Merge only"), other_vocabulary
+        ),
+        Case(
+            "a vocabulary with another token",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "models/el-GR 'zzz'", "Merge only"),
+            reordered(another_piece),
+        ),
+        Case(
+            "a vocabulary whose texts are normalised otherwise",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "do not normalise texts alike", "Merge only"),
+            reordered(lambda content: content.update(normalizer={"type": "Lowercase"})),
+        ),
+        Case(
+            "a vocabulary with padding in another place",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "padding", "7 and 1", "Merge only"),
+            together(reordered(no_more), as_json("models/el-GR/config.json", pad_token_id=7)),
+        ),
+        Case(
+            "an adaptation that goes by numbers of tokens, for two vocabularies",
+            f"adapt --target {TARGET} --out adapted --models models/{{locale}} --sources el-GR ro-RO --base base "
+            "--unlabelled texts.txt --method pick-overlap --jobs 1",
+            ("models/el-GR", "models/ro-RO", "different vocabularies", "another method"),
+            together(reordered(no_more), write("texts.txt", "bala dono\nfuri keme\n")),
+            cache_of_its_own,
+        ),
+        Case("a missing base to check with", f"check {MODELS} --base bse", ("bse is not a folder here", "check")),
+        Case(
+            "a truncated base to check with",
+            f"check {MODELS} --base base",
+            ("base/model.safetensors", "truncated"),
+            cut_off("base/model.safetensors"),
+        ),
+        Case("models beside the embedded ones", f"check --demo {MODELS}", ("--demo", "leave out --models")),
         Case(
             "no tokenizer",
             EVALUATE,
@@ -645,6 +710,84 @@ CASES = {
             f"merge {MODELS} --mode average --target-lang sq-AL --weights 1 2",
             ("--weights", "--mode manual"),
         ),
+    ),
+    "Similarities": (
+        Case("no target and nothing else to do", "similarity", ("TARGET is needed", "--list", "--out", "--plot")),
+        Case(
+            "a sum with an empty part",
+            "similarity sq-AL --similarity uriel:geo+",
+            ("'uriel:geo+'", "two different names"),
+        ),
+        Case(
+            "a number of texts that is none",
+            "similarity sq-AL --similarity overlap:many",
+            ("'overlap:many'", "overlap:500"),
+        ),
+        Case(
+            "a number of texts for what reads none",
+            "similarity sq-AL --similarity transfer:500",
+            ("transfer reads no texts", "say transfer"),
+        ),
+        Case("a missing table", "similarity sq-AL --similarity file:m.csv", ("file:m.csv", "no such file")),
+        Case("a folder in place of a table", "similarity sq-AL --similarity file:data", ("file:data", "is a folder")),
+        Case(
+            "a table that is not UTF-8",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "not UTF-8", "save it"),
+            write("m.csv", "# provenance: größe".encode("latin-1")),
+        ),
+        Case(
+            "a table that does not say what it has seen",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "what it has seen", "`# uses: nothing`"),
+            write("m.csv", ",el-GR\nsq-AL,1\n"),
+        ),
+        Case(
+            "a table that says it in another word",
+            "similarity sq-AL --similarity file:m.csv",
+            ("'target-deb'", "file:m.csv", "did you mean target-dev?"),
+            write("m.csv", "# uses: target-deb\n,el-GR\nsq-AL,1\n"),
+        ),
+        Case(
+            "a table without rows",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "no table", "first column the targets"),
+            write("m.csv", "# uses: nothing\n,el-GR\n"),
+        ),
+        Case(
+            "a table with a hole",
+            "similarity sq-AL --similarity file:m.csv",
+            ("row sq-AL", "column el-GR", "not a number"),
+            write("m.csv", "# uses: nothing\n,el-GR\nsq-AL,\n"),
+        ),
+        Case(
+            "a table without the target",
+            "similarity sq-AL --similarity file:m.csv",
+            ("'sq-AL'", "file:m.csv"),
+            write("m.csv", "# uses: nothing\n,el-GR\nro-RO,1\n"),
+        ),
+        Case(
+            "a measure of the base without one",
+            f"{EXPERIMENT} --sources el-GR ro-RO sq-AL --similarity embedding",
+            ("needs the pre-trained model", "--base FOLDER"),
+        ),
+        Case(
+            "a base that nobody needs",
+            f"{EXPERIMENT} --base base",
+            ("--base has no effect", "uriel:syntax_knn", "leave it out"),
+        ),
+        Case(
+            "too few sources to centre over",
+            f"merge {INPUTS} --base base --mode average --target-lang sq-AL --sources el-GR --similarity embedding",
+            ("embedding", "2 or more", "--sources"),
+        ),
+        Case(
+            "another model's base to measure by",
+            f"{EXPERIMENT} --sources el-GR ro-RO --skip-baseline --base other --similarity task-vector",
+            ("other is not the base of", "fine-tuned from"),
+            other_base,
+        ),
+        Case("a picture of another format", "similarity --plot map.jpg", ("picture format", "'.jpg'", "did you mean")),
     ),
     "Results": (
         Case(

@@ -7,6 +7,9 @@ own names for embeddings. All of them tie the output to the embeddings, so that 
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pico import FILLERS, INTENTS, MAX_TOKENS, markers
+from pico import FILLERS, INTENTS, MAX_TOKENS, markers, rewrite
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AlbertConfig,
@@ -33,6 +36,7 @@ from transformers import (
 )
 
 from sprachbund.checkpoints import Checkpoint, open_checkpoint
+from sprachbund.checkpoints.vocabulary import embedding_of, read_vocabulary
 
 WORDS = [*FILLERS, *(marker for intent in INTENTS for marker in markers(intent))]
 ROWS = 120
@@ -222,3 +226,75 @@ class Encoders:
 def _masked(name: str) -> Any:
     torch.manual_seed(0)
     return AutoModelForMaskedLM.from_config(ENCODERS[name].config())
+
+
+# --- other vocabularies ----------------------------------------------------------------------------------------------------
+
+TokenizerFile = dict[str, Any]
+"""The content of a tokenizer.json."""
+
+
+def tokenizer_of(source: Checkpoint) -> TokenizerFile:
+    return dict(json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8")))
+
+
+def write_tokenizer(folder: Path, content: TokenizerFile) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def copy(source: Checkpoint, name: str) -> Checkpoint:
+    folder = source.folder.with_name(name)
+    shutil.copytree(source.folder, folder)
+    return open_checkpoint(folder, name)
+
+
+def tokens_of(source: Checkpoint) -> dict[str, int]:
+    vocabulary = read_vocabulary(source)
+    assert vocabulary is not None
+    return dict(vocabulary.rows)
+
+
+def permuted(source: Checkpoint, name: str) -> Checkpoint:
+    """A copy whose tokenizer numbers its tokens otherwise, with the rows of the embedding where the tokens went."""
+    made, content = copy(source, name), tokenizer_of(source)
+    count = len(content["model"]["vocab"])
+    new = [*range(len(SPECIAL)), *random.Random(0).sample(range(len(SPECIAL), count), count - len(SPECIAL))]
+    vocab = content["model"]["vocab"]
+    if isinstance(vocab, dict):
+        content["model"]["vocab"] = {token: new[row] for token, row in vocab.items()}
+    else:
+        moved = [None] * count
+        for row, piece in enumerate(vocab):
+            moved[new[row]] = piece
+        content["model"]["vocab"] = moved
+    write_tokenizer(made.folder, content)
+    embedding = embedding_of(source)
+    assert embedding is not None
+
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        before = tensors[embedding].clone()
+        tensors[embedding][new] = before[:count]
+
+    rewrite(made.folder, change)
+    return open_checkpoint(made.folder, name)
+
+
+def with_added(source: Checkpoint, *tokens: str, change: float = 0.0) -> Checkpoint:
+    """Add tokens that are looked for as they are, each with a row of its own after all others."""
+    content = tokenizer_of(source)
+    embedding = embedding_of(source)
+    assert embedding is not None
+    rows = source.tensors[embedding].shape[0]
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+    content["added_tokens"] += [{"id": rows + n, "content": token, **flags} for n, token in enumerate(tokens)]
+    write_tokenizer(source.folder, content)
+    own = torch.Generator().manual_seed(len(tokens))
+
+    def grow(tensors: dict[str, torch.Tensor]) -> None:
+        width = tensors[embedding].shape[1]
+        tensors[embedding] = torch.cat([tensors[embedding], torch.randn(len(tokens), width, generator=own)])
+
+    rewrite(source.folder, grow)
+    config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
+    (source.folder / "config.json").write_text(json.dumps({**config, "vocab_size": rows + len(tokens)}))
+    return open_checkpoint(source.folder, source.name)

@@ -13,11 +13,12 @@ from sprachbund.cards import MergeDetails, model_card, read_details
 from sprachbund.choosing import choose
 from sprachbund.config import ChoiceConfig
 from sprachbund.recipe import VARIANTS
+from sprachbund.similarity import load
 
 
 @pytest.fixture
 def details(pico: Pico, tmp_path: Path) -> MergeDetails:
-    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2))
+    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2), load("uriel:syntax_knn"))
     return merge_candidate(choice, pico.zoo(["ro-RO", "el-GR"]), "similarity", tmp_path / "out")
 
 

@@ -9,13 +9,21 @@ import numpy as np
 import pytest
 import torch
 from encoders import ENCODERS, Encoder, Encoders
-from pico import INTENTS, TinyData, state
+from pico import INTENTS, TinyData, rewrite, state
 from safetensors.torch import save_file
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from sprachbund import cells, inference
 from sprachbund.candidates import distance_from_base, merge_candidate
-from sprachbund.checkpoints import Checkpoint, Zoo, body_counterparts, check_base, check_mergeable, open_checkpoint
+from sprachbund.checkpoints import (
+    Checkpoint,
+    Zoo,
+    body_counterparts,
+    check_base,
+    check_mergeable,
+    learned_tokens,
+    open_checkpoint,
+)
 from sprachbund.checkpoints.vocabulary import embedding_of, vocabulary_tensors
 from sprachbund.choosing import choose_by_hand
 from sprachbund.errors import CheckpointError, IncompatibleError
@@ -146,6 +154,22 @@ def test_heads_of_one_seed_agree_and_of_two_do_not(encoders: Encoders, sources: 
 def test_the_embedding_is_found(encoder: Encoder, sources: list[Checkpoint]) -> None:
     assert embedding_of(sources[0]) == encoder.embedding
     assert vocabulary_tensors(sources[0]) == {encoder.embedding}
+
+
+def test_which_tokens_a_source_met_is_told_from_its_embedding(
+    encoder: Encoder, base: Checkpoint, tmp_path: Path
+) -> None:
+    made = Encoders(tmp_path, encoder)
+    made.base()
+    source = made.source("m", change=0.0)
+    met = [7, 11, 30]
+
+    def learn(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[encoder.embedding][met] += torch.linspace(0, 1, tensors[encoder.embedding].shape[1])
+
+    rewrite(source.folder, learn)
+    (found,) = learned_tokens([open_checkpoint(source.folder)], base)
+    assert np.flatnonzero(found).tolist() == met
 
 
 def test_given_the_base_the_classifier_stays(

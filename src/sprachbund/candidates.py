@@ -29,7 +29,7 @@ from sprachbund.merging import ELEMENTS_PER_CHUNK
 from sprachbund.recipe import union_of_uses
 from sprachbund.store import now
 
-__all__ = ["distance_from_base", "merge_candidate", "merged_before"]
+__all__ = ["distance_from_base", "merge_candidate", "merged_before", "seen_by"]
 
 
 def merge_candidate(
@@ -54,10 +54,27 @@ def merge_candidate(
     distances = [None if base is None else distance_from_base(source, base) for source in sources]
     known = merged_before(out, candidate, overwrite=overwrite)
     if known and (base is None or [source.distance_from_base for source in known.sources] == distances):
-        return known
+        return _as_chosen_now(out, known, choice, zoo)
     with files.atomic_folder(out) as folder:
         alignment = merging.merge(sources, choice.mix.weights, folder, method=choice.recipe.method)
-        return write_details(folder, _details(choice, mode, candidate, sources, distances, alignment))
+        return write_details(
+            folder, _details(choice, mode, candidate, sources, distances, alignment, seen_by(choice, zoo))
+        )
+
+
+def seen_by(choice: Choice, zoo: Zoo) -> tuple[str, ...]:
+    """Return what a merge has seen of its target: through what it was chosen by, and its sources."""
+    return union_of_uses(choice.uses, *(zoo_uses(zoo.checkpoint(source)) for source in choice.mix.sources))
+
+
+def _as_chosen_now(out: Path, known: MergeDetails, choice: Choice, zoo: Zoo) -> MergeDetails:
+    """Return the details of a model that is there, chosen perhaps by another similarity, which had not seen the same."""
+    uses = seen_by(choice, zoo)
+    if (known.recipe, known.uses) == (choice.recipe, uses):
+        return known
+    scores = dict(zip(choice.mix.sources, choice.scores, strict=True))
+    sources = tuple(source.model_copy(update={"score": scores[source.locale]}) for source in known.sources)
+    return write_details(out, known.model_copy(update={"recipe": choice.recipe, "uses": uses, "sources": sources}))
 
 
 def _details(
@@ -67,13 +84,14 @@ def _details(
     sources: Sequence[Checkpoint],
     distances: Sequence[float | None],
     alignment: Alignment | None,
+    uses: Sequence[str],
 ) -> MergeDetails:
     agreement = head_agreement(sources)
     warnings = (agreement and agreement.warning, alignment and alignment.sentence)
     return MergeDetails(
         mode=mode,
         recipe=choice.recipe,
-        uses=union_of_uses(choice.uses, *map(zoo_uses, sources)),
+        uses=tuple(uses),
         zoo=zoo_name(sources[0], choice.mix.sources[0]),
         sources=tuple(
             MergedSource(

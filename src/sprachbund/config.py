@@ -20,6 +20,7 @@ __all__ = [
     "AdaptConfig",
     "AggregateConfig",
     "BaseConfig",
+    "CheckConfig",
     "ChoiceConfig",
     "DataConfig",
     "EvaluateConfig",
@@ -78,6 +79,10 @@ class PoolConfig(_Config):
     sources: tuple[str, ...] = Field(
         default=(), description="Locales whose sources take part or may be chosen. Default: all 52."
     )
+
+
+class CheckConfig(BaseConfig, PoolConfig, InputsConfig):
+    """What sources are, and whether they can be merged."""
 
 
 class ChoiceConfig(PoolConfig):

@@ -19,7 +19,7 @@ import numpy as np
 from sprachbund import cells, files, locales, plan, store
 from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
-from sprachbund.candidates import merge_candidate, merged_before
+from sprachbund.candidates import merge_candidate, merged_before, seen_by
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose, ranks
 from sprachbund.config import ExperimentConfig, as_yaml
@@ -182,7 +182,15 @@ class Experiment:
 
     def _as_named_now(self, cell: Cell, record: Record) -> Record:
         info = cells.dataset_info(self.inputs.data, self._partition(cell.target))
-        return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info)
+        chosen = self._chosen(cell)
+        if chosen is None:
+            return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info)
+        recipe, uses = chosen.recipe.model_dump(), seen_by(chosen, self.inputs.zoo)
+        return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info, recipe=recipe, uses=uses)
+
+    def _chosen(self, cell: Cell) -> Choice | None:
+        """Return the choice of a merge; None for single sources and adaptations, which nobody chose by a similarity."""
+        return self.choices.get((cell.target, cell.variant.name)) if cell.model_folder else None
 
     def _work(self, cell: Cell) -> Record:
         started = time.monotonic()

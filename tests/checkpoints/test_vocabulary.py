@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-import random
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from encoders import ENCODERS, Encoder, Encoders
+from encoders import (
+    ENCODERS,
+    Encoder,
+    Encoders,
+    TokenizerFile,
+    permuted,
+    tokenizer_of,
+    tokens_of,
+    with_added,
+    write_tokenizer,
+)
 from pico import Pico, TinyData, bits, rewrite, state
 from transformers import AutoModelForSequenceClassification
 
@@ -20,84 +27,13 @@ from sprachbund import inference, merging
 from sprachbund.adaptation import CoefficientSettings
 from sprachbund.candidates import distance_from_base, merge_candidate
 from sprachbund.checkpoints import Checkpoint, Zoo, align, check_base, check_mergeable, learned_tokens, open_checkpoint
-from sprachbund.checkpoints.vocabulary import Vocabulary, embedding_of, read_vocabulary
+from sprachbund.checkpoints.vocabulary import Vocabulary, embedding_of, read_vocabulary, vocabulary_tensors
 from sprachbund.choosing import choose_by_hand
 from sprachbund.coefficients import learn_coefficients
 from sprachbund.errors import CheckpointError, IncompatibleError
 from sprachbund.merging import merge, merged_tensors, shared_out
 
-FIXED = 5
-"""Special tokens, the first in every vocabulary here."""
-Tokenizer = dict[str, Any]
-
-
 # --- how vocabularies are changed ------------------------------------------------------------------------------------------
-
-
-def tokenizer_of(source: Checkpoint) -> Tokenizer:
-    return dict(json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8")))
-
-
-def write_tokenizer(folder: Path, content: Tokenizer) -> None:
-    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def copy(source: Checkpoint, name: str) -> Checkpoint:
-    folder = source.folder.with_name(name)
-    shutil.copytree(source.folder, folder)
-    return open_checkpoint(folder, name)
-
-
-def tokens_of(source: Checkpoint) -> dict[str, int]:
-    vocabulary = read_vocabulary(source)
-    assert vocabulary is not None
-    return dict(vocabulary.rows)
-
-
-def permuted(source: Checkpoint, name: str) -> Checkpoint:
-    """A copy whose tokenizer numbers its tokens otherwise, with the rows of the embedding where the tokens went."""
-    made, content = copy(source, name), tokenizer_of(source)
-    count = len(content["model"]["vocab"])
-    new = [*range(FIXED), *random.Random(0).sample(range(FIXED, count), count - FIXED)]
-    vocab = content["model"]["vocab"]
-    if isinstance(vocab, dict):
-        content["model"]["vocab"] = {token: new[row] for token, row in vocab.items()}
-    else:
-        moved = [None] * count
-        for row, piece in enumerate(vocab):
-            moved[new[row]] = piece
-        content["model"]["vocab"] = moved
-    write_tokenizer(made.folder, content)
-    embedding = embedding_of(source)
-    assert embedding is not None
-
-    def change(tensors: dict[str, torch.Tensor]) -> None:
-        before = tensors[embedding].clone()
-        tensors[embedding][new] = before[:count]
-
-    rewrite(made.folder, change)
-    return open_checkpoint(made.folder, name)
-
-
-def with_added(source: Checkpoint, *tokens: str, change: float = 0.0) -> Checkpoint:
-    """Add tokens that are looked for as they are, each with a row of its own after all others."""
-    content = tokenizer_of(source)
-    embedding = embedding_of(source)
-    assert embedding is not None
-    rows = source.tensors[embedding].shape[0]
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
-    content["added_tokens"] += [{"id": rows + n, "content": token, **flags} for n, token in enumerate(tokens)]
-    write_tokenizer(source.folder, content)
-    own = torch.Generator().manual_seed(len(tokens))
-
-    def grow(tensors: dict[str, torch.Tensor]) -> None:
-        width = tensors[embedding].shape[1]
-        tensors[embedding] = torch.cat([tensors[embedding], torch.randn(len(tokens), width, generator=own)])
-
-    rewrite(source.folder, grow)
-    config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
-    (source.folder / "config.json").write_text(json.dumps({**config, "vocab_size": rows + len(tokens)}))
-    return open_checkpoint(source.folder, source.name)
 
 
 def answers(folder: Path, texts: Sequence[str]) -> np.ndarray:
@@ -150,6 +86,25 @@ def test_without_alignment_it_would_be_another_model(pico: Pico, texts: Sequence
     copied = permuted(source, "reordered")
     (copied.folder / "tokenizer.json").write_bytes((source.folder / "tokenizer.json").read_bytes())
     assert np.abs(answers(copied.folder, texts) - answers(source.folder, texts)).max() > 0.01
+
+
+def test_outputs_with_a_row_for_each_token_are_aligned_too(pico: Pico, base: Checkpoint) -> None:
+    """As where a head of the masked language model was left over, untied."""
+    source = pico.source("m")
+    embedding = "roberta.embeddings.word_embeddings.weight"
+
+    def leave(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["lm_head.decoder.weight"] = 2 * tensors[embedding]
+        tensors["lm_head.bias"] = tensors[embedding][:, 0].clone()
+
+    rewrite(source.folder, leave)
+    source = open_checkpoint(source.folder, "m")
+    copied = permuted(source, "reordered")
+    rewrite(copied.folder, leave)
+    copied = open_checkpoint(copied.folder, "reordered")
+    assert vocabulary_tensors(copied) == {embedding, "lm_head.decoder.weight", "lm_head.bias"}
+    for name, array in merged_tensors([source, copied], (0.75, 0.25)).items():
+        assert bits(array) == bits(source.file.read(name)), name
 
 
 @pytest.mark.parametrize("elements", [1, 50, 4800])
@@ -320,38 +275,43 @@ def test_a_source_in_another_order_is_as_far_from_the_base(tmp_path: Path) -> No
 # --- refused ---------------------------------------------------------------------------------------------------------------
 
 
-def replaced(content: Tokenizer) -> None:
+def replaced(content: TokenizerFile) -> None:
     content["model"]["vocab"][10][0] = "zzz"
 
 
-def rescored(content: Tokenizer) -> None:
+def rescored(content: TokenizerFile) -> None:
     content["model"]["vocab"][10][1] -= 1
 
 
-def normalised(content: Tokenizer) -> None:
+def normalised(content: TokenizerFile) -> None:
     content["normalizer"] = {"type": "Lowercase"}
 
 
-def pre_cut(content: Tokenizer) -> None:
+def pre_cut(content: TokenizerFile) -> None:
     content["pre_tokenizer"] = {"type": "Whitespace"}
 
 
-def of_bytes(content: Tokenizer) -> None:
+def of_bytes(content: TokenizerFile) -> None:
     content["model"]["byte_fallback"] = True
+
+
+def unknown_elsewhere(content: TokenizerFile) -> None:
+    content["model"]["unk_id"] = 1
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (unknown_elsewhere, "their tokenizers do not cut words into pieces alike"),
         (replaced, "only odd has 'zzz', only de-DE {piece}"),
-        (rescored, "their tokenizers cut the same text into other pieces, since they score {piece} otherwise"),
+        (rescored, "their tokenizers cut the same text into different pieces, since they score {piece} differently"),
         (normalised, "their tokenizers do not normalise texts alike"),
         (pre_cut, "their tokenizers do not cut texts into words alike"),
         (of_bytes, "their tokenizers do not cut words into pieces alike"),
     ],
 )
 def test_what_cannot_be_aligned_is_said_with_the_reason(
-    change: Callable[[Tokenizer], None], said: str, pico: Pico, sources: list[Checkpoint]
+    change: Callable[[TokenizerFile], None], said: str, pico: Pico, sources: list[Checkpoint]
 ) -> None:
     odd = permuted(pico.source("m"), "odd")
     content = tokenizer_of(odd)

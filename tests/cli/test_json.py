@@ -31,6 +31,7 @@ LINES = {
     "adapt": "adapt --target sq-AL --models models/{locale} --sources el-GR ro-RO --data split:massive:data --out adapted "
     "--method pick-confidence --jobs 1",
     "aggregate": "aggregate",
+    "check": "check --models models/{locale} --base base --sources el-GR ro-RO sq-AL",
     "data": "data --data massive:data",
     "evaluate": "evaluate --base-model models/sq-AL --locale sq-AL --data massive:data",
     "experiment": f"{EXPERIMENT} --locales sq-AL --skip-baseline",

@@ -1,9 +1,11 @@
-"""Can these checkpoints be merged? Asked of their headers and configs, before any tensor is read."""
+"""Can these checkpoints be merged? Asked of their headers, configs and tokenizers, and of the few integers that they hold."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from sprachbund.checkpoints.checkpoint import Checkpoint
 from sprachbund.checkpoints.vocabulary import Alignment, align, vocabulary_tensors
@@ -117,6 +119,10 @@ def _check_tensors(first: Checkpoint, other: Checkpoint) -> None:
         if theirs[name].dtype != info.dtype and not (theirs[name].is_float and info.is_float):
             dtypes = " and ".join(sorted({info.dtype, theirs[name].dtype}))
             raise IncompatibleError(f"Tensor {name} is {dtypes} in the sources: it cannot be merged.")
+        if not info.is_float and not np.array_equal(first.file.read(name), other.file.read(name)):
+            raise IncompatibleError(  # they are indices, there is no mean of them
+                f"Tensor {name} holds integers that differ between {first.name} and {other.name}: they cannot be merged."
+            )
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -100,7 +100,7 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary | None:
         if path.is_file():
             try:
                 return reader(path)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
                 what = f"{path} is" if name == TOKENIZER else f"{path}, with what stands beside it, is"
                 raise CheckpointError(f"{what} not a tokenizer: save or download the checkpoint again.") from error
     return None
@@ -112,9 +112,13 @@ def _from_tokenizer(path: Path) -> Vocabulary:
     known = model.pop("vocab")
     by_piece = {} if isinstance(known, dict) else {piece: float(score) for piece, score in known}
     rows = known if isinstance(known, dict) else {piece: row for row, (piece, _) in enumerate(known)}
-    merges = [tuple(each.split(" ")) if isinstance(each, str) else tuple(each) for each in model.pop("merges", ())]
-    model.pop("unk_id", None)  # a row: its token is among the others
-    added = {token["content"]: token["id"] for token in content.get("added_tokens", ())}
+    merges = [
+        tuple(each.split(" ")) if isinstance(each, str) else tuple(each) for each in model.pop("merges", None) or ()
+    ]
+    unknown = model.pop("unk_id", None)  # a row: what counts is the token in it
+    if unknown is not None:
+        model["unk_token"] = known[unknown][0]
+    added = {token["content"]: token["id"] for token in content.get("added_tokens") or ()}
     return Vocabulary(
         rows={**rows, **added},
         added=frozenset(added),
@@ -318,12 +322,16 @@ def _obstacle(wide: Vocabulary, narrow: Vocabulary, wide_name: str, narrow_name:
         piece for piece, score in narrow.scores.items() if piece not in whole and wide.scores.get(piece) != score
     ]
     if rescored:
-        return f"their tokenizers cut the same text into other pieces, since they score {_some(rescored)} otherwise"
+        return (
+            f"their tokenizers cut the same text into different pieces, since they score {_some(rescored)} differently"
+        )
     within = [merge for merge in wide.merges if all(part in narrow.rows for part in (*merge, "".join(merge)))]
     if within != list(narrow.merges):
         pairs = zip_longest(within, narrow.merges, fillvalue=())
         reordered = [" + ".join(ours or theirs) for ours, theirs in pairs if ours != theirs]
-        return f"their tokenizers cut the same text into other pieces, since they merge {_some(reordered)} otherwise"
+        return (
+            f"their tokenizers cut the same text into different pieces, since they merge {_some(reordered)} differently"
+        )
     return None
 
 

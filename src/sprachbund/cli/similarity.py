@@ -13,6 +13,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.config import SimilarityConfig
 from sprachbund.errors import UserError
+from sprachbund.report import check_format, heat_map
 from sprachbund.similarity import MEASURED, PREFIXES, SIMILARITIES, SimilarityMatrix, is_measured, load, write_csv
 from sprachbund.similarity.names import DEFAULT_TEXTS
 from sprachbund.uses import union_of_uses
@@ -52,6 +53,8 @@ def similarity(
     name = locales.find(target).name if target else None
     if name is None and not (config.out or config.plot):
         raise UserError("TARGET is needed, or what else is wanted of the similarity: --list, --out FILE, --plot FILE.")
+    if config.plot:
+        check_format(config.plot)  # before anything is measured
     matrix = _matrix(config, name)
     written = _written(matrix, config)
     choice = _choice(config, name, matrix) if name else None
@@ -102,10 +105,10 @@ def listed() -> list[dict[str, str]]:
     own = [
         {
             "similarity": f"{name}:…",
-            "needs": "a table",
-            "has seen": "what it says of itself",
+            "needs": "a CSV table",
+            "has seen": "as it says",
             "what it is": "a table of your own, as --out writes it",
-            "provenance": "what it says of itself",
+            "provenance": "as the table says",
         }
         for name in PREFIXES
     ]
@@ -131,8 +134,6 @@ def _matrix(config: SimilarityConfig, target: str | None) -> SimilarityMatrix:
 
 
 def _written(matrix: SimilarityMatrix, config: SimilarityConfig) -> list[Path]:
-    from sprachbund.report import heat_map
-
     written = []
     if config.plot:
         written.append(heat_map(matrix, config.plot))

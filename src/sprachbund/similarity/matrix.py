@@ -77,7 +77,7 @@ class SimilarityMatrix:
 
     def _index(self, locale: str, known: tuple[str, ...]) -> int:
         if locale not in known:
-            raise UnknownName("locale", locale, known, f"(The locales are those of the similarity {self.name}.)")
+            raise UnknownName("locale", locale, known, f"These are the locales of the similarity {self.name}.")
         return known.index(locale)
 
 

@@ -114,8 +114,24 @@ def measured(part: str) -> Measured | None:
 
 
 def is_measured(name: str) -> bool:
-    """Return whether models or data are needed for any part."""
-    return any(measured(part) for part in parts(name))
+    """Return whether models or data are needed for any part; all parts are checked, before any of them takes time.
+
+    Raises:
+        UnknownName: there is no similarity of a name.
+        UserError: a sum or a number of texts is written otherwise than one can be.
+    """
+    found = parts(name)
+    for part in found:
+        _check_name(part)
+    return any(measured(part) for part in found)
+
+
+def _check_name(part: str) -> None:
+    kind, colon, _ = part.partition(":")
+    if measured(part):
+        texts_of(part)
+    elif part not in SIMILARITIES and not (colon and kind in PREFIXES):
+        raise UnknownName("similarity", part, (*SIMILARITIES, *MEASURED, *(f"{prefix}:…" for prefix in PREFIXES)))
 
 
 def texts_of(part: str) -> int:
@@ -146,14 +162,13 @@ def load(name: str, locales: Iterable[str] = ()) -> SimilarityMatrix:
 
 
 def _load(part: str, wanted: tuple[str, ...]) -> SimilarityMatrix:
-    kind, colon, argument = part.partition(":")
-    if part in SIMILARITIES:
-        return _with(SIMILARITIES[part].make(wanted), wanted)
-    if colon and kind in PREFIXES:
-        return PREFIXES[kind](argument)
+    _check_name(part)
     if measured(part):
         raise UserError(f"The similarity {part} is measured: name models and data (--models, --data; or --demo).")
-    raise UnknownName("similarity", part, (*SIMILARITIES, *MEASURED, *(f"{prefix}:…" for prefix in PREFIXES)))
+    if part in SIMILARITIES:
+        return _with(SIMILARITIES[part].make(wanted), wanted)
+    kind, _, argument = part.partition(":")
+    return PREFIXES[kind](argument)
 
 
 def _with(matrix: SimilarityMatrix, wanted: tuple[str, ...]) -> SimilarityMatrix:
