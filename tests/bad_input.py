@@ -510,7 +510,7 @@ CASES = {
             together(reordered(no_more), write("texts.txt", "bala dono\nfuri keme\n")),
             cache_of_its_own,
         ),
-        Case("a missing base to check with", f"check {MODELS} --base bse", ("no folder bse", "check")),
+        Case("a missing base to check with", f"check {MODELS} --base bse", ("bse is not a folder here", "check")),
         Case(
             "a truncated base to check with",
             f"check {MODELS} --base base",

@@ -19,7 +19,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,6 +52,8 @@ class Repository:
     """Files by commit."""
     cuts: dict[str, int] = field(default_factory=dict)
     """Bytes after which the next answer with a file breaks off, by path."""
+    holds: dict[str, int] = field(default_factory=dict)
+    """Bytes after which the next answer with a file stops until :attr:`Hub.go_on` is set, by path."""
     lies: dict[str, int] = field(default_factory=dict)
     """Sizes that are told in place of the true ones, by path."""
 
@@ -77,6 +79,8 @@ class Hub:
         """Contents that were sent ahead of a commit, by SHA-256."""
         self.requests: list[tuple[str, str]] = []
         """Method and path of each request, as it came."""
+        self.held, self.go_on = threading.Event(), threading.Event()
+        """Whether an answer has stopped midway, and whether it may go on."""
         self.sent: Counter[str] = Counter()
         """Bytes of each file that went out, by its path in its repository."""
 
@@ -264,8 +268,14 @@ class _Handler(BaseHTTPRequestHandler):
         if file in repository.cuts:
             content = content[: repository.cuts.pop(file)]
             self.close_connection = True
+        held = repository.holds.pop(file, len(content))
         self.hub.sent[file] += len(content)
-        self._send(content, status=status, **headers, Content_Length=whole)
+        self._send(content[:held], status=status, **headers, Content_Length=whole)
+        if held < len(content):
+            self.hub.held.set()
+            self.hub.go_on.wait(60)
+            with suppress(OSError):  # who asked may have gone
+                self.wfile.write(content[held:])
 
     # --- pushes -------------------------------------------------------------------------------------------------------
 

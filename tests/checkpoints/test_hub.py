@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -240,11 +243,27 @@ def test_a_download_that_fails_keeps_the_files_that_are_whole(
     assert downloads(hub) == ["model.safetensors"]
 
 
+def test_a_command_that_is_killed_keeps_the_files_that_have_arrived(hub: Hub, home: Path) -> None:
+    hub.add("org/name", model("a", 20_000))
+    hub.model("org/name").holds["model.safetensors"] = 10_000
+    program = "from sprachbund.checkpoints import locate; locate('org/name')"
+    with subprocess.Popen([sys.executable, "-c", program], env=hub.environment(home)) as process:
+        assert hub.held.wait(60)
+        while len(list(home.rglob("snapshots/*/*.json"))) < 2:
+            time.sleep(0.01)
+        process.kill()
+    hub.go_on.set()
+    hub.requests.clear()
+    assert content(find(HubModel("org/name")).folder) == model("a", 20_000)
+    assert downloads(hub) == ["model.safetensors"]
+
+
 def test_ctrl_c_waits_for_no_download(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
-    hub.add("org/name", {"config.json": b"{}", "model.safetensors": bytes(50_000_000)})
+    hub.add("org/name", {"config.json": b"{}", "model.safetensors": bytes(5_000_000)})
+    hub.model("org/name").holds["model.safetensors"] = 1_000_000
 
     def press(stage: str, done: int, total: int) -> None:
         if done > 100_000:
@@ -252,6 +271,7 @@ def test_ctrl_c_waits_for_no_download(hub: Hub, home: Path, monkeypatch: pytest.
 
     with pytest.raises(KeyboardInterrupt):
         find(HubModel("org/name"), press)
+    hub.go_on.set()
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
     for thread in threads:
         thread.join(timeout=10)
@@ -347,6 +367,24 @@ def test_offline_what_the_cache_does_not_hold_is_said_so(hub: Hub, home: Path) -
     assert hub.requests == []
 
 
+def test_a_hub_that_says_nothing_is_not_waited_for(
+    hub: Hub, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TIMEOUT", 0.2)
+    hub.add("org/name", model("a"))
+    first = find(HubModel("org/name"))
+    forget(monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        hub.url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        started = time.monotonic()
+        with asked(hub, home):
+            assert find(HubModel("org/name")) == first
+            failures = look_up(HubModel(f"org/{number}") for number in range(100))
+        assert time.monotonic() - started < 5
+    assert len(failures) == 100
+    assert all("the hub cannot be reached (timed out)" in str(error) for error in failures.values())
+
+
 @pytest.mark.parametrize("error", ["httpx2.ReadError", "RuntimeError"])
 def test_what_the_client_does_not_continue_is_begun_again(
     error: str, hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch
@@ -430,9 +468,13 @@ def test_records_name_a_source_with_its_commit_and_the_zoo_as_it_was_typed(hub: 
     assert source_locale(checkpoint) == "de-DE"
 
 
-def test_a_zoo_on_the_hub_has_the_name_that_its_card_says(hub: Hub, home: Path) -> None:
-    hub.add("org/zoo", under("de-DE", model("a")) | {"zoo.json": b'{"name": "mine"}'})
-    assert zoo_name(Zoo("org/zoo:{locale}").checkpoint("de-DE"), "de-DE") == "mine"
+@pytest.mark.parametrize("template", ["org/zoo_{locale}", "org/zoo:{locale}", "org/zoo:xlmr/deep/{locale}"])
+def test_a_zoo_on_the_hub_has_the_name_that_its_card_says(template: str, hub: Hub, home: Path) -> None:
+    place = on_the_hub(template.replace("{locale}", "de-DE"))
+    assert place is not None
+    files = under(place.subfolder, model("a")) if place.subfolder else model("a")
+    hub.add(place.repository, files | {"zoo.json": b'{"name": "mine"}'})
+    assert zoo_name(Zoo(template).checkpoint("de-DE"), "de-DE") == "mine"
 
 
 def test_the_models_in_a_repository(hub: Hub, home: Path) -> None:

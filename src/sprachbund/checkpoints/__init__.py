@@ -1,6 +1,15 @@
 """Checkpoints: find them, look into them, tell whether they fit together."""
 
-from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, HEAD_PREFIXES, WEIGHTS, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.checkpoint import (
+    COMPANIONS,
+    CONFIG,
+    HEAD_PREFIXES,
+    TRAINING_CARD,
+    WEIGHTS,
+    ZOO_CARD,
+    Checkpoint,
+    open_checkpoint,
+)
 from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable
 from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
 from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
@@ -14,8 +23,6 @@ from sprachbund.checkpoints.vocabulary import (
 )
 from sprachbund.checkpoints.zoo import (
     PUBLISHED,
-    TRAINING_CARD,
-    ZOO_CARD,
     Zoo,
     locate,
     models_in,

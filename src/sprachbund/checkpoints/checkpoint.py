@@ -13,9 +13,23 @@ from sprachbund import digests
 from sprachbund.checkpoints.tensors import TensorFile, TensorInfo
 from sprachbund.errors import CheckpointError
 
-__all__ = ["COMPANIONS", "CONFIG", "HEAD_PREFIXES", "TOKENIZER", "WEIGHTS", "Checkpoint", "open_checkpoint"]
+__all__ = [
+    "COMPANIONS",
+    "CONFIG",
+    "HEAD_PREFIXES",
+    "TOKENIZER",
+    "TRAINING_CARD",
+    "WEIGHTS",
+    "ZOO_CARD",
+    "Checkpoint",
+    "open_checkpoint",
+]
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+ZOO_CARD = "zoo.json"
+"""Stands at the root of a zoo that has a name of its own."""
+TRAINING_CARD = "training.json"
+"""Stands beside a model that was trained here."""
 TOKENIZERS = (
     TOKENIZER,
     "sentencepiece.bpe.model",

@@ -21,7 +21,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, WEIGHTS
+from sprachbund.checkpoints.checkpoint import COMPANIONS, CONFIG, TRAINING_CARD, WEIGHTS, ZOO_CARD
+from sprachbund.checkpoints.token_counts import TOKEN_COUNTS
 from sprachbund.errors import CheckpointError, is_no_room, nearest
 from sprachbund.parallel import Report, side_by_side
 
@@ -29,11 +30,12 @@ __all__ = ["Found", "HubModel", "cache_folder", "fetch", "find", "look_up", "sub
 
 AT_ONCE = 8
 """Requests that are under way at the same time."""
+TIMEOUT = 10.0
+"""Seconds that the hub may take to say that it is there."""
 TRIES, PAUSE = 3, 1.0
 """How often a file is begun when the connection fails, and the seconds between."""
 ADAPTER = "adapter_config.json"
-ZOO_CARD = "zoo.json"
-_BESIDE = (*COMPANIONS, ADAPTER, "training.json", "token_counts.npy", "merge_details.json")
+_BESIDE = (*COMPANIONS, ADAPTER, TRAINING_CARD, TOKEN_COUNTS, "merge_details.json")
 """Small files that say what a model is and what it has seen."""
 _WEIGHTS = (
     (WEIGHTS,),
@@ -87,6 +89,8 @@ class _Listing:
 
 _listings: dict[tuple[str, str], _Listing | CheckpointError] = {}
 """By repository and revision; failures only until somebody looks again."""
+_answering: set[str] = set()
+"""Addresses at which a hub has answered."""
 
 
 # --- what is there -----------------------------------------------------------------------------------------------------
@@ -101,7 +105,7 @@ def look_up(models: Iterable[HubModel]) -> dict[HubModel, CheckpointError]:
     models = list(dict.fromkeys(models))
     unknown = {(model.repository, model.revision): model for model in models if not _is_listed(model)}
     if unknown:
-        for model, found in side_by_side(_read_listing, unknown.values(), AT_ONCE):
+        for model, found in side_by_side(partial(_read_listing, _silence()), unknown.values(), AT_ONCE):
             listing = _in_our_words(found, model) if isinstance(found, BaseException) else found
             _listings[model.repository, model.revision] = listing
     return {model: error for model in models if (error := _absence(model))}
@@ -128,15 +132,37 @@ def _listing(model: HubModel) -> _Listing:
     return found
 
 
-def _read_listing(model: HubModel) -> _Listing:
-    from huggingface_hub import HfApi, constants
+def _silence() -> Exception | None:
+    """Return why the hub does not answer, None if it does or must not be asked.
+
+    The client would ask for each repository anew, and wait without end for a hub that neither answers nor refuses.
+    """
+    import httpx2
+    from huggingface_hub import constants, get_session
+
+    if constants.is_offline_mode() or constants.ENDPOINT in _answering:
+        return None
+    try:
+        get_session().head(constants.ENDPOINT, timeout=TIMEOUT)
+    except httpx2.TransportError as error:
+        return error
+    _answering.add(constants.ENDPOINT)
+    return None
+
+
+def _read_listing(silence: Exception | None, model: HubModel) -> _Listing:
+    from huggingface_hub import HfApi, constants, errors
     from huggingface_hub.file_download import repo_folder_name
 
     _quieten()
-    repository, offline = model.repository, constants.is_offline_mode()
-    revision = HfApi().resolve_revision(repository, revision=model.revision or None, local_files_only=offline)
-    folder = cache_folder() / repo_folder_name(repo_id=repository, repo_type="model") / "snapshots" / revision.resolved
-    return _Listing(revision, folder, _sizes(repository, revision, folder, offline=offline))
+    repository, offline = model.repository, constants.is_offline_mode() or silence is not None
+    try:
+        revision = HfApi().resolve_revision(repository, revision=model.revision or None, local_files_only=offline)
+        place = cache_folder() / repo_folder_name(repo_id=repository, repo_type="model")
+        folder = place / "snapshots" / revision.resolved
+        return _Listing(revision, folder, _sizes(repository, revision, folder, offline=offline))
+    except (errors.RevisionResolutionError, errors.LocalEntryNotFoundError) as error:
+        raise error from (silence or error.__cause__)
 
 
 def _sizes(repository: str, revision: Any, folder: Path, *, offline: bool) -> dict[str, int]:

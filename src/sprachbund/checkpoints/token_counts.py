@@ -17,7 +17,7 @@ from sprachbund.checkpoints.checkpoint import Checkpoint
 from sprachbund.checkpoints.vocabulary import EMBEDDINGS, check_one_vocabulary, embedding_of
 from sprachbund.errors import CheckpointError
 
-__all__ = ["learned_tokens", "read_token_counts", "write_token_counts"]
+__all__ = ["TOKEN_COUNTS", "learned_tokens", "read_token_counts", "write_token_counts"]
 
 TOKEN_COUNTS = "token_counts.npy"
 MOVED = 3e-5

@@ -21,15 +21,13 @@ from typing import Any
 
 from sprachbund import locales
 from sprachbund.checkpoints import hub
-from sprachbund.checkpoints.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.checkpoint import CONFIG, TRAINING_CARD, ZOO_CARD, Checkpoint, open_checkpoint
 from sprachbund.checkpoints.hub import HubModel
 from sprachbund.errors import CheckpointError, UserError, nearest
 from sprachbund.parallel import Report
 
 __all__ = [
     "PUBLISHED",
-    "TRAINING_CARD",
-    "ZOO_CARD",
     "Zoo",
     "locate",
     "models_in",
@@ -43,10 +41,6 @@ __all__ = [
 
 PUBLISHED = "haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"
 """The sources of the original experiment."""
-ZOO_CARD = "zoo.json"
-"""Stands at the root of a zoo that has a name of its own."""
-TRAINING_CARD = "training.json"
-"""Stands beside a model that was trained here."""
 _ON_HUB = re.compile(r"(?P<repository>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[^@:\s]+))?")
 
 
@@ -187,8 +181,11 @@ def source_locale(checkpoint: Checkpoint) -> str | None:
 def _card(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the card at the root of a checkpoint's zoo, empty if it has none."""
     folder = checkpoint.folder.absolute()
-    # A repository may be a zoo, or one source of it: then the card stands beside the model.
-    for place in (folder, folder.parent) if checkpoint.commit else list(folder.parents)[:2]:
+    if checkpoint.commit:  # the root is that of the repository, whether this is a zoo or one source of it
+        places = [place for place in (folder, *folder.parents) if place.name == checkpoint.commit]
+    else:
+        places = list(folder.parents)[:2]
+    for place in places:
         path = place / ZOO_CARD
         if path.is_file():
             return _read_card(path)
