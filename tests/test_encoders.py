@@ -13,7 +13,8 @@ from pico import INTENTS, TinyData, rewrite, state
 from safetensors.torch import save_file
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
-from sprachbund import cells, inference
+from sprachbund import adapt, cells, inference
+from sprachbund.adaptation import ADAPTATIONS, CoefficientSettings, DistillationSettings
 from sprachbund.candidates import distance_from_base, merge_candidate
 from sprachbund.checkpoints import (
     Checkpoint,
@@ -26,8 +27,10 @@ from sprachbund.checkpoints import (
 )
 from sprachbund.checkpoints.vocabulary import embedding_of, vocabulary_tensors
 from sprachbund.choosing import choose_by_hand
+from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import CheckpointError, IncompatibleError
 from sprachbund.heads import head_agreement
+from sprachbund.measures import AnswerStore
 from sprachbund.store import Record
 
 POOL, WEIGHTS = ("de-DE", "fr-FR", "ja-JP"), (0.5, 0.3, 0.2)
@@ -223,3 +226,20 @@ def test_it_is_evaluated_end_to_end(
     hits = sum(INTENTS[answer] == intent for answer, intent in zip(together[:-1].argmax(axis=1), gold, strict=True))
     assert record.performance.correct == hits
     assert record.model_info.architecture.endswith("ForSequenceClassification")
+
+
+@pytest.mark.parametrize("name", ["pick-overlap", "merge-reliable", "learned-teacher", "distilled-merge-reliability"])
+def test_it_is_adapted(name: str, base: Checkpoint, sources: list[Checkpoint], tiny: TinyData, tmp_path: Path) -> None:
+    """What an adaptation makes has all tensors of a source, and loads without anything missing or left over."""
+    short = {
+        "distillation": DistillationSettings(epochs=1, learning_rate=0.01),
+        "coefficients": CoefficientSettings(steps=2),
+    }
+    texts = shuffled(tiny.partition("sq-AL", "train").texts)
+    known = {source.name: source for source in sources}
+    material = adapt.Material(known, texts, AnswerStore(tmp_path / "answers"), base)
+    adaptation = ADAPTATIONS[name][0].model_copy(update=short)
+    adapt.adapt(adaptation, "sq-AL", material, tmp_path / "out", mode=name)
+    assert open_checkpoint(tmp_path / "out").tensors == sources[0].tensors
+    _, found = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(found.values())

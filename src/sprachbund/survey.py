@@ -86,7 +86,7 @@ def survey(
 ) -> Survey:
     """Look at the sources of these locales; one that cannot be opened is told of like one that does not fit.
 
-    Each is read once, in parts; what stays in memory of all of them is their heads.
+    Each is read in parts, once, and once more beside the base; what stays in memory of all of them is their heads.
 
     Raises:
         CheckpointError: the base cannot be read.

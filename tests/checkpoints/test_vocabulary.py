@@ -448,6 +448,15 @@ def test_added_tokens_stand_beside_a_vocab_txt(tmp_path: Path) -> None:
     assert vocabulary.added == {"<one>"}
 
 
+def test_what_ends_lines_elsewhere_is_a_token_in_a_vocab_txt(tmp_path: Path) -> None:
+    source = Encoders(tmp_path, ENCODERS["bert"]).source("a")
+    word_pieces(source)
+    (source.folder / "vocab.txt").write_text("[PAD]\n\u2028\n\x85\nbala\n", encoding="utf-8")
+    vocabulary = read_vocabulary(open_checkpoint(source.folder))
+    assert vocabulary is not None
+    assert vocabulary.rows == {"[PAD]": 0, "\u2028": 1, "\x85": 2, "bala": 3}
+
+
 @pytest.mark.parametrize("content", ["[]", '{"<one>": "x"}', "{"])
 def test_added_tokens_that_are_none_are_named(content: str, tmp_path: Path) -> None:
     source = Encoders(tmp_path, ENCODERS["bert"]).source("a")

@@ -135,7 +135,7 @@ def _from_tokenizer(path: Path) -> Vocabulary:
 
 def _from_word_pieces(path: Path) -> Vocabulary:
     """Read a vocab.txt, one token a line, with what stands beside it."""
-    pieces = path.read_text(encoding="utf-8").splitlines()
+    pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # other ends of lines can be tokens
     added = {token: int(row) for token, row in _beside(path, ADDED).items()}
     told = _beside(path, SETTINGS)
     said = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
