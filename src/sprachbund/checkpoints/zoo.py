@@ -19,6 +19,7 @@ from typing import Any
 from sprachbund import locales
 from sprachbund.checkpoints.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from sprachbund.errors import CheckpointError, UserError, nearest
+from sprachbund.uses import check_uses
 
 __all__ = [
     "PUBLISHED",
@@ -110,7 +111,11 @@ def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
 
 
 def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return what every source of a zoo has seen of every locale, through the base that they share."""
+    """Return what every source of a zoo has seen of every locale, through the base that they share.
+
+    Raises:
+        UnknownName: the zoo's card says it in a word that there is not.
+    """
     return tuple(_card(checkpoint).get("uses", ()))
 
 
@@ -133,7 +138,7 @@ def _card(checkpoint: Checkpoint) -> dict[str, Any]:
 def _read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        return {"name": str(card["name"]), "uses": [str(use) for use in card.get("uses", ())]}
+        return {"name": str(card["name"]), "uses": check_uses(map(str, card.get("uses", ())), str(path))}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} does not name its zoo (JSON with a name, and what its sources have seen): mend it or remove it."

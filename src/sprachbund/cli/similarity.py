@@ -85,7 +85,7 @@ def listed() -> list[dict[str, str]]:
     there = [
         {
             "similarity": name,
-            "needs": "",
+            "needs": found.needs,
             "has seen": ", ".join(found.uses),
             "what it is": found.description,
             "provenance": found.provenance,
