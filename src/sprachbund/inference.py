@@ -204,13 +204,14 @@ def mean_states(encoder: torch.nn.Module, encoded: Encoded, tokens_per_batch: in
     """
     _check_vocabulary(encoder, encoded)
     pad_id = _pad_id(encoder)
+    device = next(encoder.parameters()).device
     out = np.empty((len(encoded), int(encoder.config.hidden_size)), dtype=np.float32)  # type: ignore[union-attr, arg-type]
     with torch.inference_mode():
         for batch in _batches(encoded, tokens_per_batch):
             ids, mask = pad([encoded[index] for index in batch], pad_id)
-            states = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-            shares = mask / mask.sum(dim=1, keepdim=True)
-            out[batch] = (states * shares.unsqueeze(-1)).sum(dim=1).float().numpy()
+            states = encoder(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state
+            shares = (mask / mask.sum(dim=1, keepdim=True)).to(device)
+            out[batch] = (states * shares.unsqueeze(-1)).sum(dim=1).float().cpu().numpy()
     if not np.isfinite(out).all():
         raise CheckpointError(f"{_name(encoder)} gives NaN or infinite numbers: download the model again.")
     return out

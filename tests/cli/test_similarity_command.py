@@ -16,6 +16,7 @@ from workshop import INPUTS, content, make_workshop
 
 from sprachbund.cli import run
 from sprachbund.similarity import MEASURED, PREFIXES, SIMILARITIES, load
+from sprachbund.similarity.lang2vec import installed
 
 Capture = pytest.CaptureFixture[str]
 
@@ -99,6 +100,18 @@ def test_a_similarity_is_drawn(suffix: str, here: Path, capsys: Capture) -> None
 def test_models_that_are_not_looked_at_are_told_of(capsys: Capture) -> None:
     _, err = typed("similarity sq-AL --data cldr", capsys)
     assert "uriel:syntax_knn is not measured: no model and no data is looked at" in squeezed(err)
+
+
+def test_any_language_is_compared_where_lang2vec_is_installed(capsys: Capture) -> None:
+    if installed() is None:
+        pytest.skip("lang2vec is not installed")
+    line = "similarity GLG --similarity uriel:fam+uriel:geo --num-languages 3"
+    found = document(line, capsys)
+    assert found["target"] == found["recipe"]["target"] == "glg"
+    assert {row["source"] for row in found["sources"]} >= {"pt-PT", "es-ES"}
+    assert typed(line, capsys)[0].startswith("For glg, selection topk")
+    assert "'xxx'" in typed("similarity xxx", capsys, status=2)[1]
+    assert "did you mean sq-AL" in typed("similarity sq-LA", capsys, status=2)[1], "a locale is not taken for a code"
 
 
 # --- measured ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from scipy.spatial.distance import cosine
 
 from sprachbund import locales
 from sprachbund.errors import DataError, UnknownName
-from sprachbund.similarity import SIMILARITIES, lang2vec, load
+from sprachbund.similarity import lang2vec, load
 from sprachbund.similarity.lang2vec import FEATURE_SETS, code_of, cosines, installed, read_vectors
 
 SYNTAX, AVERAGE = FEATURE_SETS["syntax_knn"], FEATURE_SETS["syntax_average"]
@@ -99,7 +99,7 @@ def test_the_release_gives_the_shipped_table(name: str, package: Path) -> None:
     np.testing.assert_allclose(found, load(f"uriel:{name}").values, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", SIMILARITIES)
+@pytest.mark.parametrize("name", [f"uriel:{name}" for name in FEATURE_SETS])
 def test_any_language_has_a_row_and_the_others_keep_their_bits(name: str, package: Path) -> None:
     shipped, wider = load(name), load(name, ["ltz", "sq-AL", "gl-ES"])
     assert wider.locales == (*locales.names(), "ltz", "gl-ES")

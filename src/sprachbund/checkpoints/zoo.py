@@ -25,6 +25,7 @@ from sprachbund.checkpoints.checkpoint import CONFIG, TRAINING_CARD, ZOO_CARD, C
 from sprachbund.checkpoints.hub import HubModel
 from sprachbund.errors import CheckpointError, UserError, nearest
 from sprachbund.parallel import Report
+from sprachbund.uses import check_uses
 
 __all__ = [
     "PUBLISHED",
@@ -165,6 +166,9 @@ def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return what every source of a zoo has seen of every locale, through the base that they share.
 
     The card of the zoo says it or, for sources that were trained here, their own.
+
+    Raises:
+        UnknownName: a card says it in a word that there is not.
     """
     own = checkpoint.folder / TRAINING_CARD
     trained = _read_uses(own) if own.is_file() else ()
@@ -195,7 +199,7 @@ def _card(checkpoint: Checkpoint) -> dict[str, Any]:
 def _read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        return {"name": str(card["name"]), "uses": [str(use) for use in card.get("uses", ())]}
+        return {"name": str(card["name"]), "uses": check_uses(map(str, card.get("uses", ())), str(path))}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} does not name its zoo (JSON with a name, and what its sources have seen): mend it or remove it."

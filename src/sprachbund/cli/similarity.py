@@ -37,7 +37,7 @@ TEXTS = f"What reads texts reads up to {DEFAULT_TEXTS} of each locale; agreement
 
 @app.command
 def similarity(
-    target: Annotated[str | None, Parameter(help="A locale (sq-AL) or a language code (sqi).")] = None,
+    target: Annotated[str | None, Parameter(help="A locale (sq-AL) or a language code (sqi), of any language.")] = None,
     *,
     list_: Annotated[bool, Parameter(name="--list", help="List all similarities, and stop.")] = False,
     config: Annotated[SimilarityConfig, Parameter(name="*")] = SimilarityConfig(),
@@ -50,7 +50,7 @@ def similarity(
         rows = listed()
         result(lambda: rows, lambda: _show_list(rows))
         return 0
-    name = locales.find(target).name if target else None
+    name = _name(target) if target else None
     if name is None and not (config.out or config.plot):
         raise UserError("TARGET is needed, or what else is wanted of the similarity: --list, --out FILE, --plot FILE.")
     if config.plot:
@@ -80,12 +80,19 @@ def similarity(
     return 0
 
 
+def _name(target: str) -> str:
+    """Return the locale that is meant, or a bare language code of none of the 52 as it is: URIEL knows 7,970 languages."""
+    known = {code for place in locales.LOCALES for code in place.codes}
+    is_code = target.isascii() and target.isalpha() and len(target) in (2, 3)
+    return target.lower() if is_code and target.lower() not in known else locales.find(target).name
+
+
 def listed() -> list[dict[str, str]]:
     """Return all similarities with what they need, what they have seen and where they come from."""
     there = [
         {
             "similarity": name,
-            "needs": "",
+            "needs": found.needs,
             "has seen": ", ".join(found.uses),
             "what it is": found.description,
             "provenance": found.provenance,
@@ -165,11 +172,13 @@ def _values(choice: Choice) -> dict[str, Any]:
 
 def _show_choice(choice: Choice) -> None:
     target = choice.recipe.target
-    console.print(
-        f"For {target} ({locales.locale(target).language}), selection {choice.recipe.selection}, {_how(choice.recipe)}:"
-    )
+    console.print(f"For {_called(target)}, selection {choice.recipe.selection}, {_how(choice.recipe)}:")
     console.print(_table(choice))
     console.print(f"Effective number of sources: {choice.effective_sources:.2f} of {len(choice.mix.sources)}")
+
+
+def _called(target: str) -> str:
+    return f"{target} ({locales.locale(target).language})" if target in locales.names() else target
 
 
 def _table(choice: Choice) -> Table:

@@ -47,6 +47,8 @@ class Similarity:
     provenance: str
     """Where it comes from, and under which licence."""
     uses: tuple[str, ...] = (NOTHING,)
+    needs: str = ""
+    """What must be there besides this package."""
 
 
 @dataclass(frozen=True)
