@@ -54,7 +54,9 @@ class Size:
 
 SIZES = {
     "96 wide, 2 layers": Size(
-        PretrainSettings(mlm_steps=40, ranking_steps=80), FinetuneSettings(epochs=5, dropout=0.0), rows=10**6
+        PretrainSettings(mlm_steps=40, ranking_steps=80),
+        FinetuneSettings(epochs=5, learning_rate=1.5e-3, dropout=0.0),
+        rows=10**6,
     ),
     "768 wide, 2 layers": Size(
         PretrainSettings(hidden=768, layers=2, heads=12, intermediate=3072, mlm_steps=0, ranking_steps=0),

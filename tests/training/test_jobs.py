@@ -266,9 +266,9 @@ def test_groups_have_one_name_however_they_are_listed() -> None:
 
 def test_settings_that_came_later_leave_the_digests_of_older_models_alone() -> None:
     older = {"epochs": 7, "batch": 16, "learning_rate": 1.5e-3, "dropout": None, "head_seed": 0, "seed": 0}
-    assert FinetuneSettings().deciding() == older
+    assert FinetuneSettings().at_width(96).deciding() == older
     for change in ({"accumulate": 2}, {"precision": "bf16"}, {"patience": 1}):
-        assert FinetuneSettings(**change).deciding() == older | change  # type: ignore[arg-type]
+        assert FinetuneSettings(**change).at_width(96).deciding() == older | change  # type: ignore[arg-type]
 
 
 def test_a_card_of_an_older_version_is_read(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
@@ -282,3 +282,13 @@ def test_a_card_of_an_older_version_is_read(base: Checkpoint, tiny: TinyData, tm
     path.write_text(json.dumps(content))
     (found,) = train_sources(base.folder, tiny, LOCALES[:1], tmp_path, SETTINGS)
     assert (found.digest, found.dev_accuracies, found.saved_epoch) == (card.digest, (), None)
+
+
+def test_a_card_says_the_learning_rate_that_the_base_asked_for(
+    base: Checkpoint, tiny: TinyData, tmp_path: Path
+) -> None:
+    settings = FinetuneSettings(epochs=1)
+    (card,) = train_sources(base.folder, tiny, LOCALES[:1], tmp_path, settings)
+    assert card.settings["learning_rate"] == 1.5e-3
+    explicit = settings.model_copy(update={"learning_rate": 1.5e-3})
+    assert train_sources(base.folder, tiny, LOCALES[:1], tmp_path, explicit) == [card]

@@ -35,7 +35,7 @@ from sprachbund.training.saving import save
 from sprachbund.training.settings import FinetuneSettings
 from sprachbund.training.snapshots import Snapshots
 
-__all__ = ["Course", "classifier", "finetune"]
+__all__ = ["Course", "classifier", "finetune", "settled"]
 
 _DROPOUT = re.compile(r"dropout|pdrop")
 """What the rates of dropout have in their names: hidden_dropout_prob, mlp_dropout, seq_classif_dropout, attn_pdrop."""
@@ -75,6 +75,8 @@ def finetune(
         CheckpointError: nothing says which token stands for padding.
         UserError: a dropout is asked for that the base's architecture does not have.
     """
+    settings = settled(settings, base)
+    assert settings.learning_rate is not None, "it is settled"
     tokenizer = load_tokenizer(base)
     model = classifier(base, intents, settings)
     _settle_padding(model, tokenizer, base)
@@ -105,6 +107,12 @@ def finetune(
     )  # of which some bases have more than their tokenizer knows tokens
     write_token_counts(out, encoded, int(rows))  # type: ignore[arg-type]
     return epochs.course
+
+
+def settled(settings: FinetuneSettings, base: Path) -> FinetuneSettings:
+    """Return the settings with what a base decides where nobody did: the learning rate."""
+    config: Any = AutoConfig.from_pretrained(str(base))
+    return settings.at_width(int(config.hidden_size))
 
 
 def classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> PreTrainedModel:

@@ -30,7 +30,7 @@ from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CellsFailed, CheckpointError, UserError
 from sprachbund.parallel import Failed
 from sprachbund.recipe import UNLABELLED, union_of_uses
-from sprachbund.training.finetune import Course, finetune
+from sprachbund.training.finetune import Course, finetune, settled
 from sprachbund.training.loop import Progress
 from sprachbund.training.pretrain import pretrain
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
@@ -215,6 +215,7 @@ def train_groups(
         StoreError: another process trains under ``root``.
     """
     base_digest = _checked(base).digest
+    settings = settled(settings, base)
     where = str(device or torch.device("cpu"))
     tasks = [_task(base, base_digest, data, group, root, settings, where) for group in groups]
     reasons: dict[str, str] = {}
