@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from sprachbund import digests
+from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import DataError, UnknownName, nearest
 
 __all__ = ["PARTITIONS", "DataSet", "Partition", "Row"]
@@ -87,6 +88,15 @@ class DataSet(ABC):
             f"Data set {self.name!r} sets no unlabelled text of {locale} aside: split:{self.name} does, "
             "or name a file of texts (--unlabelled)."
         )
+
+    def texts(self, locale: str) -> tuple[str, ...]:
+        """Return raw texts of a locale, in an order that says nothing: those set aside, else those of train, unlabelled.
+
+        Raises:
+            UnknownName: no such locale.
+            DataError: there are none.
+        """
+        return shuffled(self.partition(locale, "train").texts)
 
     def partition(self, locale: str, name: str) -> Partition:
         """Return one partition of one locale.

@@ -62,6 +62,10 @@ class SplitData(DataSet):
         evaluated = {row.utt for row in rows if row.partition != "train"}
         return shuffled(row.utt for row in rows if _is_set_aside(row) and row.utt not in evaluated)
 
+    def texts(self, locale: str) -> tuple[str, ...]:
+        """Return the texts of U, which are those of :meth:`unlabelled`."""
+        return self.unlabelled(locale)
+
 
 def _is_set_aside(row: Row) -> bool:
     return row.partition == "train" and is_unlabelled(row.id)
