@@ -54,6 +54,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     shutil.copytree(made, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(folder.parent / "cache"))
     return folder
 
 
@@ -102,7 +103,7 @@ def table(sentences: dict[str, str]) -> str:
 
 def as_written(sentence: str, here: Path) -> str:
     """Leave out what is another thing elsewhere: the folder, times, numbers of bytes, the words of transformers."""
-    sentence = sentence.replace(str(here), "…")
+    sentence = sentence.replace(str(here), "…").replace(str(here.parent), "…")
     sentence = re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+|\b\d{3,}\b|\b\d+\.\d [kMG]B\b", "…", sentence)
     return re.sub(r"(by transformers) \(.*?\)", r"\1 (…)", sentence).replace("|", "\\|")
 
