@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sprachbund import locales, similarity, weighting
@@ -30,8 +30,14 @@ class Choice:
         return weighting.effective_number(self.mix.weights)
 
 
-def choose(variant: Variant, target: str, config: ChoiceConfig) -> Choice:
-    """Choose and weigh the sources of a variant for a target, from ``--sources`` or, without any named, from all."""
+def choose(variant: Variant, target: str, config: ChoiceConfig, known: Iterable[str] = ()) -> Choice:
+    """Choose and weigh the sources of a variant for a target, from ``--sources`` or, without any named, from all.
+
+    Locales of the data at hand that are not of the table are ``known`` besides.
+
+    Raises:
+        UserError: the similarity has no row for the target or a source, and the variant cannot do without.
+    """
     if variant.selection == OWN:
         recipe = Recipe(target=target, selection=OWN, weighting=variant.weighting)
         mix = Mix((target,), (1.0,))
@@ -40,7 +46,15 @@ def choose(variant: Variant, target: str, config: ChoiceConfig) -> Choice:
     refuse_idle(config)
     matrix = similarity.load(config.similarity)
     name = config.selection if variant.selection == GIVEN else variant.selection
-    pool = locales.check(config.sources) or None
+    pool = locales.check(config.sources, known) or None
+    strangers = [place for place in (target, *(pool or ())) if place not in matrix.locales and place in known]
+    if strangers and pool and (name, variant.weighting) == ("all", "uniform"):
+        return _choose_everybody(target, pool, include_target=config.include_target)
+    if strangers:
+        raise UserError(
+            f"The similarity {matrix.name} knows nothing of {strangers[0]}: name another (--similarity), "
+            "or leave out what it ranks (--variants baseline average-all)."
+        )
     selection = select(name, matrix, target, pool=pool, k=config.num_languages, include_target=config.include_target)
     # What the original ranks by are Sinkhorn entries, which it took as weights in proportion.
     weigh_by = "proportional" if (name, variant.weighting) == ("original", "similarity") else variant.weighting
@@ -57,6 +71,17 @@ def choose(variant: Variant, target: str, config: ChoiceConfig) -> Choice:
     )
     mix = Mix(selection.sources, tuple(map(float, weights)))
     return Choice(recipe, mix, selection.scores, mix.uses(target, matrix.uses))
+
+
+def _choose_everybody(target: str, pool: Sequence[str], *, include_target: bool) -> Choice:
+    """Take all sources equally where no similarity knows them all: none is needed for that."""
+    sources = tuple(sorted((place for place in pool if include_target or place != target), key=locales.position))
+    if not sources:
+        raise MixError(f"No source is left for {target} without its own: add some (--sources).")
+    weights = weighting.weigh("uniform", [1.0] * len(sources))
+    mix = Mix(sources, tuple(map(float, weights)))
+    recipe = Recipe(target=target, selection="all", weighting="uniform")
+    return Choice(recipe, mix, (None,) * len(sources), mix.uses(target))
 
 
 def refuse_idle(config: ChoiceConfig) -> None:

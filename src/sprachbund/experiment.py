@@ -316,12 +316,16 @@ def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Fai
 
 def needed_sources(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:
     """Return the locales whose sources the experiment reads, given those that the data holds; nothing is opened."""
-    targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
+    targets, chosen, config = (
+        plan.chosen_locales(config, held),
+        plan.chosen_variants(config),
+        plan.with_sources(config, held),
+    )
     merged = [variant for variant in chosen if variant.adaptation is None]
-    needed = {s for target in targets for variant in merged for s in choose(variant, target, config).mix.sources}
+    needed = {s for target in targets for variant in merged for s in choose(variant, target, config, held).mix.sources}
     if config.wants_zero_shot or len(merged) < len(chosen):
-        needed |= set(plan.pool(config))
-    return tuple(locale for locale in locales.names() if locale in needed)
+        needed |= set(plan.pool(config, held))
+    return tuple(sorted(needed, key=locales.position))
 
 
 def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda stage, done, total: None) -> Experiment:
@@ -332,12 +336,16 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     Raises:
         UserError: names the first thing that stands in the way.
     """
-    targets, chosen = plan.chosen_locales(config, inputs.data.locales), plan.chosen_variants(config)
+    held = inputs.data.locales
+    targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
+    sources, choosing = plan.pool(config, held), plan.with_sources(config, held)
     merged = [variant for variant in chosen if variant.adaptation is None]
-    choices = {(target, variant.name): choose(variant, target, config) for target in targets for variant in merged}
+    choices = {
+        (target, variant.name): choose(variant, target, choosing, held) for target in targets for variant in merged
+    }
     involved = {source for choice in choices.values() for source in choice.mix.sources}
     if len(merged) < len(chosen):
-        involved |= set(plan.pool(config))
+        involved |= set(sources)
     checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in sorted(involved)}
     notes = _check_labels(checkpoints.values(), inputs.data)
     source_digests = _digests(checkpoints, report)
@@ -358,9 +366,7 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
         _check_rows(config, inputs)
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, open_cells, largest, keep=config.keep_models == "all")
-    return Experiment(
-        config, inputs, targets, chosen, choices, materials, planned, checkpoints, plan.pool(config), zoo, notes
-    )
+    return Experiment(config, inputs, targets, chosen, choices, materials, planned, checkpoints, sources, zoo, notes)
 
 
 def answers(config: ExperimentConfig) -> AnswerStore:
@@ -380,7 +386,7 @@ def _materials(
         raise UserError("Adaptations take no source that has met the target's labels: leave out --include-target.")
     materials = {}
     for target in targets:
-        sources = {name: checkpoints[name] for name in sorted(plan.pool(config)) if name != target}
+        sources = {name: checkpoints[name] for name in sorted(plan.pool(config, inputs.data.locales)) if name != target}
         if not sources:
             raise MixError(f"No source is left for {target} without its own: add some (--sources).")
         materials[target] = Material(sources, inputs.data.unlabelled(target), answers(config), inputs.base)
@@ -471,7 +477,7 @@ def _check_columns(
 def _check_rows(config: ExperimentConfig, inputs: Inputs) -> None:
     """Complain of zero-shot rows of other models or data before any cell is worked on."""
     known = RunStore(config.output_dir / RESULTS)
-    for source in plan.pool(config):
+    for source in plan.pool(config, inputs.data.locales):
         if known.transfer(source, config.split):
             known_row(known, inputs.zoo.checkpoint(source), source, inputs.data, config.split, config.overwrite)
 

@@ -39,7 +39,7 @@ def pretrain(
     from sprachbund.training.jobs import train_base
 
     check_writable(out.parent)
-    dataset, names = _data_and_locales(data, locales)
+    dataset, names = _data_and_locales(data, locales, "train")
     with Reporter() as report:
         card = train_base(
             dataset,
@@ -77,7 +77,7 @@ def train(
 
     inference.quieten()
     check_writable(out)
-    dataset, names = _data_and_locales(data, locales)
+    dataset, names = _data_and_locales(data, locales, "train", "dev")
     if joint:
         card = train_joint(base, dataset, names, out, settings, overwrite=overwrite)
         line = f"Model of {len(names)} locales: {out} (dev accuracy {card.dev_accuracy:.4f}, {card.seconds:.0f} s)"
@@ -115,9 +115,12 @@ def _show(cards: Sequence[TrainingCard], out: Path) -> None:
     console.print(f'Use them with --models "{out}/{LAYOUT.replace("/", ":")}"', soft_wrap=True, markup=False)
 
 
-def _data_and_locales(spec: str, wanted: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
+def _data_and_locales(spec: str, wanted: tuple[str, ...], *splits: str) -> tuple[Any, tuple[str, ...]]:
+    """Return a data set and the locales to train on, after a look at the splits that will be read."""
     from sprachbund import data
 
     dataset = data.load(spec)
     say(dataset.notice)
-    return dataset, locales.check(wanted) or dataset.locales
+    names = locales.check(wanted, dataset.locales) or dataset.locales
+    dataset.check(names, splits)
+    return dataset, names

@@ -191,8 +191,8 @@ def hub_rows(path: Path, locale: str, split: str) -> Iterator[Row]:
         )
 
 
-def read_table(path: Path, columns: Sequence[str], also: Sequence[str] = ()) -> pyarrow.Table:
-    """Return columns of a Parquet file, and those of ``also`` that it has.
+def read_table(path: Path, columns: Sequence[str] = (), also: Sequence[str] = ()) -> pyarrow.Table:
+    """Return columns of a Parquet file, and those of ``also`` that it has; all of them where none are named.
 
     Raises:
         DataError: it is none, or lacks a column.
@@ -208,7 +208,7 @@ def read_table(path: Path, columns: Sequence[str], also: Sequence[str] = ()) -> 
                 raise DataError(
                     f"{path} has no column {missing[0]!r}, only {', '.join(there)}: take the file of the right data set."
                 )
-            return file.read([*columns, *(column for column in also if column in there)])
+            return file.read([*columns, *(column for column in also if column in there)] or None)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: download or make it again.") from error
 
