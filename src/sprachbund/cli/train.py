@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pretrain", "train"]
 
-DataFlag = Annotated[str, Parameter(help="Data set: cldr, massive:PATH.")]
+DataFlag = Annotated[str, Parameter(help="Data set: massive, massive:PATH, table:PATH, cldr, or split: before one.")]
 LocalesFlag = Annotated[tuple[str, ...], Parameter(help="Locales to train on. Default: all.")]
 OverwriteFlag = Annotated[bool, Parameter(help="Replace a model that was trained otherwise.")]
 

@@ -122,6 +122,18 @@ class DataSet(ABC):
             UnknownName: no such locale or partition.
             DataError: the rows are inconsistent, or the partition is empty.
         """
+        partition = self.read(locale, name)
+        if not len(partition):
+            raise DataError(f"Data set {self.name!r} has no {name} rows for {locale}: choose another split or locale.")
+        return partition
+
+    def read(self, locale: str, name: str) -> Partition:
+        """Return one partition of one locale, which may be empty.
+
+        Raises:
+            UnknownName: no such locale or partition.
+            DataError: the rows are inconsistent.
+        """
         if name not in PARTITIONS:
             raise UnknownName("split", name, PARTITIONS)
         if locale not in self.locales:
@@ -129,10 +141,7 @@ class DataSet(ABC):
         read = self._read.setdefault(locale, {})
         if name not in read:
             read |= _columns(self, locale, name, read)
-        partition = read[name]
-        if not len(partition):
-            raise DataError(f"Data set {self.name!r} has no {name} rows for {locale}: choose another split or locale.")
-        return partition
+        return read[name]
 
     def partitions(self, name: str, locales: Iterable[str] | None = None) -> Iterator[Partition]:
         """Yield the same partition of several locales (default: all)."""
