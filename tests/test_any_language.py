@@ -120,6 +120,14 @@ def test_a_base_is_pretrained_where_ids_are_translations(capsys: Capture) -> Non
 
 
 @pytest.mark.usefixtures("here")
+def test_a_merge_knows_the_languages_of_the_data(capsys: Capture) -> None:
+    line = f"merge {INPUTS} --mode manual --target-lang yo --sources wol sw-KE --weights 1 3"
+    assert [(s["locale"], s["weight"]) for s in document(line, capsys)["sources"]] == [("wol", 0.25), ("sw-KE", 0.75)]
+    assert "knows nothing of yo" in complaint(f"merge {INPUTS} --mode average --target-lang yo --sources wol", capsys)
+    assert "Unknown locale 'wolo': did you mean wol" in complaint(line.replace("wol ", "wolo "), capsys)
+
+
+@pytest.mark.usefixtures("here")
 def test_transfer_is_measured(capsys: Capture) -> None:
     found = document(f"transfer {INPUTS} --jobs 1", capsys)
     assert [row["source"] for row in found["sources"]] == list(NAMES)

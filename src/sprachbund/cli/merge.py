@@ -22,6 +22,7 @@ __all__ = ["merge"]
 @app.command
 def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     """Merge sources into one model for a target language: OUTPUT_DIR/merged_models/{mode}_merge_{target}/."""
+    from sprachbund import data
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
     from sprachbund.checkpoints import locate, split_subfolder
@@ -30,8 +31,9 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     from sprachbund.plan import check_room, check_writable
 
     check_writable(config.output_dir / MERGED_MODELS)
-    target = locales.find(config.target_lang).name
-    choice = _choice(config, target)
+    known = data.load(config.data).locales if config.data else ()
+    target = locales.find(config.target_lang, known).name
+    choice = _choice(config, target, known)
     with Reporter() as report:
         found = open_sources(config, choice.mix.sources, report)
     base = locate(*split_subfolder(config.base)) if config.base else found.base
@@ -51,14 +53,14 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     return 0
 
 
-def _choice(config: MergeConfig, target: str) -> Choice:
+def _choice(config: MergeConfig, target: str, known: Sequence[str]) -> Choice:
     from sprachbund.choosing import choose, choose_by_hand
     from sprachbund.recipe import VARIANTS
 
-    named = locales.check(locales.find(source).name for source in config.sources)
+    named = tuple(dict.fromkeys(locales.find(source, known).name for source in config.sources))
     if config.mode == "manual":
         if len(named) < len(config.sources):
-            raise UserError(f"--sources names {_first_twice(config.sources)} twice: name each source once.")
+            raise UserError(f"--sources names {_first_twice(config.sources, known)} twice: name each source once.")
         idle = ChoiceConfig.model_fields.keys() - {"sources"}
         typed = [field for field in ChoiceConfig.model_fields if field in idle & config.model_fields_set]
         if typed:
@@ -66,9 +68,9 @@ def _choice(config: MergeConfig, target: str) -> Choice:
         return choose_by_hand(target, named, config.weights)
     if config.weights:
         raise UserError("--weights goes with --mode manual: in the other modes the weighting is what the mode says.")
-    return choose(VARIANTS[config.mode], target, config.model_copy(update={"sources": named}))
+    return choose(VARIANTS[config.mode], target, config.model_copy(update={"sources": named}), known)
 
 
-def _first_twice(sources: Sequence[str]) -> str:
-    named = [locales.find(source).name for source in sources]
+def _first_twice(sources: Sequence[str], known: Sequence[str]) -> str:
+    named = [locales.find(source, known).name for source in sources]
     return next(name for name in named if named.count(name) > 1)

@@ -130,7 +130,7 @@ def _check_mapped(path: Path, mapped: Iterable[str], seen: Iterable[str]) -> Non
     """Complain of a locale that the description maps and no row has: it is a slip of the pen."""
     for locale in mapped:
         if locale not in seen:
-            raise UnknownName(f"locale in {path}", locale, seen, "(These are the ones that rows have.)")
+            raise UnknownName(f"locale in {path}", locale, seen, "That is what its rows have.")
 
 
 def _by_locale(rows: Iterable[Row]) -> dict[str, tuple[Row, ...]]:
@@ -170,7 +170,7 @@ def _described(path: Path) -> Description:
     ):
         for name in names:
             if name not in known:
-                raise UnknownName(f"{kind} in {path}", name, known, "(These are our names.)")
+                raise UnknownName(f"{kind} in {path}", name, known, "That is what we call them.")
     return description
 
 
