@@ -317,7 +317,10 @@ def test_the_real_archive_in_each_layout(shared: Path, tmp_path: Path) -> None:
         archive.extract("1.1/data/sq-AL.jsonl", tmp_path / "unpacked", filter="data")
     expected = list(packed.rows("sq-AL"))
     assert len(expected) == 16_521
-    assert list(data.load(f"massive:{tmp_path}/unpacked").rows("sq-AL")) == expected
+    unpacked = data.load(f"massive:{tmp_path}/unpacked")
+    assert list(unpacked.rows("sq-AL")) == expected
+    for name in PARTITIONS:
+        assert unpacked.partition("sq-AL", name).digest == packed.partition("sq-AL", name).digest
     hub = data.load(f"massive:{write_hub(tmp_path / 'hub', expected)}")
     assert list(hub.rows("sq-AL")) == sorted(expected, key=lambda row: PARTITIONS.index(row.partition))
     assert hub.partition("sq-AL", "test").digest == packed.partition("sq-AL", "test").digest

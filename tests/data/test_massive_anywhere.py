@@ -204,6 +204,25 @@ def test_a_file_that_does_not_arrive_is_named(hub: list[str], monkeypatch: pytes
         massive.partition("sq-AL", "test")
 
 
+def test_what_was_fetched_before_is_read_without_the_network(
+    hub: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = data.load("massive").partition("sq-AL", "test").digest
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: SimpleNamespace(dataset_info=no_network))
+
+    def kept(repository: str, file: str, *, revision: str, repo_type: str) -> str | None:
+        assert (repository, repo_type, revision[:6]) == ("AmazonScience/massive", "dataset", "c0ffee")
+        return str(tmp_path / "hub" / file) if file in hub else None
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", kept)
+    massive = data.load("massive")
+    assert massive.partition("sq-AL", "test").digest == before
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *names, **more: None)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(DataError, match="the hub's AmazonScience/massive: no route to the hub"):
+        data.load("massive")
+
+
 def test_what_the_hub_s_client_has_kept_is_read_without_the_network(
     hub: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +255,7 @@ def test_what_was_tried_is_said_in_order(archive: Path, own_cache: Path, monkeyp
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: SimpleNamespace(dataset_info=no_network))
     with pytest.raises(DataError) as caught:
         data.load("massive")
+    assert "Errno" not in str(caught.value)
     assert re.search(
         r"the hub's AmazonScience/massive: no route to the hub; http://127\.0\.0\.1:1/nobody: .*refused",
         str(caught.value),

@@ -48,14 +48,14 @@ class Reader(Protocol):
 
     @property
     def apart(self) -> bool:
-        """Whether each split has a file of its own."""
+        """Whether a split can be read without the others."""
 
     @property
     def locales(self) -> frozenset[str]:
         """The locales that there are files of."""
 
     def rows(self, locale: str, split: str | None = None) -> Iterable[Row]:
-        """Yield the rows of a locale: of one split if that is asked for and splits are apart, else of all."""
+        """Yield the rows of a locale: of one split if that is asked for and can be read alone, else of all."""
 
 
 class JsonlFolder:
@@ -227,7 +227,9 @@ def strings(table: pyarrow.Table, column: str, file: str, names: Sequence[str] =
         DataError: a row has no text there; names file, row (from 1) and column.
     """
     values: list[object] = table.column(column).to_pylist()
-    found = [names[value] if isinstance(value, int) and 0 <= value < len(names) else value for value in values]
+    found = values
+    if names:
+        found = [names[value] if isinstance(value, int) and 0 <= value < len(names) else value for value in values]
     texts = [value for value in found if isinstance(value, str)]
     if len(texts) < len(found):
         number = next(place for place, value in enumerate(found, start=1) if not isinstance(value, str))

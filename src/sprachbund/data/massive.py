@@ -51,7 +51,7 @@ def load(argument: str = "") -> MassiveData:
 
 @dataclass
 class MassiveData(DataSet):
-    """MASSIVE, read locale by locale and, from the hub's layout, split by split."""
+    """MASSIVE, read locale by locale and, in the hub's layout, split by split."""
 
     reader: Reader = field(kw_only=True, repr=False)
 
@@ -61,11 +61,11 @@ class MassiveData(DataSet):
 
     @property
     def apart(self) -> bool:
-        """Whether the layout has a file for each split."""
+        """Whether the layout lets one split be read without the others."""
         return self.reader.apart
 
     def split_rows(self, locale: str, split: str) -> Iterable[Row]:
-        """Yield the rows of one split where the layout has a file for each, else those of all."""
+        """Yield the rows of one split where the layout lets it be read alone, else those of all."""
         return self.reader.rows(locale, split)
 
 

@@ -196,7 +196,8 @@ def _fetch(url: str, part: Path) -> None:
             part.unlink(missing_ok=True)  # it is longer than the archive
             reason = "what had arrived was too long"
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = str(getattr(error, "reason", "") or error or type(error).__name__)
+            cause = getattr(error, "reason", error)
+            reason = getattr(cause, "strerror", None) or str(cause) or type(error).__name__
         failures = 0 if _size(part) > before else failures + 1
     raise DataError(f"{url}: {reason}")
 

@@ -7,11 +7,14 @@ the network, what was fetched before is read.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sprachbund import cache, files
 from sprachbund.data.layouts import HUB_SPLITS, HubFolder, Reader, hub_rows
 from sprachbund.data.schema import PARTITIONS, Row
 from sprachbund.errors import DataError
@@ -68,26 +71,48 @@ def open_hub() -> tuple[Reader, str]:
     try:
         found = HfApi().dataset_info(REPOSITORY, revision=REVISION)
     except _failures() as error:
-        return _before(error)
-    names = tuple(sibling.rfilename for sibling in found.siblings or ())
-    hub = Hub(found.sha or REVISION, names)
+        reader = _remembered() or _downloaded()
+        if reader is None:
+            raise DataError(f"{_PLACE}: {_reason(error)}") from error
+        return reader
+    hub = Hub(found.sha or REVISION, tuple(sibling.rfilename for sibling in found.siblings or ()))
     if not hub.locales:
         raise DataError(f"{_PLACE}: it has no Parquet files")
+    with suppress(OSError):  # a cache that cannot be written costs no more than this
+        files.write_json(_note(), asdict(hub))
     return hub, _origin(hub.commit)
 
 
-def _before(error: Exception) -> tuple[Reader, str]:
-    """Return what the hub's client has kept; ``error`` is why the hub itself could not be asked."""
+def _note() -> Path:
+    """Return where commit and names of files are kept: the client keeps files by commit, and forgets which one it was."""
+    return cache.folder() / "data" / "massive" / "hub.json"
+
+
+def _remembered() -> tuple[Reader, str] | None:
+    """Return the branch as it was when it was last asked, if the hub's client still has a file of it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        known = json.loads(_note().read_text(encoding="utf-8"))
+        hub = Hub(known["commit"], tuple(known["files"]))
+    except (OSError, ValueError, KeyError, TypeError):  # nothing was kept, or it is none of ours
+        return None
+    for file in hub.files:
+        if isinstance(try_to_load_from_cache(REPOSITORY, file, revision=hub.commit, repo_type="dataset"), str):
+            return hub, _origin(hub.commit)
+    return None
+
+
+def _downloaded() -> tuple[Reader, str] | None:
+    """Return the branch as somebody has downloaded it as a whole (``hf download``)."""
     from huggingface_hub import snapshot_download
 
     try:
         folder = Path(snapshot_download(REPOSITORY, repo_type="dataset", revision=REVISION, local_files_only=True))
     except _failures():
-        raise DataError(f"{_PLACE}: {_reason(error)}") from error
+        return None
     reader = HubFolder(folder)
-    if not reader.locales:
-        raise DataError(f"{_PLACE}: {_reason(error)}") from error
-    return reader, _origin(folder.name)
+    return (reader, _origin(folder.name)) if reader.locales else None
 
 
 def _origin(commit: str) -> str:
@@ -106,9 +131,9 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def _reason(error: Exception) -> str:
     """Return why, in a few words of the client's many."""
-    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub import constants
 
-    if isinstance(error, OfflineModeIsEnabled):
+    if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     status = getattr(getattr(error, "response", None), "status_code", None)
     return f"it answered {status}" if status else (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

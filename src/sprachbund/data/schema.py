@@ -188,25 +188,30 @@ def _columns(data: DataSet, locale: str, wanted: str, read: Mapping[str, Partiti
     columns: dict[str, tuple[list[str], list[str], list[str]]] = {name: ([], [], []) for name in names}
     seen = {id_ for partition in read.values() for id_ in partition.ids}
     for row in data.split_rows(locale, wanted):
-        where = f"Data set {data.name!r}, {locale}, id {row.id}"
-        if row.locale != locale:
-            raise DataError(f"{where} is a row of {row.locale}: keep each locale's rows in a file of its own.")
-        if row.partition not in columns:
-            raise DataError(
-                f"{where}: partition {row.partition!r} is none of train, dev, test: mend or remove the row."
-            )
-        if row.intent not in known:
-            hint = nearest(row.intent, data.intents)
-            meant = f" ({hint})" if hint.startswith("did") else ""
-            raise DataError(
-                f"{where}: intent {row.intent!r} is not among its {len(known)} intents{meant}: mend or remove the row."
-            )
-        if row.id in seen:
-            raise DataError(f"{where} stands there twice: remove one of the two rows.")
+        if row.locale != locale or row.partition not in columns or row.intent not in known or row.id in seen:
+            raise _wrong(data, locale, row, columns)
         seen.add(row.id)
-        for column, value in zip(columns[row.partition], (sys.intern(row.id), row.utt, known[row.intent]), strict=True):
-            column.append(value)
+        ids, texts, intents = columns[row.partition]
+        ids.append(sys.intern(row.id))
+        texts.append(row.utt)
+        intents.append(known[row.intent])
     return {
         name: Partition(locale, name, tuple(ids), tuple(texts), tuple(intents))
         for name, (ids, texts, intents) in columns.items()
     }
+
+
+def _wrong(data: DataSet, locale: str, row: Row, names: Iterable[str]) -> DataError:
+    """Return what is wrong with a row; if nothing else is, its id stands there twice."""
+    where = f"Data set {data.name!r}, {locale}, id {row.id}"
+    if row.locale != locale:
+        return DataError(f"{where} is a row of {row.locale}: keep each locale's rows in a file of its own.")
+    if row.partition not in names:
+        return DataError(f"{where}: partition {row.partition!r} is none of train, dev, test: mend or remove the row.")
+    if row.intent not in data.intents:
+        hint = nearest(row.intent, data.intents)
+        meant = f" ({hint})" if hint.startswith("did") else ""
+        return DataError(
+            f"{where}: intent {row.intent!r} is not among its {len(data.intents)} intents{meant}: mend or remove the row."
+        )
+    return DataError(f"{where} stands there twice: remove one of the two rows.")
