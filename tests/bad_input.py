@@ -26,10 +26,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import pyarrow
 import pytest
 import torch
 from hub import Hub, asked
 from pico import FILLERS, Pico, rewrite, tokenizer
+from pyarrow import parquet
 
 from sprachbund import locales
 from sprachbund.checkpoints.hub import _listings
@@ -46,6 +48,7 @@ EVALUATE = f"evaluate --base-model models/{TARGET} --locale {TARGET} --data mass
 ON_HUB = f"evaluate --locale {TARGET} --data massive:data --base-model"
 TRAIN = "train --base base --out trained --data massive:data --locales sq-AL"
 TRAIN_ALL = TRAIN.removesuffix(" --locales sq-AL")
+NEWS, DESCRIBED = "data --data table:news.csv", "data --data table:news.yaml"
 RECORD = f"results/baseline_{TARGET}/results.json"
 WEIGHTS = f"models/{TARGET}/model.safetensors"
 CONFIG = f"models/{TARGET}/config.json"
@@ -196,6 +199,23 @@ def row(number: int, **changes: Any) -> Spoil:
         changed = {**json.loads(lines[number - 1]), **changes}
         lines[number - 1] = json.dumps({column: value for column, value in changed.items() if value is not None})
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    return spoil
+
+
+def table(line: str, text: str = "text") -> Spoil:
+    """A table of one row."""
+    return write("news.csv", f"locale,split,{text},label\n{line}\n")
+
+
+def in_hub_layout(content: bytes | None) -> Spoil:
+    """One file where the hub's layout has it: these bytes or, for None, a Parquet file of something else."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / f"hub/{TARGET}/test/0000.parquet"
+        write(str(path.relative_to(folder)), content or b"")(folder)
+        if content is None:
+            parquet.write_table(pyarrow.table({"id": ["1"], "text": ["bala"]}), path)
 
     return spoil
 
@@ -704,6 +724,30 @@ CASES = {
             "rows of another locale", EVALUATE, ("sq-AL, id 2", "of de-DE", "file of its own"), row(3, locale="de-DE")
         ),
         Case(
+            "ids that differ between locales",
+            f"transfer {INPUTS} --sources sq-AL --jobs 1",
+            ("id 66", "el-GR", "not in sq-AL", "one source"),
+            row(67, id="99"),
+        ),
+        Case(
+            "labels of one id that differ",
+            "pretrain --out new-base --data massive:data",
+            ("id 2", "el-GR", "sq-AL", "alarm_set"),
+            row(3, intent="alarm_set"),
+        ),
+        Case(
+            "a Parquet file that is none",
+            "data --data massive:hub",
+            ("0000.parquet", "Parquet", "again"),
+            in_hub_layout(b""),
+        ),
+        Case(
+            "a Parquet file of other columns",
+            "data --data massive:hub",
+            ("0000.parquet", "'scenario'"),
+            in_hub_layout(None),
+        ),
+        Case(
             "a locale that the data lacks",
             EVALUATE.replace("--locale sq-AL", "--locale ro-RO"),
             ("ro-RO", "massive"),
@@ -714,6 +758,95 @@ CASES = {
             f"{EVALUATE} --split dev",
             ("no dev rows for sq-AL", "another split"),
             together(*(row(number, partition="train") for number in range(61, 67))),
+        ),
+    ),
+    "Tables": (
+        Case("no table", "data --data table", ("--data table:PATH",)),
+        Case("a missing table", "data --data table:nws.csv", ("no file nws.csv", "check the path")),
+        Case(
+            "a table of another kind",
+            "data --data table:news.xlsx",
+            ("'.xlsx'", ".csv", "convert"),
+            write("news.xlsx", ""),
+        ),
+        Case("an empty table", NEWS, ("news.csv", "no rows"), write("news.csv", "")),
+        Case("a table in Latin-1", NEWS, ("news.csv", "not UTF-8"), write("news.csv", "größe".encode("latin-1"))),
+        Case(
+            "a table without a column",
+            NEWS,
+            ("line 2", "'text' or 'utt'", "columns:"),
+            table("yo,test,a,b", text="txt"),
+        ),
+        Case("a row with too few columns", NEWS, ("line 2", "fewer columns", "mend it"), table("yo,test,a")),
+        Case("a row without a text", NEWS, ("line 2", "nothing in it for the text", "remove"), table("yo,test,,b")),
+        Case("a quote in the wrong place", NEWS, ("line 2", "not CSV", "mend it"), table('yo,test,"a"b,c')),
+        Case("a split of an unknown name", NEWS, ("line 2", "'tst'", "did you mean test?"), table("yo,tst,a,b")),
+        Case(
+            "a line of a table cut off",
+            "data --data table:news.jsonl",
+            ("line 1", "not JSON"),
+            write("news.jsonl", "{"),
+        ),
+        Case(
+            "a line that is no row",
+            "data --data table:news.jsonl",
+            ("line 1", "object of columns", "mend"),
+            write("news.jsonl", "7"),
+        ),
+        Case(
+            "an unknown key in a description",
+            DESCRIBED,
+            ("news.yaml", "'file'", "did you mean files?"),
+            write("news.yaml", "file: news.csv"),
+        ),
+        Case(
+            "a description that is no YAML",
+            DESCRIBED,
+            ("news.yaml", "not YAML", "mend it"),
+            write("news.yaml", "files: ["),
+        ),
+        Case("a description that is a list", DESCRIBED, ("news.yaml", "key: value"), write("news.yaml", "- news.csv")),
+        Case(
+            "a description without files",
+            DESCRIBED,
+            ("news.yaml", "files", "mend it"),
+            write("news.yaml", "name: news"),
+        ),
+        Case(
+            "a description of files that are missing",
+            DESCRIBED,
+            ("nws.csv", "check"),
+            write("news.yaml", "files: nws.csv"),
+        ),
+        Case(
+            "a description of no file",
+            DESCRIBED,
+            ("files: names none", "at least one"),
+            write("news.yaml", "files: []"),
+        ),
+        Case(
+            "a column of ours that there is none of",
+            DESCRIBED,
+            ("news.yaml", "'txt'", "did you mean text?"),
+            write("news.yaml", "files: news.csv\ncolumns: {txt: text}"),
+        ),
+        Case(
+            "a locale that no row has",
+            DESCRIBED,
+            ("news.yaml", "'yor'", "did you mean yo?"),
+            together(table("yo,test,a,b"), write("news.yaml", "files: news.csv\nlocales: {yor: yo}")),
+        ),
+        Case(
+            "a label besides those that are listed",
+            DESCRIBED,
+            ("yo, id yo-0", "'b'", "a"),
+            together(table("yo,test,a,b"), write("news.yaml", "files: news.csv\nlabels: [a]")),
+        ),
+        Case(
+            "a language that a similarity does not know",
+            f"experiment {MODELS} --data table:news.csv",
+            ("uriel:syntax_knn", "knows nothing of yo", "--similarity", "average-all"),
+            table("yo,test,a,b"),
         ),
     ),
     "Sources and weights": (

@@ -55,6 +55,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     shutil.copytree(made, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(folder.parent / "cache"))
     return folder
 
 
@@ -104,6 +105,7 @@ def table(sentences: dict[str, str]) -> str:
 def as_written(sentence: str, here: Path) -> str:
     """Leave out what is another thing elsewhere: the folder, times, numbers of bytes, the words of transformers."""
     sentence = re.sub(rf"{re.escape(tempfile.gettempdir())}/tmp\w+", "…", sentence.replace(str(here), "…"))
+    sentence = sentence.replace(str(here.parent), "…")
     sentence = re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+|\b\d{3,}\b|\b\d+\.\d [kMG]B\b", "…", sentence)
     return re.sub(r"(by transformers) \(.*?\)", r"\1 (…)", sentence).replace("|", "\\|")
 

@@ -28,6 +28,7 @@ def test_sources_and_data_that_are_there(pico: Pico) -> None:
 
 def test_all_that_is_missing_is_one_message_with_three_ways_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "cache"))
     with pytest.raises(UserError) as caught:
         open_inputs(InputsConfig(), lambda held: ["de-DE", "fr-FR"], quiet)
     message = str(caught.value)

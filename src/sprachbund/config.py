@@ -48,7 +48,10 @@ class _Config(BaseModel):
 class DataConfig(_Config):
     """Which data."""
 
-    data: str | None = Field(default=None, description="Data set: cldr, massive:PATH. Default: MASSIVE.")
+    data: str | None = Field(
+        default=None,
+        description="Data set: massive, massive:PATH, table:PATH, cldr, or split: before one of them. Default: massive.",
+    )
     demo: bool = Field(
         default=False, description="Use the embedded models and data: no download; made here on first use (minutes)."
     )
@@ -77,7 +80,8 @@ class PoolConfig(_Config):
     """Which sources there are to choose from."""
 
     sources: tuple[str, ...] = Field(
-        default=(), description="Locales whose sources take part or may be chosen. Default: all 52."
+        default=(),
+        description="Locales whose sources take part or may be chosen. Default: all 52, or those of a table.",
     )
 
 

@@ -21,7 +21,7 @@ from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import merge_candidate, merged_before, seen_by
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
-from sprachbund.choosing import Choice, choose, ranks
+from sprachbund.choosing import Choice, choose, ranks, takes_everybody
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import MixError, StoreError, UserError, is_no_room
@@ -328,22 +328,34 @@ def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Fai
 
 def needed_sources(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:
     """Return the locales whose sources the experiment reads, given those that the data holds; nothing is opened."""
-    targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
+    targets, chosen, config = (
+        plan.chosen_locales(config, held),
+        plan.chosen_variants(config),
+        plan.with_sources(config, held),
+    )
     merged = [variant for variant in chosen if variant.adaptation is None]
     measured = any(map(ranks, merged)) and is_measured(config.similarity)
     if measured:  # who is chosen is only known when all have been measured
-        needed = {*asked_sources(config, targets), *(t for t in targets if any(v.selection == OWN for v in merged))}
+        own = (target for target in targets if any(variant.selection == OWN for variant in merged))
+        needed = {*asked_sources(config, targets, held), *own}
     else:
-        matrix = _at_hand(config, targets) if any(map(ranks, merged)) else None
+        matrix = _at_hand(config, targets, merged)
         choices = (choose(variant, target, config, matrix) for target in targets for variant in merged)
         needed = {source for choice in choices for source in choice.mix.sources}
     if config.wants_zero_shot or len(merged) < len(chosen):
-        needed |= set(plan.pool(config))
-    return tuple(locale for locale in locales.names() if locale in needed)
+        needed |= set(plan.pool(config, held))
+    return tuple(sorted(needed, key=locales.position))
 
 
-def _at_hand(config: ExperimentConfig, targets: Sequence[str]) -> SimilarityMatrix:
-    return load(config.similarity, (*targets, *locales.check(config.sources)))
+def _at_hand(config: ExperimentConfig, targets: Sequence[str], chosen: Sequence[Variant]) -> SimilarityMatrix | None:
+    """Return the similarity that ranks the sources; None where no variant needs one, and it knows not all of the locales."""
+    ranked = [variant for variant in chosen if ranks(variant)]
+    try:
+        return load(config.similarity, (*targets, *config.sources)) if ranked else None
+    except UserError:
+        if all(map(takes_everybody, ranked)) and config.sources:
+            return None
+        raise
 
 
 def _similarity(
@@ -360,7 +372,7 @@ def _similarity(
             raise UserError(
                 f"--base has no effect with --similarity {config.similarity} and these variants: leave it out."
             )
-        return _at_hand(config, targets) if ranked else None
+        return _at_hand(config, targets, chosen)
     known = RunStore(config.output_dir / RESULTS)
     return similarity_for(config, targets, inputs, results=known, jobs=config.jobs, report=report)
 
@@ -373,15 +385,17 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     Raises:
         UserError: names the first thing that stands in the way.
     """
-    targets, chosen = plan.chosen_locales(config, inputs.data.locales), plan.chosen_variants(config)
+    held = inputs.data.locales
+    targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
+    sources, choosing = plan.pool(config, held), plan.with_sources(config, held)
     merged = [variant for variant in chosen if variant.adaptation is None]
-    matrix = _similarity(config, inputs, targets, chosen, report)
+    matrix = _similarity(choosing, inputs, targets, chosen, report)
     choices = {
-        (target, variant.name): choose(variant, target, config, matrix) for target in targets for variant in merged
+        (target, variant.name): choose(variant, target, choosing, matrix) for target in targets for variant in merged
     }
     involved = {source for choice in choices.values() for source in choice.mix.sources}
     if len(merged) < len(chosen):
-        involved |= set(plan.pool(config))
+        involved |= set(sources)
     checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in sorted(involved)}
     notes = _check_labels(checkpoints.values(), inputs.data)
     source_digests = _digests(checkpoints, report)
@@ -403,7 +417,7 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, open_cells, largest, keep=config.keep_models == "all")
     return Experiment(
-        config, inputs, targets, chosen, choices, materials, planned, checkpoints, plan.pool(config), zoo, notes, matrix
+        config, inputs, targets, chosen, choices, materials, planned, checkpoints, sources, zoo, notes, matrix
     )
 
 
@@ -424,7 +438,7 @@ def _materials(
         raise UserError("Adaptations take no source that has met the target's labels: leave out --include-target.")
     materials = {}
     for target in targets:
-        sources = {name: checkpoints[name] for name in sorted(plan.pool(config)) if name != target}
+        sources = {name: checkpoints[name] for name in sorted(plan.pool(config, inputs.data.locales)) if name != target}
         if not sources:
             raise MixError(f"No source is left for {target} without its own: add some (--sources).")
         materials[target] = Material(sources, inputs.data.unlabelled(target), answers(config), inputs.base)
@@ -515,7 +529,7 @@ def _check_columns(
 def _check_rows(config: ExperimentConfig, inputs: Inputs) -> None:
     """Complain of zero-shot rows of other models or data before any cell is worked on."""
     known = RunStore(config.output_dir / RESULTS)
-    for source in plan.pool(config):
+    for source in plan.pool(config, inputs.data.locales):
         if known.transfer(source, config.split):
             known_row(known, inputs.zoo.checkpoint(source), source, inputs.data, config.split, config.overwrite)
 

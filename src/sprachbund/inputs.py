@@ -88,8 +88,12 @@ def open_sources(config: InputsConfig, sources: Sequence[str], report: Report) -
     return Sources(zoo, _named_base(config, report))
 
 
-def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
+def open_inputs(
+    config: InputsConfig, needed: Needed, report: Report, *, targets: Needed = lambda held: (), split: str = ""
+) -> Inputs:
     """Return zoo and data set with the needed sources checked; with ``--demo``, make the embedded ones if need be.
+
+    Of the data, what will be read is read and checked: ``split`` of the locales that ``targets`` chooses from those it holds.
 
     Raises:
         UserError: says all that is missing, and the ways on.
@@ -97,15 +101,19 @@ def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
     embedded = embedded_if(config.demo, report, refused={"--models": config.models, "--data": config.data})
     if embedded:
         base = _named_base(config, report) or open_checkpoint(embedded.base, "base")
-        return Inputs(Zoo(embedded.template), data.load(embedded.data), base)
+        own_data = data.load(embedded.data)
+        own_data.check(targets(own_data.locales), [split] if split else [])
+        return Inputs(Zoo(embedded.template), own_data, base)
     zoo = Zoo(config.models or PUBLISHED)
     try:
         dataset, complaints = data.load(config.data or DEFAULT_DATA), []
     except DataError as error:
         dataset, complaints = None, [str(error).rstrip(".")]
     own = config.models is not None and config.data is not None
-    _start(zoo, needed(dataset.locales if dataset else locales.names()), complaints, report, own=own)
+    held = dataset.locales if dataset else locales.names()
+    _start(zoo, needed(held), complaints, report, own=own)
     assert dataset is not None, "without it there was a complaint"
+    dataset.check(targets(held), [split] if split else [])
     return Inputs(zoo, dataset, _named_base(config, report))
 
 

@@ -29,9 +29,9 @@ DEV = "dev"
 """The split that transfer is measured on; what is reported should be of another one."""
 
 
-def asked_sources(config: ChoiceConfig, targets: Sequence[str]) -> tuple[str, ...]:
-    """Return whose sources are opened to measure: the pool and, where it takes them, the targets' own."""
-    return tuple(dict.fromkeys((*pool(config), *(targets if "own" in _needs(config) else ()))))
+def asked_sources(config: ChoiceConfig, targets: Sequence[str], held: Sequence[str]) -> tuple[str, ...]:
+    """Return whose sources are opened to measure, given the locales of the data: the pool and, where needed, the targets'."""
+    return tuple(dict.fromkeys((*pool(config, held), *(targets if "own" in _needs(config) else ()))))
 
 
 def _needs(config: ChoiceConfig) -> set[str]:
@@ -54,7 +54,7 @@ def similarity_for(
     Raises:
         UserError: there is no such similarity, or something that it needs is missing.
     """
-    sources = pool(config)
+    sources = pool(config, inputs.data.locales)
     rows = sources if config.selection == "original" else tuple(targets)
     context = Context(
         targets=rows,

@@ -28,6 +28,7 @@ __all__ = [
     "existing_parent",
     "pool",
     "size",
+    "with_sources",
 ]
 
 SPARE = 1.1
@@ -47,14 +48,24 @@ class Cell:
     """Where the merged model goes; None for a single source, which stays where it is."""
 
 
-def pool(config: PoolConfig) -> tuple[str, ...]:
-    """Return the locales whose sources take part: ``--sources``, by default all."""
-    return locales.check(config.sources) or locales.names()
+def pool(config: PoolConfig, held: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the locales whose sources take part: ``--sources``, by default all 52.
+
+    Where the data holds (``held``) locales that are not of the 52, these are all that there are sources of by default.
+    """
+    own = set(held) - set(locales.names())
+    return locales.check(config.sources, held) or (tuple(held) if own else locales.names())
+
+
+def with_sources(config: ExperimentConfig, held: Sequence[str]) -> ExperimentConfig:
+    """Name the sources where nobody did and the data holds locales that are not of the 52; else change nothing."""
+    settled = pool(config, held)
+    return config if settled == locales.names() else config.model_copy(update={"sources": settled})
 
 
 def chosen_locales(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:
     """Return the locales to run: ``--locales`` (by default all that the data holds), ``--start-from``, ``--max-locales``."""
-    wanted = locales.check(config.locales) or tuple(held)
+    wanted = locales.check(config.locales, held) or tuple(held)
     if config.start_from >= len(wanted):
         raise UserError(f"--start-from {config.start_from}: the locales to run are numbered 0 to {len(wanted) - 1}.")
     rest = wanted[config.start_from :]

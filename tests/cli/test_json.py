@@ -355,7 +355,13 @@ def test_a_data_set_gives_its_rows_by_locale(capsys: Capture) -> None:
     shown, _ = typed("data --data massive:data", capsys)
     for row in found["locales"]:
         assert row["dropped"] == {}
-        assert [row["locale"], "60", "6", "6", "60", "2.8%"] in [text.split() for text in shown.splitlines()]
+        assert (row["repeated"], row["test_in_train"]) == (dict.fromkeys(ROWS, 0), 0)
+        said = [row["locale"], "60", "6", "6", "60", "2.8%", "0", "0", "0.0%", "0", row["digest"][:8]]
+        assert said in [text.split() for text in shown.splitlines()]
+    assert found["ids"] == [
+        {"split": name, "ids": count, "everywhere": count, "several_labels": 0} for name, count in ROWS.items()
+    ]
+    assert f"test: {ROWS['test']} of {ROWS['test']} ids stand in every locale" in shown
 
 
 def test_what_was_dropped_from_a_data_set_is_counted_by_reason(capsys: Capture) -> None:
@@ -363,9 +369,10 @@ def test_what_was_dropped_from_a_data_set_is_counted_by_reason(capsys: Capture) 
     assert any(found.values())
     shown = typed("data --data cldr:10", capsys)[0]
     for locale, dropped in found.items():
-        said = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         (line,) = [line for line in shown.splitlines() if line.startswith(locale)]
-        assert line.partition("%")[2].strip() == said
+        assert line.split()[-2] == str(sum(dropped.values()))
+    for reason in {reason for dropped in found.values() for reason in dropped}:
+        assert f"{sum(dropped.get(reason, 0) for dropped in found.values())} {reason}" in shown
 
 
 def test_the_methods_are_those_of_the_registry(capsys: Capture) -> None:

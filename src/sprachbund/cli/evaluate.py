@@ -36,9 +36,9 @@ def evaluate(*, config: Annotated[EvaluateConfig, Parameter(name="*")]) -> int:
         )
     check_writable(config.results_dir)
     started = time.monotonic()
-    locale = locales.find(config.locale).name
     with Reporter() as report:
         checkpoint, dataset = open_one(config, report)
+    locale = locales.find(config.locale, dataset.locales).name
     say(dataset.notice)
     note = label_names(checkpoint.labels, dataset, checkpoint.name).note
     if note:

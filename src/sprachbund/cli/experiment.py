@@ -96,12 +96,19 @@ def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
 def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
     from sprachbund.experiment import needed_sources, prepare
     from sprachbund.inputs import open_inputs
+    from sprachbund.plan import chosen_locales
 
-    inputs = open_inputs(config, lambda held: needed_sources(config, held), report)
+    inputs = open_inputs(
+        config,
+        lambda held: needed_sources(config, held),
+        report,
+        targets=lambda held: chosen_locales(config, held),
+        split=config.split,
+    )
     say(inputs.data.notice)
     if is_measured(config.similarity):
         say(f"Who is merged depends on {config.similarity}, which is measured first, and kept.")
-    if not config.locales and len(inputs.data.locales) < len(locales.LOCALES):
+    if not config.locales and set(inputs.data.locales) < set(locales.names()):
         say(f"{inputs.data.name} holds {len(inputs.data.locales)} of the {len(locales.LOCALES)} locales: they are run.")
     prepared = prepare(config, inputs, report)
     for note in prepared.notes:

@@ -23,6 +23,7 @@ __all__ = ["merge"]
 @app.command
 def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     """Merge sources into one model for a target language: OUTPUT_DIR/merged_models/{mode}_merge_{target}/."""
+    from sprachbund import data
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
     from sprachbund.choosing import choose
@@ -35,15 +36,16 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     from sprachbund.store import RunStore
 
     check_writable(config.output_dir / MERGED_MODELS)
-    target = locales.find(config.target_lang).name
-    config = _settled(config)
+    known = data.load(config.data).locales if config.data else ()
+    target = locales.find(config.target_lang, known).name
+    config = _settled(config, known)
     with Reporter() as report:
         found: Sources | Inputs
         if config.mode != MANUAL and is_measured(config.similarity):
-            inputs = found = open_inputs(config, lambda held: asked_sources(config, (target,)), report)
+            inputs = found = open_inputs(config, lambda held: asked_sources(config, (target,), held), report)
             say(inputs.data.notice)
-            known = RunStore(config.output_dir / RESULTS)
-            matrix = similarity_for(config, (target,), inputs, results=known, report=report)
+            results = RunStore(config.output_dir / RESULTS)
+            matrix = similarity_for(config, (target,), inputs, results=results, report=report)
             choice = choose(VARIANTS[config.mode], target, config, matrix)
         else:
             choice = _choice(config, target)
@@ -64,12 +66,12 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     return 0
 
 
-def _settled(config: MergeConfig) -> MergeConfig:
+def _settled(config: MergeConfig, known: Sequence[str]) -> MergeConfig:
     """Return the settings with the sources in canonical spelling; refuse what the mode does not go with."""
-    named = locales.check(locales.find(source).name for source in config.sources)
+    named = tuple(dict.fromkeys(locales.find(source, known).name for source in config.sources))
     if config.mode == "manual":
         if len(named) < len(config.sources):
-            raise UserError(f"--sources names {_first_twice(config.sources)} twice: name each source once.")
+            raise UserError(f"--sources names {_first_twice(config.sources, known)} twice: name each source once.")
         idle = ChoiceConfig.model_fields.keys() - {"sources"}
         typed = [field for field in ChoiceConfig.model_fields if field in idle & config.model_fields_set]
         if typed:
@@ -91,6 +93,6 @@ def _choice(config: MergeConfig, target: str) -> Choice:
     return choose(VARIANTS[config.mode], target, config, matrix)
 
 
-def _first_twice(sources: Sequence[str]) -> str:
-    named = [locales.find(source).name for source in sources]
+def _first_twice(sources: Sequence[str], known: Sequence[str]) -> str:
+    named = [locales.find(source, known).name for source in sources]
     return next(name for name in named if named.count(name) > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,11 +134,14 @@ def _matrix(config: SimilarityConfig, target: str | None) -> SimilarityMatrix:
     from sprachbund.plan import pool
 
     inference.quieten()
-    targets = (target,) if target else pool(config)
+
+    def targets(held: Sequence[str]) -> Sequence[str]:
+        return (target,) if target else pool(config, held)
+
     with Reporter() as report:
-        inputs = open_inputs(config, lambda held: asked_sources(config, targets), report)
+        inputs = open_inputs(config, lambda held: asked_sources(config, targets(held), held), report)
         say(inputs.data.notice)
-        return similarity_for(config, targets, inputs, jobs=config.jobs, report=report)
+        return similarity_for(config, targets(inputs.data.locales), inputs, jobs=config.jobs, report=report)
 
 
 def _written(matrix: SimilarityMatrix, config: SimilarityConfig) -> list[Path]:

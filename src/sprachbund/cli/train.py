@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["pretrain", "train"]
 
-DataFlag = Annotated[str | None, Parameter(help="Data set: cldr, massive:PATH. Default: MASSIVE.")]
+DataFlag = Annotated[
+    str | None,
+    Parameter(help="Data set: massive:PATH, table:PATH, cldr, or split: before one. Default: MASSIVE."),
+]
 LocalesFlag = Annotated[tuple[str, ...], Parameter(help="Locales to train on. Default: all.")]
 OverwriteFlag = Annotated[bool, Parameter(help="Replace a model that was trained otherwise.")]
 DeviceFlag = Annotated[str, Parameter(help="Where to train: cpu, cuda, cuda:1; auto: a GPU if there is one.")]
@@ -43,7 +46,7 @@ def pretrain(
 
     check_writable(out.parent)
     where = devices.chosen(device)
-    dataset, names = _data_and_locales(data, locales)
+    dataset, names = _data_and_locales(data, locales, "train")
     with Reporter() as report:
         card = train_base(
             dataset,
@@ -92,7 +95,7 @@ def train(
     check_writable(out)
     where = devices.chosen(device)
     folder = locate(*split_subfolder(base)).folder
-    dataset, names = _data_and_locales(data, locales)
+    dataset, names = _data_and_locales(data, locales, "train", "dev")
     groups = _groups(names, joint, dataset.locales, leave_one_out=leave_one_out)
     titles = {group.locale: group.name for group in groups}
     cards: dict[str, TrainingCard] = {}
@@ -149,7 +152,7 @@ def _groups(
     if leave_one_out:
         return tuple(jobs.all_but(locale, names) for locale in names)
     if joint:
-        listed = (held if group == jobs.ALL else locales.check(group.split(",")) for group in joint)
+        listed = (held if group == jobs.ALL else locales.check(group.split(","), held) for group in joint)
         return tuple(dict.fromkeys(jobs.joint(group, held) for group in listed))
     return tuple(jobs.Group(locale, (locale,)) for locale in names)
 
@@ -172,9 +175,9 @@ def _show(cards: dict[str, TrainingCard], out: Path) -> None:
 
 def _ways_to_use(names: Sequence[str], out: Path) -> list[str]:
     """Return how to name the models: in one template those that are named after a locale, one by one the joint ones."""
-    from sprachbund.training.jobs import ALL_BUT
+    from sprachbund.training.jobs import ALL, ALL_BUT, JOINED
 
-    by_locale = [name for name in names if name.removeprefix(ALL_BUT) in locales.names()]
+    by_locale = [name for name in names if JOINED not in name and name != ALL]
     stand_ins = {ALL_BUT + "{locale}" if name.startswith(ALL_BUT) else "{locale}" for name in by_locale}
     models, singles = (
         [f"{out}/{LAYOUT.replace('/', ':').replace('{locale}', name)}" for name in group]
@@ -187,10 +190,13 @@ def _ways_to_use(names: Sequence[str], out: Path) -> list[str]:
     ]
 
 
-def _data_and_locales(spec: str | None, wanted: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
+def _data_and_locales(spec: str | None, wanted: tuple[str, ...], *splits: str) -> tuple[Any, tuple[str, ...]]:
+    """Return a data set and the locales to train on, after a look at the splits that will be read."""
     from sprachbund import data
     from sprachbund.inputs import DEFAULT_DATA
 
     dataset = data.load(spec or DEFAULT_DATA)
     say(dataset.notice)
-    return dataset, locales.check(wanted) or dataset.locales
+    names = locales.check(wanted, dataset.locales) or dataset.locales
+    dataset.check(names, splits)
+    return dataset, names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -14,6 +14,9 @@ from sprachbund.config import InputsConfig, TransferConfig
 from sprachbund.errors import CellsFailed
 from sprachbund.report import Correlation, transfer_similarity_correlation
 from sprachbund.store import RunStore, Transfer
+
+if TYPE_CHECKING:
+    from sprachbund.inputs import Needed
 
 __all__ = ["evaluate_sources", "follows_similarity", "transfer"]
 
@@ -27,8 +30,8 @@ def transfer(*, config: Annotated[TransferConfig, Parameter(name="*")] = Transfe
         config,
         RunStore(config.results_dir),
         config.split,
-        pool(config),
-        locales.check(config.locales),
+        lambda held: pool(config, held),
+        lambda held: locales.check(config.locales, held) or held,
         jobs=config.jobs,
         overwrite=config.overwrite,
         instead="--results-dir",
@@ -43,14 +46,14 @@ def evaluate_sources(
     config: InputsConfig,
     store: RunStore,
     split: str,
-    sources: Sequence[str],
-    targets: Sequence[str],
+    wanted_sources: Needed,
+    targets: Needed,
     *,
     jobs: int,
     overwrite: bool,
     instead: str = "--output-dir",
 ) -> tuple[Sequence[Transfer], dict[str, str]]:
-    """Evaluate sources in targets (none: all that the data holds); return the rows, and why sources failed."""
+    """Evaluate sources in targets, both chosen from what the data holds; return the rows, and why sources failed."""
     from sprachbund import inference
     from sprachbund.inputs import open_inputs
     from sprachbund.plan import check_writable
@@ -59,10 +62,11 @@ def evaluate_sources(
     inference.quieten()
     check_writable(store.root)
     with Reporter() as report:
-        inputs = open_inputs(config, lambda held: sources, report)
+        # What the data lacks is said before anything is written.
+        inputs = open_inputs(config, wanted_sources, report, targets=targets, split=split)
         say(inputs.data.notice)
-        # Read first: what the data lacks is said before anything is written.
-        held = [partition.locale for partition in inputs.data.partitions(split, targets or None)]
+        held = inputs.data.locales
+        sources = wanted_sources(held)
         with store.exclusive(instead=instead):
             found = run_zero_shot(
                 store,
@@ -70,7 +74,7 @@ def evaluate_sources(
                 inputs.data,
                 split,
                 sources,
-                held,
+                targets(held),
                 jobs=jobs,
                 report=report,
                 overwrite=overwrite,

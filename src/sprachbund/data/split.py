@@ -37,6 +37,7 @@ def load(argument: str) -> SplitData:
         demonstration=whole.demonstration,
         intents=whole.intents,
         locales=whole.locales,
+        translations=whole.translations,
         whole=whole,
     )
 
@@ -55,6 +56,15 @@ class SplitData(DataSet):
     def rows(self, locale: str) -> Iterable[Row]:
         """Yield all rows but those of U."""
         return (row for row in self.whole.rows(locale) if not _is_set_aside(row))
+
+    @property
+    def apart(self) -> bool:
+        """Whether splits of the whole lie apart."""
+        return self.whole.apart
+
+    def split_rows(self, locale: str, split: str) -> Iterable[Row]:
+        """Yield the rows of a split but for those of U."""
+        return (row for row in self.whole.split_rows(locale, split) if not _is_set_aside(row))
 
     def unlabelled(self, locale: str) -> tuple[str, ...]:
         """Return the texts of U that occur in neither dev nor test of the locale."""

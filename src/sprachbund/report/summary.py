@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sprachbund.errors import StoreError
-from sprachbund.locales import LOCALES, Locale
+from sprachbund.locales import LOCALES, OTHER, Locale
 from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup
 from sprachbund.store import DatasetInfo, Failure, Record, Transfer
 from sprachbund.uses import union_of_uses
@@ -204,7 +204,7 @@ class Summary:
 def summarise(results: Results) -> Summary:
     """Compute everything that reports show."""
     columns = _columns(results)
-    rows = tuple(_row(results, place) for place in LOCALES)
+    rows = tuple(_row(results, place) for place in results.places)
     failed = {(failure.variant, failure.locale) for failure in results.failures}
     missing = [cell for cell in results.expected if cell not in results.records and cell not in failed]
     return Summary(
@@ -280,9 +280,12 @@ def headline(summary: Summary) -> str:
 
 
 def by_language_family(rows: Sequence[LocaleRow]) -> list[tuple[str, list[LocaleRow]]]:
-    """Group rows by language family and, within it, by genus; each in the order it first stands in the locale table."""
-    first_family: dict[str, int] = {}
-    first_genus: dict[str, int] = {}
+    """Group rows by language family and, within it, by genus; each in the order it first stands in the locale table.
+
+    Locales that are not in the table are one group, the last.
+    """
+    first_family: dict[str, int] = {OTHER: len(LOCALES)}
+    first_genus: dict[str, int] = {OTHER: len(LOCALES)}
     for index, place in enumerate(LOCALES):
         first_family.setdefault(place.family, index)
         first_genus.setdefault(place.genus, index)
