@@ -54,6 +54,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
                 self.joined = True
 
             def new_distance(self, kind: str, languages: Sequence[str]) -> np.ndarray:
+                logging.warning("and again")
                 assert self.joined
                 assert kind in KINDS
                 asked.append(languages)
