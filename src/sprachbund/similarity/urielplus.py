@@ -4,8 +4,8 @@ URIEL+ adds data bases to URIEL (Grambank, APiCS, eWAVE, Glottolog, …) and com
 features that both have. The similarity is 1 − its distance. The package carries its data, so nothing is fetched; to join its
 data bases takes it a minute or two, so the table is kept in the cache folder.
 
-Of its kinds those are here that know all 52 locales. Where URIEL+ says −1, it knows nothing that two languages share: that is
-an error, and no similarity.
+Of its kinds the syntax is here: it knows every pair of the 52 locales, phonology and inventory do not. Where URIEL+ says −1, it
+knows nothing that two languages share: that is an error, and no similarity.
 """
 
 from __future__ import annotations
@@ -31,12 +31,8 @@ from sprachbund.similarity.names import SIMILARITIES, Similarity
 
 __all__ = ["KINDS", "similarity_of"]
 
-KINDS = {
-    "syntactic": "syntax",
-    "genetic": "membership in families and their branches",
-    "geographic": "closeness to points of the globe",
-    "script": "writing systems",
-}
+KINDS = {"syntactic": "syntax"}
+"""Kinds of distance, with what they are about."""
 SOURCE = "URIEL+ (Khan et al. 2025), CC BY-SA 4.0"
 
 
