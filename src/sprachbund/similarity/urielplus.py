@@ -4,8 +4,8 @@ URIEL+ adds data bases to URIEL (Grambank, APiCS, eWAVE, Glottolog, …) and com
 features that both have. The similarity is 1 − its distance. The package carries its data, so nothing is fetched; to join its
 data bases takes it a minute or two, so the table is kept in the cache folder.
 
-Of its kinds those are here that know all 52 locales. Where URIEL+ says −1, it knows nothing that two languages share: that is
-an error, and no similarity.
+Of its kinds the syntax is here: it knows every pair of the 52 locales, phonology and inventory do not. Where URIEL+ says −1, it
+knows nothing that two languages share: that is an error, and no similarity.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import csv
 import importlib
 import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache as cache_in_memory
 from functools import partial
 from importlib.metadata import version
@@ -30,12 +31,8 @@ from sprachbund.similarity.names import SIMILARITIES, Similarity
 
 __all__ = ["KINDS", "similarity_of"]
 
-KINDS = {
-    "syntactic": "syntax",
-    "genetic": "membership in families and their branches",
-    "geographic": "closeness to points of the globe",
-    "script": "writing systems",
-}
+KINDS = {"syntactic": "syntax"}
+"""Kinds of distance, with what they are about."""
 SOURCE = "URIEL+ (Khan et al. 2025), CC BY-SA 4.0"
 
 
@@ -84,7 +81,8 @@ def _distances(kind: str, names: Sequence[str], package: Path) -> FloatArray:
     glottocodes = _glottocodes(package)
     codes = [_code(name, glottocodes) for name in names]
     different = list(dict.fromkeys(codes))  # zh-CN and zh-TW are one language
-    found = np.asarray(_database().new_distance(kind, different), dtype=np.float64)
+    with _silenced():
+        found = np.asarray(_database().new_distance(kind, different), dtype=np.float64)
     places = [different.index(code) for code in codes]
     distances: FloatArray = found[np.ix_(places, places)]
     empty = np.argwhere(distances < 0)
@@ -99,16 +97,22 @@ def _distances(kind: str, names: Sequence[str], package: Path) -> FloatArray:
 
 @cache_in_memory
 def _database() -> Any:
-    """Return URIEL+ with all its data bases joined; it reports each step to the log, which is nobody's business here."""
+    """Return URIEL+ with all its data bases joined."""
+    database = importlib.import_module("urielplus.urielplus").URIELPlus()
+    database.integrate_databases()
+    return database
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep the package from telling each of its steps, and from setting up the log of the whole program."""
     before, handlers = logging.root.manager.disable, list(logging.root.handlers)
     logging.disable(logging.CRITICAL)
     try:
-        database = importlib.import_module("urielplus.urielplus").URIELPlus()
-        database.integrate_databases()
-        return database
+        yield
     finally:
         logging.disable(before)
-        logging.root.handlers[:] = handlers  # importing it sets up the log of the whole program
+        logging.root.handlers[:] = handlers
 
 
 def _glottocodes(package: Path) -> Mapping[str, str]:
