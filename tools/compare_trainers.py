@@ -9,8 +9,8 @@ out biases and norms), what happens around a step. The Trainer sorts texts by le
 also run with batches in random order. They take turns, on one thread; other work on the machine meets the time on the clock of
 all, and the time of the processor hardly.
 
-Embedded data, and two sizes: the width of the embedded models, and the width of XLM-R-base with two layers and few rows. Five
-minutes on two cores. What came out: docs/experiments/trainer.md.
+Embedded data, and two sizes: the width of the embedded models, and the width of XLM-R-base with two layers and few rows. Some
+minutes on two idle cores. What came out: docs/experiments/trainer.md.
 """
 
 from __future__ import annotations
