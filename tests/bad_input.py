@@ -16,18 +16,25 @@ import shutil
 import struct
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import pyarrow
 import pytest
 import torch
+from hub import Hub, asked
 from pico import FILLERS, Pico, rewrite, tokenizer
+from pyarrow import parquet
 
+from sprachbund import locales
+from sprachbund.checkpoints.hub import _listings
 from sprachbund.cli import run
 from sprachbund.data.massive import INTENTS
 
@@ -39,7 +46,10 @@ EXPERIMENT = f"experiment {INPUTS} --locales {TARGET} --num-languages 2"
 MERGE = f"merge {MODELS} --mode manual --target-lang {TARGET} --sources el-GR ro-RO"
 EVALUATE = f"evaluate --base-model models/{TARGET} --locale {TARGET} --data massive:data --prefix baseline"
 ZOO = "transfer --models zoo.csv --data massive:data"
+ON_HUB = f"evaluate --locale {TARGET} --data massive:data --base-model"
 TRAIN = "train --base base --out trained --data massive:data --locales sq-AL"
+TRAIN_ALL = TRAIN.removesuffix(" --locales sq-AL")
+NEWS, DESCRIBED = "data --data table:news.csv", "data --data table:news.yaml"
 RECORD = f"results/baseline_{TARGET}/results.json"
 WEIGHTS = f"models/{TARGET}/model.safetensors"
 CONFIG = f"models/{TARGET}/config.json"
@@ -200,6 +210,28 @@ def other_vocabulary(folder: Path) -> None:
     tokenizer("x").save_pretrained(folder / "models" / SOURCES[0])
 
 
+def reordered(change: Callable[[dict[str, Any]], Any]) -> Spoil:
+    """A source with two tokens in each other's place, and something else."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / "models" / SOURCES[0] / "tokenizer.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        pieces = content["model"]["vocab"]
+        pieces[10], pieces[11] = pieces[11], pieces[10]
+        change(content)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+    return spoil
+
+
+def another_piece(content: dict[str, Any]) -> None:
+    content["model"]["vocab"][20][0] = "zzz"
+
+
+def no_more(content: dict[str, Any]) -> None:
+    """Two tokens in each other's place are enough."""
+
+
 def row(number: int, **changes: Any) -> Spoil:
     """One row of the target's file changed; None takes a column out."""
 
@@ -209,6 +241,23 @@ def row(number: int, **changes: Any) -> Spoil:
         changed = {**json.loads(lines[number - 1]), **changes}
         lines[number - 1] = json.dumps({column: value for column, value in changed.items() if value is not None})
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    return spoil
+
+
+def table(line: str, text: str = "text") -> Spoil:
+    """A table of one row."""
+    return write("news.csv", f"locale,split,{text},label\n{line}\n")
+
+
+def in_hub_layout(content: bytes | None) -> Spoil:
+    """One file where the hub's layout has it: these bytes or, for None, a Parquet file of something else."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / f"hub/{TARGET}/test/0000.parquet"
+        write(str(path.relative_to(folder)), content or b"")(folder)
+        if content is None:
+            parquet.write_table(pyarrow.table({"id": ["1"], "text": ["bala"]}), path)
 
     return spoil
 
@@ -324,6 +373,45 @@ def small_files(most: int = 20_000) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@contextmanager
+def a_hub(change: Callable[[Hub], None] = lambda hub: None) -> Iterator[None]:
+    """A hub that can be reached; a repository that holds a model in a subfolder, and one that is gated."""
+    model = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}"}
+    with (
+        Hub() as hub,
+        tempfile.TemporaryDirectory() as home,
+        asked(hub, Path(home)),
+        patch.dict(_listings, clear=True),
+    ):
+        hub.add("org/model", {f"epoch-9/{path}": content for path, content in model.items()})
+        hub.add("org/gated", model, gated=True)
+        change(hub)
+        yield
+
+
+@contextmanager
+def a_hub_and_little_room() -> Iterator[None]:
+    """A model of 5 kB on the hub, and a kilobyte free here."""
+    with (
+        a_hub(
+            lambda hub: hub.model("org/gated").commit("main", {"config.json": b"{}", "model.safetensors": bytes(5000)})
+        ),
+        little_room(),
+    ):
+        yield
+
+
+def wrong_size(hub: Hub) -> None:
+    hub.model("org/model").lies["epoch-9/model.safetensors"] = 12
+
+
+@contextmanager
+def cache_of_its_own() -> Iterator[None]:
+    """What is kept for the next time is kept from it."""
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, SPRACHBUND_CACHE=folder):
+        yield
+
+
 # --- the cases ---------------------------------------------------------------------------------------------------------
 
 
@@ -333,7 +421,7 @@ CASES = {
         Case("unknown target language", "merge --mode average --target-lang xx", ("'xx'", "--list-locales")),
         Case("a language code of two locales", "similarity zh", ("'zh'", "zh-CN or zh-TW")),
         Case("unknown variant", f"{EXPERIMENT} --variants simlarity", ("'simlarity'", "did you mean similarity?")),
-        Case("unknown similarity", "similarity sq-AL --similarity uriel:syntax", ("did you mean uriel:syntax_knn?",)),
+        Case("unknown similarity", "similarity sq-AL --similarity uriel:syntax", ("did you mean uriel:syntax_knn",)),
         Case("unknown split", f"{EXPERIMENT} --split tests", ("--split", "'tests'", "did you mean test?")),
         Case("unknown selection", f"{EXPERIMENT} --selection topp", ("--selection", "did you mean topk?")),
         Case("unknown mode", "merge --mode manul --target-lang sq-AL", ("--mode", "did you mean manual?")),
@@ -357,7 +445,7 @@ CASES = {
         Case(
             "a missing folder of a model",
             EVALUATE,
-            ("models/sq-AL is not a folder", "check the name"),
+            ("models/sq-AL is not a folder", "HF_HUB_OFFLINE", "check the name"),
             remove(f"models/{TARGET}"),
         ),
         Case(
@@ -375,6 +463,50 @@ CASES = {
             "a folder of models in place of a model",
             "evaluate --base-model models --locale sq-AL --data massive:data",
             ("no config.json", "el-GR, ro-RO, sq-AL", "--model-dir"),
+        ),
+        Case(
+            "a repository that the hub does not show",
+            f"{ON_HUB} org/modle",
+            ("org/modle", "taken off", "misspelt", "private", "hf auth login"),
+            during=a_hub,
+        ),
+        Case(
+            "published sources that are gone",
+            f"experiment --data massive:data --locales {TARGET} --num-languages 2",
+            ("3 of 3 sources are missing", "taken off", "--models TEMPLATE", "--demo"),
+            during=a_hub,
+        ),
+        Case("a gated repository", f"{ON_HUB} org/gated", ("org/gated", "ask for access", "log in"), during=a_hub),
+        Case("an unknown revision", f"{ON_HUB} org/model@v9:epoch-9", ("org/model", "v9", "check"), during=a_hub),
+        Case(
+            "an unknown subfolder of a repository",
+            f"{ON_HUB} org/model --model-dir epoch-8",
+            ("org/model", "epoch-8", "did you mean epoch-9?"),
+            during=a_hub,
+        ),
+        Case(
+            "a repository of models in place of a model",
+            f"{ON_HUB} org/model",
+            ("org/model", "no config.json", "epoch-9", "--model-dir"),
+            during=a_hub,
+        ),
+        Case(
+            "a hub that cannot be reached",
+            f"{ON_HUB} org/model:epoch-9",
+            ("org/model:epoch-9", "cannot be reached", "the network", "goes on"),
+            during=partial(a_hub, Hub.stop),
+        ),
+        Case(
+            "no room for a download",
+            f"{ON_HUB} org/gated",
+            ("The download needs 5.0 kB", "1.0 kB free", "make room", "HF_HOME"),
+            during=a_hub_and_little_room,
+        ),
+        Case(
+            "a file of another size than the hub says",
+            f"{ON_HUB} org/model:epoch-9",
+            ("org/model:epoch-9", "size", "try again"),
+            during=partial(a_hub, wrong_size),
         ),
         Case("models without a place for the locale", "experiment --models models --data massive:data", ("{locale}",)),
         Case("a truncated model", EVALUATE, (WEIGHTS, "truncated or corrupt", "download or save"), cut_off(WEIGHTS)),
@@ -411,7 +543,43 @@ CASES = {
             "evaluate --base-model base --locale sq-AL --data massive:data",
             ("base", "no classifier", "fine-tuned"),
         ),
-        Case("another vocabulary", MERGE, ("models/el-GR", "models/ro-RO", "vocabular"), other_vocabulary),
+        Case(
+            "another vocabulary", MERGE, ("models/el-GR", "models/ro-RO", "vocabular", "Merge only"), other_vocabulary
+        ),
+        Case(
+            "a vocabulary with another token",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "models/el-GR 'zzz'", "Merge only"),
+            reordered(another_piece),
+        ),
+        Case(
+            "a vocabulary whose texts are normalised otherwise",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "do not normalise texts alike", "Merge only"),
+            reordered(lambda content: content.update(normalizer={"type": "Lowercase"})),
+        ),
+        Case(
+            "a vocabulary with padding in another place",
+            MERGE,
+            ("models/el-GR", "models/ro-RO", "padding", "7 and 1", "Merge only"),
+            together(reordered(no_more), as_json("models/el-GR/config.json", pad_token_id=7)),
+        ),
+        Case(
+            "an adaptation that goes by numbers of tokens, for two vocabularies",
+            f"adapt --target {TARGET} --out adapted --models models/{{locale}} --sources el-GR ro-RO --base base "
+            "--unlabelled texts.txt --method pick-overlap --jobs 1",
+            ("models/el-GR", "models/ro-RO", "different vocabularies", "another method"),
+            together(reordered(no_more), write("texts.txt", "bala dono\nfuri keme\n")),
+            cache_of_its_own,
+        ),
+        Case("a missing base to check with", f"check {MODELS} --base bse", ("bse is not a folder here", "check")),
+        Case(
+            "a truncated base to check with",
+            f"check {MODELS} --base base",
+            ("base/model.safetensors", "truncated"),
+            cut_off("base/model.safetensors"),
+        ),
+        Case("models beside the embedded ones", f"check --demo {MODELS}", ("--demo", "leave out --models")),
         Case(
             "no tokenizer",
             EVALUATE,
@@ -645,6 +813,36 @@ CASES = {
             cut_off("base/model.safetensors"),
         ),
         Case("a missing base", TRAIN, ("no folder base", "check"), remove("base")),
+        Case("a device that is none", f"{TRAIN} --device gpu", ("--device 'gpu'", "cpu, cuda, cuda:1")),
+        Case("a device that is not there", f"{TRAIN} --device cuda:99", ("--device cuda:99", "leave --device out")),
+        Case("an unknown precision", f"{TRAIN} --precision fp16", ("--precision", "did you mean bf16?")),
+        Case(
+            "patience that never ends a training",
+            f"{TRAIN} --epochs 3 --patience 3",
+            ("--patience 3", "3 epochs", "less of it"),
+        ),
+        Case(
+            "a group of one locale",
+            f"{TRAIN_ALL} --joint sq-AL el-GR,ro-RO",
+            ("--joint sq-AL", "two locales or more", "commas"),
+        ),
+        Case("an unknown locale in a group", f"{TRAIN_ALL} --joint sq-AL,el-RG", ("'el-RG'", "did you mean el-GR?")),
+        Case(
+            "a group that is too large",
+            f"{TRAIN_ALL} --joint {','.join(locales.names()[:30])}",
+            ("--joint of 30 locales", "at most 24", "all"),
+        ),
+        Case(
+            "groups and locales",
+            f"{TRAIN} --joint sq-AL,ro-RO",
+            ("--locales has no effect with --joint", "leave it out"),
+        ),
+        Case(
+            "groups, and one left out",
+            f"{TRAIN_ALL} --joint sq-AL,ro-RO --leave-one-out",
+            ("--joint and --leave-one-out", "leave one out"),
+        ),
+        Case("nothing but what is left out", f"{TRAIN} --leave-one-out", ("--leave-one-out", "name more")),
         Case("a zoo card that is none", EVALUATE, ("zoo.json", "mend it or remove it"), write("models/zoo.json", "[]")),
     ),
     "Data": (
@@ -682,6 +880,30 @@ CASES = {
             "rows of another locale", EVALUATE, ("sq-AL, id 2", "of de-DE", "file of its own"), row(3, locale="de-DE")
         ),
         Case(
+            "ids that differ between locales",
+            f"transfer {INPUTS} --sources sq-AL --jobs 1",
+            ("id 66", "el-GR", "not in sq-AL", "one source"),
+            row(67, id="99"),
+        ),
+        Case(
+            "labels of one id that differ",
+            "pretrain --out new-base --data massive:data",
+            ("id 2", "el-GR", "sq-AL", "alarm_set"),
+            row(3, intent="alarm_set"),
+        ),
+        Case(
+            "a Parquet file that is none",
+            "data --data massive:hub",
+            ("0000.parquet", "Parquet", "again"),
+            in_hub_layout(b""),
+        ),
+        Case(
+            "a Parquet file of other columns",
+            "data --data massive:hub",
+            ("0000.parquet", "'scenario'"),
+            in_hub_layout(None),
+        ),
+        Case(
             "a locale that the data lacks",
             EVALUATE.replace("--locale sq-AL", "--locale ro-RO"),
             ("ro-RO", "massive"),
@@ -692,6 +914,95 @@ CASES = {
             f"{EVALUATE} --split dev",
             ("no dev rows for sq-AL", "another split"),
             together(*(row(number, partition="train") for number in range(61, 67))),
+        ),
+    ),
+    "Tables": (
+        Case("no table", "data --data table", ("--data table:PATH",)),
+        Case("a missing table", "data --data table:nws.csv", ("no file nws.csv", "check the path")),
+        Case(
+            "a table of another kind",
+            "data --data table:news.xlsx",
+            ("'.xlsx'", ".csv", "convert"),
+            write("news.xlsx", ""),
+        ),
+        Case("an empty table", NEWS, ("news.csv", "no rows"), write("news.csv", "")),
+        Case("a table in Latin-1", NEWS, ("news.csv", "not UTF-8"), write("news.csv", "größe".encode("latin-1"))),
+        Case(
+            "a table without a column",
+            NEWS,
+            ("line 2", "'text' or 'utt'", "columns:"),
+            table("yo,test,a,b", text="txt"),
+        ),
+        Case("a row with too few columns", NEWS, ("line 2", "fewer columns", "mend it"), table("yo,test,a")),
+        Case("a row without a text", NEWS, ("line 2", "nothing in it for the text", "remove"), table("yo,test,,b")),
+        Case("a quote in the wrong place", NEWS, ("line 2", "not CSV", "mend it"), table('yo,test,"a"b,c')),
+        Case("a split of an unknown name", NEWS, ("line 2", "'tst'", "did you mean test?"), table("yo,tst,a,b")),
+        Case(
+            "a line of a table cut off",
+            "data --data table:news.jsonl",
+            ("line 1", "not JSON"),
+            write("news.jsonl", "{"),
+        ),
+        Case(
+            "a line that is no row",
+            "data --data table:news.jsonl",
+            ("line 1", "object of columns", "mend"),
+            write("news.jsonl", "7"),
+        ),
+        Case(
+            "an unknown key in a description",
+            DESCRIBED,
+            ("news.yaml", "'file'", "did you mean files?"),
+            write("news.yaml", "file: news.csv"),
+        ),
+        Case(
+            "a description that is no YAML",
+            DESCRIBED,
+            ("news.yaml", "not YAML", "mend it"),
+            write("news.yaml", "files: ["),
+        ),
+        Case("a description that is a list", DESCRIBED, ("news.yaml", "key: value"), write("news.yaml", "- news.csv")),
+        Case(
+            "a description without files",
+            DESCRIBED,
+            ("news.yaml", "files", "mend it"),
+            write("news.yaml", "name: news"),
+        ),
+        Case(
+            "a description of files that are missing",
+            DESCRIBED,
+            ("nws.csv", "check"),
+            write("news.yaml", "files: nws.csv"),
+        ),
+        Case(
+            "a description of no file",
+            DESCRIBED,
+            ("files: names none", "at least one"),
+            write("news.yaml", "files: []"),
+        ),
+        Case(
+            "a column of ours that there is none of",
+            DESCRIBED,
+            ("news.yaml", "'txt'", "did you mean text?"),
+            write("news.yaml", "files: news.csv\ncolumns: {txt: text}"),
+        ),
+        Case(
+            "a locale that no row has",
+            DESCRIBED,
+            ("news.yaml", "'yor'", "did you mean yo?"),
+            together(table("yo,test,a,b"), write("news.yaml", "files: news.csv\nlocales: {yor: yo}")),
+        ),
+        Case(
+            "a label besides those that are listed",
+            DESCRIBED,
+            ("yo, id yo-0", "'b'", "a"),
+            together(table("yo,test,a,b"), write("news.yaml", "files: news.csv\nlabels: [a]")),
+        ),
+        Case(
+            "a language that a similarity does not know",
+            f"experiment {MODELS} --data table:news.csv",
+            ("uriel:syntax_knn", "knows nothing of yo", "--similarity", "average-all"),
+            table("yo,test,a,b"),
         ),
     ),
     "Sources and weights": (
@@ -720,6 +1031,84 @@ CASES = {
             f"merge {MODELS} --mode average --target-lang sq-AL --weights 1 2",
             ("--weights", "--mode manual"),
         ),
+    ),
+    "Similarities": (
+        Case("no target and nothing else to do", "similarity", ("TARGET is needed", "--list", "--out", "--plot")),
+        Case(
+            "a sum with an empty part",
+            "similarity sq-AL --similarity uriel:geo+",
+            ("'uriel:geo+'", "two different names"),
+        ),
+        Case(
+            "a number of texts that is none",
+            "similarity sq-AL --similarity overlap:many",
+            ("'overlap:many'", "overlap:500"),
+        ),
+        Case(
+            "a number of texts for what reads none",
+            "similarity sq-AL --similarity transfer:500",
+            ("transfer reads no texts", "say transfer"),
+        ),
+        Case("a missing table", "similarity sq-AL --similarity file:m.csv", ("file:m.csv", "no such file")),
+        Case("a folder in place of a table", "similarity sq-AL --similarity file:data", ("file:data", "is a folder")),
+        Case(
+            "a table that is not UTF-8",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "not UTF-8", "save it"),
+            write("m.csv", "# provenance: größe".encode("latin-1")),
+        ),
+        Case(
+            "a table that does not say what it has seen",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "what it has seen", "`# uses: nothing`"),
+            write("m.csv", ",el-GR\nsq-AL,1\n"),
+        ),
+        Case(
+            "a table that says it in another word",
+            "similarity sq-AL --similarity file:m.csv",
+            ("'target-deb'", "file:m.csv", "did you mean target-dev?"),
+            write("m.csv", "# uses: target-deb\n,el-GR\nsq-AL,1\n"),
+        ),
+        Case(
+            "a table without rows",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "no table", "first column the targets"),
+            write("m.csv", "# uses: nothing\n,el-GR\n"),
+        ),
+        Case(
+            "a table with a hole",
+            "similarity sq-AL --similarity file:m.csv",
+            ("row sq-AL", "column el-GR", "not a number"),
+            write("m.csv", "# uses: nothing\n,el-GR\nsq-AL,\n"),
+        ),
+        Case(
+            "a table without the target",
+            "similarity sq-AL --similarity file:m.csv",
+            ("'sq-AL'", "file:m.csv"),
+            write("m.csv", "# uses: nothing\n,el-GR\nro-RO,1\n"),
+        ),
+        Case(
+            "a measure of the base without one",
+            f"{EXPERIMENT} --sources el-GR ro-RO sq-AL --similarity embedding",
+            ("needs the pre-trained model", "--base FOLDER"),
+        ),
+        Case(
+            "a base that nobody needs",
+            f"{EXPERIMENT} --base base",
+            ("--base has no effect", "uriel:syntax_knn", "leave it out"),
+        ),
+        Case(
+            "too few sources to centre over",
+            f"merge {INPUTS} --base base --mode average --target-lang sq-AL --sources el-GR --similarity embedding",
+            ("embedding", "2 or more", "--sources"),
+        ),
+        Case(
+            "another model's base to measure by",
+            f"{EXPERIMENT} --sources el-GR ro-RO --skip-baseline --base other --similarity task-vector",
+            ("other is not the base of", "fine-tuned from"),
+            other_base,
+        ),
+        Case("a picture of another format", "similarity --plot map.jpg", ("picture format", "'.jpg'", "did you mean")),
     ),
     "Results": (
         Case(

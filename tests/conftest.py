@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+os.environ["HF_HUB_OFFLINE"] = "1"
+"""Nobody asks the hub: its client reads this when it is imported. Tests that serve one themselves say so, see ``hub``."""
+
 if TYPE_CHECKING:
     from pico import Pico, TinyData
 

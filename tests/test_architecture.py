@@ -19,13 +19,13 @@ SCRIPTS = (
 )
 
 ROWS = (
-    ("errors", "registry", "locales", "cache", "digests", "files", "locks", "parallel"),
+    ("errors", "registry", "uses", "locales", "cache", "digests", "files", "locks", "parallel"),
     ("methods", "similarity", "data", "checkpoints"),
     ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards"),
     ("merging", "inference", "training"),
     ("evaluation", "ensembles", "measures"),
-    ("selection", "choosing", "heads", "coefficients", "distillation", "candidates"),
-    ("inputs", "cells", "zero_shot", "adapt", "experiment", "estimate"),
+    ("selection", "choosing", "heads", "coefficients", "distillation", "candidates", "survey"),
+    ("inputs", "cells", "zero_shot", "measuring", "adapt", "experiment", "estimate"),
     ("report",),
     ("cli",),
 )
@@ -36,7 +36,7 @@ STRANGERS = {"methods", "similarity", "data", "checkpoints"}
 
 KNOWN_TO = {
     "methods": {"errors", "registry"},
-    "report": {"errors", "locales", "files", "similarity", "store"},
+    "report": {"errors", "uses", "locales", "files", "similarity", "store"},
 }
 """Units that may know less than their row allows."""
 

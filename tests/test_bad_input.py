@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "here"
     shutil.copytree(made, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(folder.parent / "cache"))
     return folder
 
 
@@ -103,7 +104,8 @@ def table(sentences: dict[str, str]) -> str:
 
 def as_written(sentence: str, here: Path) -> str:
     """Leave out what is another thing elsewhere: the folder, times, numbers of bytes, the words of transformers."""
-    sentence = sentence.replace(str(here), "…")
+    sentence = re.sub(rf"{re.escape(tempfile.gettempdir())}/tmp\w+", "…", sentence.replace(str(here), "…"))
+    sentence = sentence.replace(str(here.parent), "…")
     sentence = re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+|\b\d{3,}\b|\b\d+\.\d [kMG]B\b", "…", sentence)
     return re.sub(r"(by transformers) \(.*?\)", r"\1 (…)", sentence).replace("|", "\\|")
 

@@ -13,11 +13,12 @@ from sprachbund.cards import MergeDetails, model_card, read_details
 from sprachbund.choosing import choose
 from sprachbund.config import ChoiceConfig
 from sprachbund.recipe import VARIANTS
+from sprachbund.similarity import load
 
 
 @pytest.fixture
 def details(pico: Pico, tmp_path: Path) -> MergeDetails:
-    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2))
+    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2), load("uriel:syntax_knn"))
     return merge_candidate(choice, pico.zoo(["ro-RO", "el-GR"]), "similarity", tmp_path / "out")
 
 
@@ -51,10 +52,12 @@ def test_the_model_card_has_front_matter_and_no_score(details: MergeDetails, tmp
 
 
 def test_sources_from_the_hub_are_linked(details: MergeDetails) -> None:
+    repositories = [f"haryoaw/xlm-roberta-base_massive_k_{source.locale}" for source in details.sources]
     published = [
-        source.model_copy(update={"model": f"haryoaw/xlm-roberta-base_massive_k_{source.locale}"})
-        for source in details.sources
+        source.model_copy(update={"model": f"{repository}@{'0a' * 20}:epoch-9"})
+        for source, repository in zip(details.sources, repositories, strict=True)
     ]
     card = model_card(details.model_copy(update={"sources": tuple(published)}), ["ask"])
     matter = yaml.safe_load(card.split("---\n")[1])
-    assert matter["base_model"] == [source.model for source in published]
+    assert matter["base_model"] == repositories
+    assert all(f"`{source.model}`" in card for source in published)  # a name that stands for this commit

@@ -17,6 +17,7 @@ from sprachbund.choosing import choose, choose_by_hand
 from sprachbund.config import ChoiceConfig
 from sprachbund.errors import IncompatibleError
 from sprachbund.recipe import VARIANTS
+from sprachbund.similarity import load
 from sprachbund.store import Record
 
 
@@ -121,7 +122,7 @@ def test_a_merge_with_its_target_has_not_seen_labels_of_others(pico: Pico, tmp_p
 
 
 def test_a_recipe_is_kept_with_the_record(pico: Pico, tiny: TinyData, tmp_path: Path) -> None:
-    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2))
+    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2), load("uriel:syntax_knn"))
     merge_candidate(choice, pico.zoo(choice.mix.sources), "similarity", tmp_path / "m")
     record = evaluate(tmp_path / "m", tiny, tmp_path / "out")
     assert record.model_info.recipe == choice.recipe.model_dump()

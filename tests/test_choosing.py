@@ -10,13 +10,15 @@ from sprachbund.choosing import choose, choose_by_hand
 from sprachbund.config import ChoiceConfig
 from sprachbund.errors import MixError
 from sprachbund.recipe import VARIANTS
+from sprachbund.similarity import load
 
+MATRIX = load("uriel:syntax_knn")
 FIVE = ("ro-RO", "el-GR", "pt-PT", "pl-PL", "sl-SL")
 """The sources nearest to sq-AL by uriel:syntax_knn."""
 
 
 def test_the_baseline_is_the_own_source_alone() -> None:
-    choice = choose(VARIANTS["baseline"], "sq-AL", ChoiceConfig())
+    choice = choose(VARIANTS["baseline"], "sq-AL", ChoiceConfig(), MATRIX)
     assert (choice.mix.sources, choice.mix.weights) == (("sq-AL",), (1.0,))
     assert choice.uses == ("target-train",)
     assert choice.scores == (None,)
@@ -25,7 +27,7 @@ def test_the_baseline_is_the_own_source_alone() -> None:
 
 
 def test_similarity_is_a_softmax_of_cosines() -> None:
-    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(sharpness=20))
+    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(sharpness=20), MATRIX)
     assert choice.mix.sources == FIVE
     raised = [math.exp(20 * score) for score in choice.scores if score is not None]
     assert choice.mix.weights == pytest.approx([weight / sum(raised) for weight in raised])
@@ -37,7 +39,7 @@ def test_similarity_is_a_softmax_of_cosines() -> None:
 
 
 def test_average_is_the_same_sources_equally() -> None:
-    choice = choose(VARIANTS["average"], "sq-AL", ChoiceConfig())
+    choice = choose(VARIANTS["average"], "sq-AL", ChoiceConfig(), MATRIX)
     assert choice.mix.sources == FIVE
     assert choice.mix.weights == pytest.approx([0.2] * 5)
     assert choice.effective_sources == pytest.approx(5)
@@ -46,7 +48,7 @@ def test_average_is_the_same_sources_equally() -> None:
 
 
 def test_average_all_is_everyone_else() -> None:
-    choice = choose(VARIANTS["average-all"], "sq-AL", ChoiceConfig(num_languages=3))
+    choice = choose(VARIANTS["average-all"], "sq-AL", ChoiceConfig(num_languages=3), MATRIX)
     assert len(choice.mix.sources) == 51
     assert "sq-AL" not in choice.mix.sources
     assert choice.mix.weights == pytest.approx([1 / 51] * 51)
@@ -55,24 +57,26 @@ def test_average_all_is_everyone_else() -> None:
 
 @pytest.mark.parametrize("variant", ["similarity", "average", "average-all"])
 def test_with_the_target_in_it_a_merge_has_seen_its_labels(variant: str) -> None:
-    choice = choose(VARIANTS[variant], "sq-AL", ChoiceConfig(include_target=True))
+    choice = choose(VARIANTS[variant], "sq-AL", ChoiceConfig(include_target=True), MATRIX)
     assert "sq-AL" in choice.mix.sources
     assert choice.uses == ("target-train",)
 
 
 def test_the_original_weighs_in_proportion_to_sinkhorn_entries() -> None:
     config = ChoiceConfig(selection="original")
-    choice = choose(VARIANTS["similarity"], "sq-AL", config)
+    choice = choose(VARIANTS["similarity"], "sq-AL", config, MATRIX)
     assert choice.mix.sources == ("cy-GB", "fi-FI", "nl-NL", "he-IL", "fr-FR")
     assert choice.mix.weights == pytest.approx([0.300992, 0.224847, 0.165948, 0.160633, 0.147580], abs=1e-6)
     assert (choice.recipe.weighting, choice.recipe.sharpness) == ("proportional", None)
-    average = choose(VARIANTS["average"], "sq-AL", config)
+    average = choose(VARIANTS["average"], "sq-AL", config, MATRIX)
     assert average.mix.sources == choice.mix.sources
     assert average.mix.weights == pytest.approx([0.2] * 5)
 
 
 def test_a_pool_limits_who_may_be_chosen() -> None:
-    choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2, sources=("ja-JP", "pl-PL", "sl-SL")))
+    choice = choose(
+        VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2, sources=("ja-JP", "pl-PL", "sl-SL")), MATRIX
+    )
     assert choice.mix.sources == ("pl-PL", "sl-SL")
 
 

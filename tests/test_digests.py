@@ -56,3 +56,28 @@ def test_an_unchanged_file_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(hashlib, "file_digest", read)
     assert digests.of_file(path) == first
     assert digests.of_file(tmp_path / "." / "a") == first
+
+
+def test_a_large_file_in_the_hub_s_cache_has_its_digest_as_a_name(tmp_path: Path) -> None:
+    said, snapshot = "ab" * 32, tmp_path / "models--org--name/snapshots/1234/epoch-9"
+    (tmp_path / "models--org--name/blobs").mkdir(parents=True)
+    (tmp_path / "models--org--name/blobs" / said).write_bytes(b"not what was hashed: so nobody has read it")
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").symlink_to(f"../../../blobs/{said}")
+    (tmp_path / "zoo").symlink_to(snapshot)
+    assert digests.of_file(snapshot / "model.safetensors") == said
+    assert digests.of_file(tmp_path / "zoo/model.safetensors") == said
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["blobs/" + "ab" * 32, "models--org--name/blobs/" + "ab" * 20, "models--org--name/other/" + "ab" * 32],
+    ids=["elsewhere", "SHA-1", "another folder"],
+)
+def test_any_other_link_is_read(target: str, tmp_path: Path) -> None:
+    (tmp_path / target).parent.mkdir(parents=True)
+    (tmp_path / target).write_bytes(b"content")
+    link = tmp_path / "models--org--name/snapshots/1234/config.json"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / target)
+    assert digests.of_file(link) == hashlib.sha256(b"content").hexdigest()

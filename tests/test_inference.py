@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pico import FILLERS, INTENTS, MAX_TOKENS, Pico, TinyData, poison
+from pico import FILLERS, INTENTS, MAX_TOKENS, Pico, TinyData, poison, rewrite
 
 from sprachbund import inference
 from sprachbund.checkpoints import Checkpoint
@@ -199,3 +199,35 @@ def test_labels_have_one_logit_each(model: torch.nn.Module, tiny: TinyData, sour
     texts = tiny.partition("ja-JP", "dev").texts
     scores = inference.logits(model, inference.tokenise(inference.load_tokenizer(sources[0].folder), texts))
     assert scores.shape == (16, len(INTENTS))
+
+
+# --- states ------------------------------------------------------------------------------------------------------------
+
+
+def test_states_do_not_hang_on_what_stands_beside_a_text(base: Checkpoint) -> None:
+    encoder, words = inference.load_encoder(base.folder), inference.load_tokenizer(base.folder)
+    texts = [" ".join(FILLERS[: 1 + number % 7]) for number in range(20)]
+    encoded = inference.tokenise(words, texts)
+    together = inference.mean_states(encoder, encoded, tokens_per_batch=64)
+    alone = np.concatenate([inference.mean_states(encoder, [tokens]) for tokens in encoded])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert together.shape == (20, 16)
+
+
+def test_an_encoder_with_a_tensor_missing_is_refused(pico: Pico) -> None:
+    folder = pico.base().folder
+
+    def lose_one(tensors: dict[str, torch.Tensor]) -> None:
+        del tensors["roberta.encoder.layer.0.output.dense.weight"]
+
+    rewrite(folder, lose_one)
+    with pytest.raises(CheckpointError, match=r"lacks tensors of an encoder, .*layer\.0\.output\.dense\.weight"):
+        inference.load_encoder(folder)
+
+
+def test_a_poisoned_encoder_is_refused(pico: Pico) -> None:
+    folder = pico.base().folder
+    poison(folder, "roberta.embeddings.LayerNorm.bias")
+    encoder, words = inference.load_encoder(folder), inference.load_tokenizer(folder)
+    with pytest.raises(CheckpointError, match="NaN"):
+        inference.mean_states(encoder, inference.tokenise(words, list(FILLERS)))

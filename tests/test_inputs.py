@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hub import Hub, asked
 from pico import Pico, tokenizer
 
 from sprachbund import inputs
+from sprachbund.checkpoints import open_checkpoint
 from sprachbund.config import InputsConfig
 from sprachbund.errors import IncompatibleError, UnknownName, UserError
-from sprachbund.inputs import embedded_if, open_inputs
+from sprachbund.inputs import embedded_if, open_base, open_inputs
 from sprachbund.training.embedded import Embedded
 
 
@@ -28,6 +30,7 @@ def test_sources_and_data_that_are_there(pico: Pico) -> None:
 
 def test_all_that_is_missing_is_one_message_with_three_ways_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "cache"))
     with pytest.raises(UserError) as caught:
         open_inputs(InputsConfig(), lambda held, without: ["de-DE", "fr-FR"], quiet)
     message = str(caught.value)
@@ -44,6 +47,62 @@ def test_one_missing_source_is_enough(pico: Pico) -> None:
         UserError, match=r"^Cannot start: 1 of 2 sources are missing \(There is no folder .*fr-FR: check"
     ):
         open_inputs(InputsConfig(models=zoo.template, data="cldr:12"), lambda held, without: ["de-DE", "fr-FR"], quiet)
+
+
+def test_what_the_hub_lacks_and_what_the_data_lacks_is_one_message_and_nothing_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sprachbund.checkpoints.hub._listings", {})
+    with Hub() as hub, asked(hub, tmp_path / "home"):
+        hub.add("org/de-DE", {"config.json": b"{}", "model.safetensors": b"w"})
+        hub.add("org/fr-FR", {"epoch-9/config.json": b"{}"})
+        with pytest.raises(UserError) as caught:
+            open_inputs(
+                InputsConfig(models="org/{locale}", data="massive:data"),
+                lambda held, without: ["de-DE", "fr-FR", "ja-JP"],
+                quiet,
+            )
+    message = str(caught.value)
+    assert message.startswith("Cannot start: --data massive:data: there is no data")
+    assert (
+        "; and 2 of 3 sources are missing (org/fr-FR on the hub has no config.json; checkpoints in its sub" in message
+    )
+    assert "; and those of de-DE are there" in message
+    assert hub.asked_for("/resolve/") == []
+
+
+def test_a_source_that_does_not_arrive_is_told_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sprachbund.checkpoints.hub._listings", {})
+    with Hub() as hub, asked(hub, tmp_path / "home"):
+        for locale in ("de-DE", "fr-FR"):
+            hub.add(f"org/{locale}", {"config.json": b"{}", "model.safetensors": locale.encode()})
+        hub.model("org/fr-FR").lies["model.safetensors"] = 7
+        with pytest.raises(
+            UserError,
+            match=r"^Cannot start: 1 of 2 sources did not arrive \(A file of org/fr-FR arrived with another size",
+        ):
+            open_inputs(
+                InputsConfig(models="org/{locale}", data="cldr:12"), lambda held, without: ["de-DE", "fr-FR"], quiet
+            )
+
+
+def test_sources_and_their_base_may_lie_on_the_hub(pico: Pico, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sprachbund.checkpoints.hub._listings", {})
+    told: list[str] = []
+    with Hub() as hub, asked(hub, tmp_path / "home"):
+        hub.add("org/base", pico.base().folder)
+        for locale in ("de-DE", "fr-FR"):
+            hub.add(f"org/{locale}", pico.source(locale).folder)
+        config = InputsConfig(models="org/{locale}", data="cldr:12")
+        found = open_inputs(
+            config, lambda held, without: ["de-DE", "fr-FR"], lambda stage, done, total: told.append(stage)
+        )
+        assert set(told) == {"downloading"}
+        assert found.zoo.checkpoint("fr-FR").digest == open_checkpoint(pico.root / "fr-FR").digest
+        assert open_base("org/base", quiet).digest == open_checkpoint(pico.root / "base").digest
 
 
 def test_sources_that_do_not_fit_together_are_told_beforehand(pico: Pico) -> None:

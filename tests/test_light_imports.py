@@ -15,6 +15,8 @@ COMMANDS = {
     "list of locales": ["experiment", "--list-locales"],
     "similarity": ["similarity", "sq-AL"],
     "original selection": ["similarity", "sq-AL", "--selection", "original"],
+    "similarity of another name": ["similarity", "sq-AL", "--similarity", "uriel:fam+uriel:geo"],
+    "list of similarities": ["similarity", "--list"],
     "methods": ["methods"],
 }
 

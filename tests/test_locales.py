@@ -74,6 +74,24 @@ def test_an_unknown_locale_gets_did_you_mean() -> None:
         locales.find("12345")
 
 
+def test_names_that_the_data_at_hand_brings_are_known_besides() -> None:
+    known = ("sq", "wol", "yo")
+    assert locales.check(["WOL", "ja-jp", "yo", "wol"], known) == ("wol", "ja-JP", "yo")
+    assert locales.find("sq", known).name == "sq", "the data's own names come first"
+    assert locales.find("ja", known).name == "ja-JP"
+    with pytest.raises(UnknownName, match=r"Unknown locale 'wolo': did you mean wol\?"):
+        locales.check(["wolo"], known)
+    with pytest.raises(UnknownName):
+        locales.check(["wol"])
+
+
+def test_what_is_not_in_the_table_has_its_name_and_the_family_other() -> None:
+    assert locales.describe("sq-AL") == locales.locale("sq-AL")
+    wolof = locales.describe("wol")
+    assert (wolof.name, wolof.language, wolof.family, wolof.genus) == ("wol", "wol", locales.OTHER, locales.OTHER)
+    assert sorted(["yo", "zh-TW", "af-ZA", "wol"], key=locales.position) == ["af-ZA", "zh-TW", "wol", "yo"]
+
+
 def test_a_list_is_checked_and_freed_of_repetitions() -> None:
     assert locales.check(["ja-jp", "sq-AL", "ja-JP"]) == ("ja-JP", "sq-AL")
     assert locales.check([]) == ()

@@ -315,7 +315,7 @@ def test_sources_that_do_not_fit_are_refused_before_a_byte_is_written(
     pico: Pico, sources: list[Checkpoint], tmp_path: Path
 ) -> None:
     with pytest.raises(IncompatibleError):
-        merge([sources[0], pico.source("small", vocab_size=200)], (0.5, 0.5), tmp_path)
+        merge([sources[0], pico.source("deep", layers=2)], (0.5, 0.5), tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -201,3 +202,39 @@ def test_a_full_disk_stops_all_tasks(jobs: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(parallel, "_prepare", prepare)
     with pytest.raises(OSError, match="No space left on device: 'file [12]'"):
         list(parallel.attempts(full, [1, 2, 3], jobs))
+
+
+# --- on threads --------------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_done_side_by_side_and_what_fails_is_told() -> None:
+    together = threading.Barrier(3, timeout=30)  # passed only if all three are under way at once
+    ticks: list[int] = []
+
+    def work(task: int) -> int:
+        together.wait()
+        time.sleep(0.05)
+        if task == 1:
+            raise ValueError("one")
+        return 10 * task
+
+    found = dict(parallel.side_by_side(work, [0, 1, 2], 3, meanwhile=lambda: ticks.append(0), tick=0.01))
+    assert (found[0], found[2]) == (0, 20)
+    assert repr(found[1]) == repr(ValueError("one"))
+    assert len(ticks) > 2
+
+
+def test_who_stops_to_read_waits_for_no_thread() -> None:
+    begun: list[int] = []
+    go_on = threading.Event()
+
+    def work(task: int) -> int:
+        begun.append(task)
+        assert task == 0 or go_on.wait(30)
+        return task
+
+    outcomes = parallel.side_by_side(work, range(100), 2)
+    assert next(outcomes) == (0, 0)
+    outcomes.close()  # type: ignore[attr-defined]
+    go_on.set()
+    assert len(begun) < 10

@@ -224,13 +224,16 @@ def test_the_evaluation_of_a_missing_model_names_three_ways_on(model: str, capsy
     for missing in (model, "MASSIVE is not on this machine"):
         assert missing in sentence
     ways = sentence.partition("Three ways on: ")[2].split(";")
-    for way, flag in zip(ways, ("--base-model FOLDER, with --model-dir", "--data massive:PATH", "--demo"), strict=True):
+    for way, flag in zip(ways, ("--base-model NAME, with --model-dir", "--data massive:PATH", "--demo"), strict=True):
         assert flag in way
 
 
 def test_with_data_of_ones_own_only_the_model_is_missing(capsys: Capture) -> None:
     line = "evaluate --locale sq-AL --data massive:data --base-model"
-    assert refused(f"{line} nowhere", capsys) == "Cannot start: There is no folder nowhere: check the name."
+    assert refused(f"{line} ./nowhere", capsys) == "Cannot start: There is no folder nowhere: check the name."
+    assert refused(f"{line} nowhere", capsys).startswith(
+        "Cannot start: nowhere is not a folder here and not in the hub's"
+    )
     assert refused(f"{line} models --model-dir sq-Al", capsys).endswith("no subfolder sq-Al: did you mean sq-AL?")
 
 

@@ -25,7 +25,7 @@ def make_workshop(folder: Path, sources: Iterable[str], data: Iterable[str]) -> 
         Pico(folder / "models").source(locale, labels=INTENTS)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for locale in data:
-        (folder / "data" / f"{locale}.jsonl").write_text("".join(_rows(locale)), encoding="utf-8")
+        (folder / "data" / f"{locale}.jsonl").write_text("".join(rows(locale)), encoding="utf-8")
     return folder
 
 
@@ -34,7 +34,8 @@ def content(folder: Path) -> dict[str, bytes | None]:
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def _rows(locale: str) -> Iterator[str]:
+def rows(locale: str) -> Iterator[str]:
+    """The rows of a locale, as lines of MASSIVE's own files."""
     partitions = [partition for partition, count in ROWS.items() for _ in range(count)]
     for number, partition in enumerate(partitions):
         entry = {

@@ -20,7 +20,7 @@ from sprachbund import __version__, digests, files, inference, merging, weightin
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import merged_before
 from sprachbund.cards import MergeDetails, MergedSource, write_details
-from sprachbund.checkpoints import EMBEDDINGS, Checkpoint, learned_tokens, open_checkpoint, zoo_name, zoo_uses
+from sprachbund.checkpoints import EMBEDDINGS, Checkpoint, align, learned_tokens, open_checkpoint, zoo_name, zoo_uses
 from sprachbund.coefficients import Coefficients, learn_coefficients
 from sprachbund.distillation import distil
 from sprachbund.ensembles import ENSEMBLES, debiased
@@ -355,12 +355,12 @@ def _details(
     return MergeDetails(
         mode=mode,
         recipe=adapted(adaptation, target),
-        uses=union_of_uses([UNLABELLED], zoo_uses(sources[0])),
+        uses=union_of_uses([UNLABELLED], *map(zoo_uses, sources)),
         zoo=zoo_name(sources[0], names[0]),
         sources=tuple(
             MergedSource(
                 locale=names[number],
-                model=sources[number].name,
+                model=sources[number].reference,
                 digest=sources[number].digest,
                 weight=float(made.weights[number]),
                 score=float(scores[number]),
@@ -370,7 +370,7 @@ def _details(
         ),
         effective_sources=weighting.effective_number(made.weights),
         head_agreement=agreement.cosine if agreement else None,
-        warnings=_warnings(adaptation, agreement),
+        warnings=_warnings(adaptation, agreement, sources),
         reasons=made.reasons,
         candidate=candidate(adaptation, material),
         created=now(),
@@ -378,10 +378,14 @@ def _details(
     )
 
 
-def _warnings(adaptation: Adaptation, agreement: HeadAgreement | None) -> tuple[str, ...]:
-    """Warn of heads that do not fit where nothing but their average answers."""
+def _warnings(
+    adaptation: Adaptation, agreement: HeadAgreement | None, sources: Sequence[Checkpoint]
+) -> tuple[str, ...]:
+    """Warn of heads that do not fit where nothing but their average answers; say it if a merge had to align vocabularies."""
     averaged = adaptation.kind in ("merge", "learned")
-    return (agreement.warning,) if averaged and agreement and agreement.warning else ()
+    alignment = align(sources) if adaptation.kind in ("merge", "distilled", "auto") else None
+    said = (averaged and agreement and agreement.warning, alignment and alignment.sentence)
+    return tuple(each for each in said if each)
 
 
 _KINDS: Mapping[str, Callable[[_Job, Path], _Made]] = {

@@ -7,6 +7,7 @@ sources, weights, method) and the digest of the tensors it was written for, so t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def model_card(details: MergeDetails, intents: Sequence[str]) -> str:
     recipe = details.recipe
     front = ModelCardData(
         language=sorted({_iso639_1(recipe.target), *(_iso639_1(s.locale) for s in details.sources)}),
-        base_model=[s.model.partition(":")[0] for s in details.sources if _is_published(s.model)] or None,
+        base_model=[s.model.partition("@")[0] for s in details.sources if _is_published(s.model)] or None,
         pipeline_tag="text-classification",
         library_name="transformers",
         tags=["merge", "sprachbund"],
@@ -184,8 +185,8 @@ def _settings(recipe: Recipe) -> list[str]:
 
 
 def _is_published(model: str) -> bool:
-    """Tell a hub repository from a folder on this machine."""
-    return not Path(model.rpartition(":")[0] or model).exists() and model.partition(":")[0].count("/") == 1
+    """Tell a hub repository, whose name in a record has the commit, from a folder on some machine."""
+    return re.fullmatch(r"[^@:]+@[0-9a-f]{40}(:.+)?", model) is not None
 
 
 def _public_name(model: str) -> str:

@@ -54,10 +54,11 @@ class Subject:
     @property
     def uses(self) -> tuple[str, ...]:
         """What the model has seen of the locale; who knows the locale's labels is the locale's own source."""
-        seen = self.details.uses if self.details else zoo_uses(self.checkpoint)
+        seen = set(self.details.uses if self.details else zoo_uses(self.checkpoint))
         sources = [source.locale for source in self.details.sources] if self.details else self.source.split(JOINED)
-        # A merge may be evaluated elsewhere than in its target.
-        return union_of_uses(set(seen) - {TARGET_TRAIN}, [TARGET_TRAIN] if self.locale in sources else [])
+        if self.details and self.details.recipe.target != self.locale:  # that was trained on labels of another locale
+            seen -= {TARGET_TRAIN}
+        return union_of_uses(seen, [TARGET_TRAIN] if self.locale in sources else [])
 
     @property
     def source(self) -> str:
@@ -122,7 +123,7 @@ def _model_info(subject: Subject) -> ModelInfo:
     else:
         sources = (SourceInfo(locale=subject.source, weight=1.0, digest=checkpoint.digest),)
     return ModelInfo(
-        model=checkpoint.name,
+        model=checkpoint.reference,
         zoo=details.zoo if details else zoo_name(checkpoint, subject.source),
         digest=digests.of_value(subject.candidate),
         sources=sources,

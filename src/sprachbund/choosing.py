@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sprachbund import locales, similarity, weighting
+from sprachbund import locales, weighting
 from sprachbund.config import ChoiceConfig
 from sprachbund.errors import MixError, UserError
 from sprachbund.recipe import GIVEN, MANUAL, OWN, Mix, Recipe, Variant
 from sprachbund.selection import select
+from sprachbund.similarity import SimilarityMatrix
 
-__all__ = ["Choice", "choose", "choose_by_hand", "refuse_idle"]
+__all__ = ["Choice", "choose", "choose_by_hand", "ranks", "refuse_idle"]
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,34 @@ class Choice:
         return weighting.effective_number(self.mix.weights)
 
 
-def choose(variant: Variant, target: str, config: ChoiceConfig) -> Choice:
-    """Choose and weigh the sources of a variant for a target, from ``--sources`` or, without any named, from all."""
+def ranks(variant: Variant) -> bool:
+    """Return whether a variant's sources are ranked by a similarity, so that one is needed to choose them."""
+    return variant.selection != OWN and variant.adaptation is None
+
+
+def takes_everybody(variant: Variant) -> bool:
+    """Return whether a variant takes all sources equally, so that it can do without being told who is similar."""
+    return (variant.selection, variant.weighting) == ("all", "uniform")
+
+
+def choose(variant: Variant, target: str, config: ChoiceConfig, matrix: SimilarityMatrix | None) -> Choice:
+    """Choose and weigh the sources of a variant for a target, from ``--sources`` or, without any named, from all.
+
+    They are ranked by ``matrix``, whoever loaded or measured it; it may be None where the variant takes the own source, or all
+    the named ones equally.
+    """
     if variant.selection == OWN:
         recipe = Recipe(target=target, selection=OWN, weighting=variant.weighting)
         mix = Mix((target,), (1.0,))
         return Choice(recipe, mix, (None,), mix.uses(target))
 
+    if matrix is None and takes_everybody(variant):
+        return _choose_everybody(target, config.sources, include_target=config.include_target)
+    if matrix is None:
+        raise ValueError(f"the variant {variant.name} ranks sources: hand in a similarity")
     refuse_idle(config)
-    matrix = similarity.load(config.similarity)
     name = config.selection if variant.selection == GIVEN else variant.selection
-    pool = locales.check(config.sources) or None
+    pool = locales.check(config.sources, matrix.locales) or _all_sources(matrix)
     selection = select(name, matrix, target, pool=pool, k=config.num_languages, include_target=config.include_target)
     # What the original ranks by are Sinkhorn entries, which it took as weights in proportion.
     weigh_by = "proportional" if (name, variant.weighting) == ("original", "similarity") else variant.weighting
@@ -57,6 +75,22 @@ def choose(variant: Variant, target: str, config: ChoiceConfig) -> Choice:
     )
     mix = Mix(selection.sources, tuple(map(float, weights)))
     return Choice(recipe, mix, selection.scores, mix.uses(target, matrix.uses))
+
+
+def _all_sources(matrix: SimilarityMatrix) -> tuple[str, ...]:
+    """Return who may be chosen where nobody was named: the locales of the table, not languages that are only targets."""
+    return tuple(locale for locale in matrix.locales if locale in locales.names()) or matrix.locales
+
+
+def _choose_everybody(target: str, pool: Sequence[str], *, include_target: bool) -> Choice:
+    """Take all sources equally where no similarity knows them all: none is needed for that."""
+    sources = tuple(sorted((place for place in pool if include_target or place != target), key=locales.position))
+    if not sources:
+        raise MixError(f"No source is left for {target} without its own: add some (--sources).")
+    weights = weighting.weigh("uniform", [1.0] * len(sources))
+    mix = Mix(sources, tuple(map(float, weights)))
+    recipe = Recipe(target=target, selection="all", weighting="uniform")
+    return Choice(recipe, mix, (None,) * len(sources), mix.uses(target))
 
 
 def refuse_idle(config: ChoiceConfig) -> None:

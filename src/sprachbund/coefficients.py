@@ -24,7 +24,7 @@ import torch
 from torch.func import functional_call
 
 from sprachbund.adaptation import CoefficientSettings, Groups
-from sprachbund.checkpoints import Checkpoint
+from sprachbund.checkpoints import Checkpoint, check_one_vocabulary
 from sprachbund.inference import Encoded, load_classifier, load_tokenizer, pad, tokenise
 from sprachbund.training import batches
 from sprachbund.training.loop import Progress
@@ -71,7 +71,11 @@ def learn_coefficients(
     """Learn the coefficients of sources, from the weights ``start`` [K]; ``teacher`` is [texts, labels].
 
     Sources stay in memory in the dtype of their files, of their embeddings only the rows that occur in the texts.
+
+    Raises:
+        IncompatibleError: a token has not the same number in all of them.
     """
+    check_one_vocabulary(sources, "learning coefficients")
     model = load_classifier(sources[0].folder).requires_grad_(False)
     pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
     # Models tell padding by its number, and some count positions from it: it has to stay where it is.

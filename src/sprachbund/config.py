@@ -19,6 +19,8 @@ from sprachbund.weighting import DEFAULT_SHARPNESS
 __all__ = [
     "AdaptConfig",
     "AggregateConfig",
+    "BaseConfig",
+    "CheckConfig",
     "ChoiceConfig",
     "DataConfig",
     "EvaluateConfig",
@@ -46,23 +48,41 @@ class _Config(BaseModel):
 class DataConfig(_Config):
     """Which data."""
 
-    data: str | None = Field(default=None, description="Data set: cldr, massive:PATH. Default: MASSIVE.")
+    data: str | None = Field(
+        default=None,
+        description="Data set: massive, massive:PATH, table:PATH, cldr, or split: before one of them. Default: massive.",
+    )
     demo: bool = Field(
         default=False, description="Use the embedded models and data: no download; made here on first use (minutes)."
     )
 
 
-class InputsConfig(DataConfig):
+class ModelsConfig(DataConfig):
     """Which models, on which data."""
 
     models: str | None = Field(
         default=None,
         description="The sources: a template with {locale} in it, or a file with a row per locale (.csv, .tsv, .jsonl, "
-        ".json, .yaml), each MODEL or MODEL:SUBFOLDER. Default: the published ones.",
+        ".json, .yaml), each MODEL[@REVISION][:SUBFOLDER], where MODEL is a folder or a repository on the hub. "
+        "Default: the published ones.",
     )
+
+
+class InputsConfig(ModelsConfig):
+    """Which models, on which data, and what if some are not there."""
+
     allow_missing: bool = Field(
         default=False,
         description="Go on without the sources that are missing or do not fit the others, and say which these are.",
+    )
+
+
+class BaseConfig(_Config):
+    """What the models were fine-tuned from."""
+
+    base: str | None = Field(
+        default=None,
+        description="The pre-trained model of the sources, for what needs it: a folder, or FOLDER:SUBFOLDER.",
     )
 
 
@@ -71,15 +91,23 @@ class PoolConfig(_Config):
 
     sources: tuple[str, ...] = Field(
         default=(),
-        description="Locales whose sources take part or may be chosen. Default: those that the file of --models "
-        "names, or all 52.",
+        description="Locales whose sources take part or may be chosen. Default: those that the file of --models names, else "
+        "all 52, or those of a table.",
     )
+
+
+class CheckConfig(BaseConfig, PoolConfig, ModelsConfig):
+    """What sources are, and whether they can be merged."""
 
 
 class ChoiceConfig(PoolConfig):
     """How sources are chosen and weighted for a target."""
 
-    similarity: str = Field(default="uriel:syntax_knn", description="Which similarity ranks the sources.")
+    similarity: str = Field(
+        default="uriel:syntax_knn",
+        description="Which similarity ranks the sources: uriel:…, file:matrix.csv, a measured one (transfer, overlap, …), "
+        "or a sum, A+B (sprachbund similarity --list).",
+    )
     selection: Literal["topk", "original", "all"] = Field(
         default="topk",
         description="topk: the most similar; original: as in the original experiment (Sinkhorn); all: every source.",
@@ -102,7 +130,7 @@ class _OutputConfig(_Config):
     )
 
 
-class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
+class ExperimentConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """All locales × variants."""
 
     locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all that the data holds.")
@@ -136,22 +164,19 @@ class ExperimentConfig(_OutputConfig, ChoiceConfig, InputsConfig):
         return (self.zero_shot or self.demo) and not self.skip_zero_shot
 
 
-class MergeConfig(_OutputConfig, ChoiceConfig, InputsConfig):
+class MergeConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """One merge for one target."""
 
     mode: Literal["similarity", "average", "manual"] = Field(
         description="similarity: weighted by similarity; average: the same sources, equally; manual: --sources and --weights."
     )
     target_lang: str = Field(description="Target: a locale (sq-AL) or a language code (sqi).")
-    base: str | None = Field(
-        default=None, description="The pre-trained model of the sources: checked against them, distances reported."
-    )
     weights: tuple[float, ...] = Field(
         default=(), description="One weight per source, with --mode manual; normalised to 1."
     )
 
 
-class AdaptConfig(PoolConfig, InputsConfig):
+class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     """One model for a target without labels."""
 
     target: str = Field(
@@ -166,9 +191,6 @@ class AdaptConfig(PoolConfig, InputsConfig):
         default="auto",
         description="auto, merge-reliable, distilled-merge-uniform, … (sprachbund variants lists them).",
     )
-    base: str | None = Field(
-        default=None, description="The pre-trained model of the sources, for methods and sources that need it."
-    )
     epochs: int | None = Field(default=None, ge=1, description="Passes of a student over the texts. Default: 10.")
     learning_rate: float | None = Field(
         default=None, gt=0, description="Peak learning rate of a student. Default: by the width of its encoder."
@@ -182,7 +204,7 @@ class AdaptConfig(PoolConfig, InputsConfig):
 class EvaluateConfig(DataConfig):
     """One checkpoint on one locale."""
 
-    base_model: str = Field(description="Checkpoint: a folder or a published id.")
+    base_model: str = Field(description="Checkpoint: a folder, or a repository on the hub, MODEL[@REVISION].")
     model_dir: str | None = Field(default=None, description="Subfolder of it that holds the model.")
     locale: str | None = Field(default=None, description="Locale to evaluate on.")
     prefix: str | None = Field(default=None, description="Name of the experiment: results/{prefix}_{locale}.")
@@ -229,8 +251,15 @@ class PlotConfig(ResultsConfig):
     out: Path = Field(default=Path("dumbbell.svg"), description="The picture; its ending says the format (svg, png).")
 
 
-class SimilarityConfig(ChoiceConfig):
-    """Who would be merged for a target."""
+class SimilarityConfig(ChoiceConfig, BaseConfig, InputsConfig):
+    """Who would be merged for a target, and the similarity behind it."""
+
+    jobs: int = Field(default=0, ge=0, description="Processes that measure; 0: one per core.")
+    out: Path | None = Field(default=None, description="Write the similarity as a CSV table, which file:… reads.")
+    plot: Path | None = Field(
+        default=None,
+        description="Draw the similarity as a heat map by language family; the ending says the format (svg, png).",
+    )
 
 
 def as_yaml(settings: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,14 @@ def distil(
     wanted = torch.from_numpy(_sharpened(teacher, settings.sharpening).astype(np.float32))
     pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
 
-    def loss_of(step: int) -> torch.Tensor:
+    def parts_of(step: int) -> Iterator[torch.Tensor]:
         ids, mask = pad([_thinned(encoded[index], settings.token_dropout, lot) for index in order[step]], pad_id)
         answers = torch.log_softmax(model(input_ids=ids, attention_mask=mask).logits, dim=-1)
-        return -(wanted[order[step]] * answers).sum(dim=-1).mean()
+        yield -(wanted[order[step]] * answers).sum(dim=-1).mean()
 
     optimise(
         model,
-        loss_of,
+        parts_of,
         stage="distilling",
         steps=settings.epochs * math.ceil(len(encoded) / settings.batch),
         learning_rate=settings.learning_rate or learning_rate_of(_width(model)),

@@ -8,7 +8,8 @@
     │   │   └── IncompatibleError   checkpoints that cannot be merged or evaluated together
     │   ├── MixError                sources and weights that make no mix
     │   └── StoreError              a results folder that does not fit this run, or is in use by another one
-    └── CellsFailed                 the run went through, some of its cells did not; the command exits with 1
+    ├── CellsFailed                 the run went through, some of its cells did not; the command exits with 1
+    └── Unfit                       a check went through, and what it is about does not fit; the command exits with 1
 
 The command line prints the message and nothing else, so a message must stand by itself.
 """
@@ -29,6 +30,7 @@ __all__ = [
     "MixError",
     "SprachbundError",
     "StoreError",
+    "Unfit",
     "UnknownName",
     "UserError",
     "is_no_room",
@@ -120,3 +122,7 @@ class CellsFailed(SprachbundError):
     def __init__(self, what: str, total: int, reasons: Mapping[str, str]) -> None:
         listed = "".join(f"\n  {name}: {reason}" for name, reason in reasons.items())
         super().__init__(f"{len(reasons)} of {total} {what} failed; the same command tries them again.{listed}")
+
+
+class Unfit(SprachbundError):
+    """A check went through and was answered: what it is about does not fit together."""

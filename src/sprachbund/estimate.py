@@ -21,6 +21,7 @@ from sprachbund.data import Partition
 from sprachbund.experiment import Experiment, answers
 from sprachbund.inference import Tokenizer
 from sprachbund.plan import Cell
+from sprachbund.recipe import union_of_uses
 from sprachbund.zero_shot import known_row
 
 __all__ = ["Estimate", "Rates", "estimate"]
@@ -68,6 +69,10 @@ class Estimate:
     """By stage; nothing that is finished counts."""
     rates: Rates | None
     """None where there is nothing left to do."""
+    similarity: str | None = None
+    """What ranks the sources, with where its numbers come from; None where no variant ranks any."""
+    similarity_uses: tuple[str, ...] = ()
+    """What that has seen of the targets."""
 
     @property
     def total_seconds(self) -> float:
@@ -86,6 +91,7 @@ def estimate(experiment: Experiment) -> Estimate:
     read = dict(experiment.checkpoints)
     if config.wants_zero_shot:
         read |= {source: experiment.inputs.zoo.checkpoint(source) for source in experiment.sources}
+    ranked = experiment.similarity
     seconds = {}
     if rates and missing:
         if asked := _answer_seconds(experiment, missing, rates):
@@ -110,6 +116,8 @@ def estimate(experiment: Experiment) -> Estimate:
         zero_shot=sum(len(row) for row in rows.values()),
         seconds=seconds,
         rates=rates,
+        similarity=f"{ranked.name}: {ranked.provenance}" if ranked else None,
+        similarity_uses=union_of_uses(ranked.uses) if ranked else (),
     )
 
 

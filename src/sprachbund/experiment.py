@@ -19,18 +19,20 @@ import numpy as np
 from sprachbund import cells, files, locales, plan, store
 from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
-from sprachbund.candidates import merge_candidate, merged_before
+from sprachbund.candidates import merge_candidate, merged_before, seen_by
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
-from sprachbund.choosing import Choice, choose
+from sprachbund.choosing import Choice, choose, ranks, takes_everybody
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import MixError, StoreError, UserError, is_no_room
 from sprachbund.evaluation import label_names
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
+from sprachbund.measuring import asked_sources, similarity_for
 from sprachbund.parallel import Report
 from sprachbund.plan import Cell
 from sprachbund.recipe import OWN, Recipe, Variant, adapted
+from sprachbund.similarity import SimilarityMatrix, is_measured, load
 from sprachbund.store import Failure, Record, RunStore
 from sprachbund.zero_shot import known_row, run_zero_shot
 
@@ -86,6 +88,8 @@ class Experiment:
     zoo: str
     """The name of the zoo that records carry."""
     notes: tuple[str, ...] = field(default=())
+    similarity: SimilarityMatrix | None = None
+    """By which sources are ranked; None where no variant ranks any."""
 
     @property
     def store(self) -> RunStore:
@@ -178,7 +182,15 @@ class Experiment:
 
     def _as_named_now(self, cell: Cell, record: Record) -> Record:
         info = cells.dataset_info(self.inputs.data, self._partition(cell.target))
-        return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info)
+        chosen = self._chosen(cell)
+        if chosen is None:
+            return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info)
+        recipe, uses = chosen.recipe.model_dump(), seen_by(chosen, self.inputs.zoo)
+        return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info, recipe=recipe, uses=uses)
+
+    def _chosen(self, cell: Cell) -> Choice | None:
+        """Return the choice of a merge; None for single sources and adaptations, which nobody chose by a similarity."""
+        return self.choices.get((cell.target, cell.variant.name)) if cell.model_folder else None
 
     def _work(self, cell: Cell) -> Record:
         started = time.monotonic()
@@ -319,17 +331,20 @@ def needed_sources(config: ExperimentConfig, held: Sequence[str], without: Colle
 
     Sources that are left out (``without``) are replaced in merges by others, and nothing replaces a target's own.
     """
-    config = plan.with_pool(config, without)
-    planned = _planned(config, held, without)
-    needed = {
-        source
-        for target, variant in planned
-        if variant.adaptation is None
-        for source in choose(variant, target, config).mix.sources
-    }
-    if config.wants_zero_shot or any(variant.adaptation for _, variant in planned):
-        needed |= set(plan.pool(config))
-    return tuple(locale for locale in dict.fromkeys([*locales.names(), *plan.pool(config), *held]) if locale in needed)
+    config = plan.with_pool(config, held, without)
+    targets, planned = plan.chosen_locales(config, held), _planned(config, held, without)
+    merged = [(target, variant) for target, variant in planned if variant.adaptation is None]
+    if any(ranks(variant) for _, variant in merged) and is_measured(config.similarity):
+        # Who is chosen is only known when all have been measured.
+        own = (target for target, variant in merged if variant.selection == OWN)
+        needed = {*asked_sources(config, targets, held, without), *own}
+    else:
+        matrix = _at_hand(config, targets, plan.chosen_variants(config))
+        choices = (choose(variant, target, config, matrix) for target, variant in merged)
+        needed = {source for choice in choices for source in choice.mix.sources}
+    if config.wants_zero_shot or len(merged) < len(planned):
+        needed |= set(plan.pool(config, held))
+    return tuple(sorted(needed, key=locales.position))
 
 
 def _planned(
@@ -344,6 +359,36 @@ def _planned(
     )
 
 
+def _at_hand(config: ExperimentConfig, targets: Sequence[str], chosen: Sequence[Variant]) -> SimilarityMatrix | None:
+    """Return the similarity that ranks the sources; None where no variant needs one, and it knows not all of the locales."""
+    ranked = [variant for variant in chosen if ranks(variant)]
+    try:
+        return load(config.similarity, (*targets, *config.sources)) if ranked else None
+    except UserError:
+        if all(map(takes_everybody, ranked)) and config.sources:
+            return None
+        raise
+
+
+def _similarity(
+    config: ExperimentConfig, inputs: Inputs, targets: Sequence[str], chosen: Sequence[Variant], report: Report
+) -> SimilarityMatrix | None:
+    """Return what ranks the sources, measured now if need be; None where no variant ranks any.
+
+    Raises:
+        UserError: it cannot be had, or ``--base`` is named and nobody needs it.
+    """
+    ranked = any(map(ranks, chosen))
+    if not ranked or not is_measured(config.similarity):
+        if config.base and not any(variant.adaptation for variant in chosen):
+            raise UserError(
+                f"--base has no effect with --similarity {config.similarity} and these variants: leave it out."
+            )
+        return _at_hand(config, targets, chosen)
+    known = RunStore(config.output_dir / RESULTS)
+    return similarity_for(config, targets, inputs, results=known, jobs=config.jobs, report=report)
+
+
 def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda stage, done, total: None) -> Experiment:
     """Choose all sources, name all cells, and check what can be checked before work.
 
@@ -352,18 +397,20 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     Raises:
         UserError: names the first thing that stands in the way.
     """
-    config = plan.with_pool(config, inputs.left_out)
-    targets, chosen = plan.chosen_locales(config, inputs.data.locales), plan.chosen_variants(config)
-    wanted = _planned(config, inputs.data.locales, inputs.left_out)
+    held = inputs.data.locales
+    config = plan.with_pool(config, held, inputs.left_out)
+    targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
+    sources, wanted = plan.pool(config, held), _planned(config, held, inputs.left_out)
+    matrix = _similarity(config, inputs, targets, chosen, report)
     choices = {
-        (target, variant.name): choose(variant, target, config)
+        (target, variant.name): choose(variant, target, config, matrix)
         for target, variant in wanted
         if variant.adaptation is None
     }
     adapts = any(variant.adaptation for variant in chosen)
     involved = {source for choice in choices.values() for source in choice.mix.sources}
     if adapts:
-        involved |= set(plan.pool(config))
+        involved |= set(sources)
     checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in sorted(involved)}
     notes = (
         *inputs.notes,
@@ -388,7 +435,7 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, open_cells, largest, keep=config.keep_models == "all")
     return Experiment(
-        config, inputs, targets, chosen, choices, materials, planned, checkpoints, plan.pool(config), zoo, notes
+        config, inputs, targets, chosen, choices, materials, planned, checkpoints, sources, zoo, notes, matrix
     )
 
 
@@ -422,7 +469,7 @@ def _materials(
         raise UserError("Adaptations take no source that has met the target's labels: leave out --include-target.")
     materials = {}
     for target in targets:
-        sources = {name: checkpoints[name] for name in sorted(plan.pool(config)) if name != target}
+        sources = {name: checkpoints[name] for name in sorted(plan.pool(config, inputs.data.locales)) if name != target}
         if not sources:
             raise MixError(f"No source is left for {target} without its own: add some (--sources).")
         materials[target] = Material(sources, inputs.data.unlabelled(target), answers(config), inputs.base)
@@ -513,7 +560,7 @@ def _check_columns(
 def _check_rows(config: ExperimentConfig, inputs: Inputs) -> None:
     """Complain of zero-shot rows of other models or data before any cell is worked on."""
     known = RunStore(config.output_dir / RESULTS)
-    for source in plan.pool(config):
+    for source in plan.pool(config, inputs.data.locales):
         if known.transfer(source, config.split):
             known_row(known, inputs.zoo.checkpoint(source), source, inputs.data, config.split, config.overwrite)
 

@@ -45,7 +45,7 @@ _RANDOM = 8
 _OWNER = re.compile(rf"\.(?P<process>\d+)-(?P<token>[0-9a-f]+)@(?P<host>.+)\.[^.]{{{_RANDOM}}}{re.escape(PARTIAL)}")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file atomically: it is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name), suffix=PARTIAL)

@@ -18,12 +18,24 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from sprachbund.checkpoints import open_checkpoint
+from sprachbund.checkpoints import counts_after_padding, open_checkpoint
 from sprachbund.errors import CheckpointError
 
-__all__ = ["Encoded", "Tokenizer", "load_classifier", "load_tokenizer", "logits", "pad", "quieten", "tokenise"]
+__all__ = [
+    "Encoded",
+    "Tokenizer",
+    "load_classifier",
+    "load_encoder",
+    "load_tokenizer",
+    "logits",
+    "mean_states",
+    "pad",
+    "quieten",
+    "running_tokens",
+    "tokenise",
+]
 
 Encoded: TypeAlias = "list[list[int]]"
 """Token ids of each text, special tokens included."""
@@ -33,8 +45,6 @@ Tokenizer: TypeAlias = Any
 TOKENS_PER_BATCH = 4096
 MOST_TOKENS = 512
 """Longer texts are cut, whatever model and tokenizer allow."""
-_COUNT_AFTER_PADDING = ("roberta", "camembert", "xmod", "data2vec-text", "ibert", "longformer", "mpnet", "esm")
-"""Parts of the names of model types whose positions begin after that of padding: of 514 there are 512 for texts."""
 
 
 def quieten() -> None:
@@ -65,7 +75,7 @@ def _positions(folder: Path) -> int:
     positions = getattr(config, "max_position_embeddings", None) or 0
     if positions <= 0:
         return MOST_TOKENS
-    after_padding = any(part in config.model_type for part in _COUNT_AFTER_PADDING)
+    after_padding = counts_after_padding(config.model_type)  # of 514 there are 512 for texts
     return int(positions) - (int(config.pad_token_id or 0) + 1 if after_padding else 0)
 
 
@@ -100,6 +110,24 @@ def load_classifier(folder: Path) -> torch.nn.Module:
     return classifier
 
 
+def load_encoder(folder: Path) -> torch.nn.Module:
+    """Return the encoder of a checkpoint without any head, in fp32, ready to be asked for its states.
+
+    Raises:
+        CheckpointError: it cannot be read, or not every tensor of an encoder is in it.
+    """
+    open_checkpoint(folder)
+    with _naming(folder, "model"):
+        model, found = AutoModel.from_pretrained(str(folder), dtype=torch.float32, output_loading_info=True)
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    if missing:  # a pooler feeds a head, and no state comes from it
+        raise CheckpointError(
+            f"{folder} lacks tensors of an encoder, {', '.join(missing[:3])} among them: save it again as what it is."
+        )
+    encoder: torch.nn.Module = model.eval()
+    return encoder
+
+
 def _shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape))
 
@@ -125,6 +153,12 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> Encoded:
     longest = min(int(tokenizer.model_max_length), MOST_TOKENS)
     encoded: Encoded = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
     return encoded
+
+
+def running_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """Return the tokens of all texts, one after the other, without the special ones."""
+    special = set(tokenizer.all_special_ids)
+    return [token for text in tokenise(tokenizer, texts) for token in text if token not in special]
 
 
 def pad(encoded: Encoded, pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -159,6 +193,27 @@ def logits(model: torch.nn.Module, encoded: Encoded, tokens_per_batch: int = TOK
         raise CheckpointError(
             f"{_name(model)} answers with NaN or infinite numbers: download the model again, or train it again."
         )
+    return out
+
+
+def mean_states(encoder: torch.nn.Module, encoded: Encoded, tokens_per_batch: int = TOKENS_PER_BATCH) -> np.ndarray:
+    """Return ``[texts, hidden]`` in fp32: of each text the mean of the last states of its tokens.
+
+    Raises:
+        CheckpointError: the encoder has no embedding of a token, or gives NaN or infinite numbers.
+    """
+    _check_vocabulary(encoder, encoded)
+    pad_id = _pad_id(encoder)
+    device = next(encoder.parameters()).device
+    out = np.empty((len(encoded), int(encoder.config.hidden_size)), dtype=np.float32)  # type: ignore[union-attr, arg-type]
+    with torch.inference_mode():
+        for batch in _batches(encoded, tokens_per_batch):
+            ids, mask = pad([encoded[index] for index in batch], pad_id)
+            states = encoder(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state
+            shares = (mask / mask.sum(dim=1, keepdim=True)).to(device)
+            out[batch] = (states * shares.unsqueeze(-1)).sum(dim=1).float().cpu().numpy()
+    if not np.isfinite(out).all():
+        raise CheckpointError(f"{_name(encoder)} gives NaN or infinite numbers: download the model again.")
     return out
 
 

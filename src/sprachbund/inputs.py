@@ -6,12 +6,24 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sprachbund import data, locales
-from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, check_mergeable, locate, misfits, open_checkpoint
-from sprachbund.config import EvaluateConfig, InputsConfig
+from sprachbund.checkpoints import (
+    PUBLISHED,
+    Checkpoint,
+    Zoo,
+    check_mergeable,
+    hub,
+    locate,
+    misfits,
+    on_the_hub,
+    open_checkpoint,
+    split_subfolder,
+)
+from sprachbund.config import BaseConfig, EvaluateConfig, InputsConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import CheckpointError, DataError, MixError, UnknownName, UserError
 from sprachbund.evaluation import label_names
 from sprachbund.parallel import Report
+from sprachbund.plan import check_room
 from sprachbund.training.embedded import Embedded, ensure
 
 __all__ = [
@@ -20,8 +32,10 @@ __all__ = [
     "Inputs",
     "Needed",
     "Sources",
+    "Targets",
     "embedded_if",
     "notes_on",
+    "open_base",
     "open_inputs",
     "open_one",
     "open_sources",
@@ -29,11 +43,11 @@ __all__ = [
 
 DEFAULT_DATA = "massive"
 WAYS_ON = (
-    "Three ways on: --models TEMPLATE with {locale} in it, for checkpoints on this machine; "
+    "Three ways on: --models TEMPLATE with {locale} in it, for other checkpoints, on the hub or this machine; "
     "--data massive:PATH, for a copy of MASSIVE; or --demo, for embedded models and data that need no download."
 )
 WAYS_ON_FOR_ONE = (
-    "Three ways on: --base-model FOLDER, with --model-dir for a subfolder, for a checkpoint on this machine; "
+    "Three ways on: --base-model NAME, with --model-dir for a subfolder, for another checkpoint, on the hub or this machine; "
     "--data massive:PATH, for a copy of MASSIVE; or --demo, for embedded models and data that need no download."
 )
 
@@ -44,11 +58,11 @@ class Sources:
 
     zoo: Zoo
     base: Checkpoint | None
-    """The embedded base; None where users bring their own models."""
+    """What ``--base`` names, else the embedded base; None where users bring their own models and name none."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Sources that are missing or do not fit the others, with the reason; only with ``--allow-missing`` are there any."""
     notes: tuple[str, ...] = ()
-    """What users must be told of the sources: which are left out, and how others were read."""
+    """What users must be told of sources and base: which are left out, and how others were read."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,8 @@ Asked = Callable[[Collection[str]], Sequence[str]]
 """From the locales whose sources are left out to those whose sources are read."""
 Needed = Callable[[Sequence[str], Collection[str]], Sequence[str]]
 """The same, also from the locales that the data holds, which come first."""
+Targets = Callable[[Sequence[str]], Sequence[str]]
+"""From the locales that the data holds to those that models are evaluated in."""
 
 
 def open_sources(config: InputsConfig, asked: Asked, report: Report) -> Sources:
@@ -82,12 +98,17 @@ def open_sources(config: InputsConfig, asked: Asked, report: Report) -> Sources:
             label_names(checkpoint.labels, inputs.data, checkpoint.name)
         return Sources(inputs.zoo, inputs.base, inputs.left_out, inputs.notes)
     zoo = Zoo.parse(config.models or PUBLISHED)
-    left_out, notes = _start(zoo, asked, [], own=config.models is not None, go_on=config.allow_missing)
-    return Sources(zoo, None, left_out, notes)
+    left_out, notes = _start(zoo, asked, [], report, own=config.models is not None, go_on=config.allow_missing)
+    base = _named_base(config, report)
+    return Sources(zoo, base, left_out, (*notes, *notes_on([base] if base else ())))
 
 
-def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
+def open_inputs(
+    config: InputsConfig, needed: Needed, report: Report, *, targets: Targets = lambda held: (), split: str = ""
+) -> Inputs:
     """Return zoo and data set with the needed sources checked; with ``--demo``, make the embedded ones if need be.
+
+    Of the data, what will be read is read and checked: ``split`` of the locales that ``targets`` chooses from those it holds.
 
     Raises:
         UserError: says all that is missing, and the ways on.
@@ -99,8 +120,10 @@ def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
     }
     embedded = embedded_if(config.demo, report, refused=refused)
     if embedded:
-        base = open_checkpoint(embedded.base, "base")
-        return Inputs(Zoo(embedded.template), data.load(embedded.data), base)
+        start = _named_base(config, report) or open_checkpoint(embedded.base, "base")
+        own_data = data.load(embedded.data)
+        own_data.check(targets(own_data.locales), [split] if split else [])
+        return Inputs(Zoo(embedded.template), own_data, start, notes=notes_on([start]))
     zoo = Zoo.parse(config.models or PUBLISHED)
     try:
         dataset, complaints = data.load(config.data or DEFAULT_DATA), []
@@ -110,10 +133,12 @@ def open_inputs(config: InputsConfig, needed: Needed, report: Report) -> Inputs:
     _check_locales(zoo, held)
     own = config.models is not None and config.data is not None
     left_out, notes = _start(
-        zoo, lambda without: needed(held, without), complaints, own=own, go_on=config.allow_missing
+        zoo, lambda without: needed(held, without), complaints, report, own=own, go_on=config.allow_missing
     )
     assert dataset is not None, "without it there was a complaint"
-    return Inputs(zoo, dataset, None, left_out, notes)
+    dataset.check(targets(held), [split] if split else [])
+    base = _named_base(config, report)
+    return Inputs(zoo, dataset, base, left_out, (*notes, *notes_on([base] if base else ())))
 
 
 def _check_locales(zoo: Zoo, held: Sequence[str]) -> None:
@@ -124,6 +149,11 @@ def _check_locales(zoo: Zoo, held: Sequence[str]) -> None:
             raise UnknownName("locale", locale, known, f"It stands in {zoo.template}.")
 
 
+def _named_base(config: InputsConfig, report: Report) -> Checkpoint | None:
+    named = config.base if isinstance(config, BaseConfig) else None
+    return open_base(named, report) if named else None
+
+
 def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSet]:
     """Return a single checkpoint and the data to evaluate it on.
 
@@ -132,11 +162,11 @@ def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSe
     """
     embedded = embedded_if(config.demo, report, refused={"--data": config.data})
     if embedded:
-        return locate(embedded.local_name(config.base_model), config.model_dir or ""), data.load(embedded.data)
+        return _named(embedded.local_name(config.base_model), config.model_dir, report), data.load(embedded.data)
     complaints = []
     checkpoint = dataset = None
     try:
-        checkpoint = locate(config.base_model, config.model_dir or "")
+        checkpoint = _named(config.base_model, config.model_dir, report)
     except CheckpointError as error:
         complaints.append(str(error).rstrip("."))
     try:
@@ -148,15 +178,47 @@ def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSe
     raise _cannot_start(complaints, "" if config.data else WAYS_ON_FOR_ONE)
 
 
+def _named(model: str, subfolder: str | None, report: Report) -> Checkpoint:
+    model, subfolder = (model, subfolder) if subfolder else split_subfolder(model)
+    _check_room([f"{model}:{subfolder}" if subfolder else model])
+    return locate(model, subfolder, report)
+
+
+def _check_room(names: Iterable[str]) -> None:
+    """Complain if what has to be fetched of these models finds no room in the hub's cache.
+
+    Raises:
+        UserError: says how much is needed, and how much there is.
+    """
+    needed = hub.to_download(place for name in names if (place := on_the_hub(name)))
+    if needed:
+        check_room(
+            hub.cache_folder(),
+            needed,
+            "The download needs",
+            "make room",
+            instead="folder for the hub's cache (HF_HOME)",
+        )
+
+
+def open_base(name: str, report: Report) -> Checkpoint:
+    """Return the base that ``--base`` names, fetched if it is on the hub.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    return _named(name, None, report)
+
+
 def _start(
-    zoo: Zoo, asked: Asked, complaints: Sequence[str], *, own: bool, go_on: bool
+    zoo: Zoo, asked: Asked, complaints: Sequence[str], report: Report, *, own: bool, go_on: bool
 ) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Stop with all complaints in one message, or see that the sources fit together.
+    """Stop with all complaints in one message, or fetch the sources and see that they fit together.
 
     Return which are left out, with the reasons, and what is to be said. ``own`` says that users named what is used, so that
     nobody has to tell them how to; ``go_on``, that sources may be left out.
     """
-    left_out = _left_out(zoo, asked) if go_on and not complaints else {}
+    left_out = _left_out(zoo, asked, report) if go_on and not complaints else {}
     sources = asked(left_out)
     missing = zoo.missing(sources)
     if missing:
@@ -168,24 +230,45 @@ def _start(
             complaints = [*complaints, f"those of {' '.join(there)} are there ({ways})"]
     if complaints:
         raise _cannot_start(complaints, "" if own else WAYS_ON)
+    if failed := _fetch(zoo, sources, report):
+        first = next(iter(failed.values()))
+        raise _cannot_start([f"{len(failed)} of {len(sources)} sources did not arrive ({first.rstrip('.')})"], "")
     checkpoints = [zoo.checkpoint(locale) for locale in sources]
     check_mergeable(checkpoints)
     said = [f"Left out: the source of {locale} ({reason.rstrip('.')})." for locale, reason in left_out.items()]
     return left_out, (*said, *notes_on(checkpoints))
 
 
-def _left_out(zoo: Zoo, asked: Asked) -> Mapping[str, str]:
+def _fetch(zoo: Zoo, sources: Sequence[str], report: Report) -> Mapping[str, str]:
+    """Fetch the sources on the hub, for which there must be room; return which did not arrive, with the reasons."""
+    _check_room(zoo.source(locale) for locale in sources)
+    return zoo.fetch(sources, report)
+
+
+def _left_out(zoo: Zoo, asked: Asked, report: Report) -> Mapping[str, str]:
     """Return which sources cannot be used, with the reasons: those that are asked for, and then for those in their place.
 
     What is chosen in the end are the sources that would be chosen if users had named all usable ones.
     """
     left_out: dict[str, str] = {}
     while sources := _asked_again(asked, left_out):
-        failed = zoo.missing(sources) or misfits({locale: zoo.checkpoint(locale) for locale in sources})
+        failed = zoo.missing(sources) or _fetch(zoo, sources, report) or _misfits(zoo, sources)
         if not failed:
             return left_out
         left_out |= failed
     raise _cannot_start([f"none of the sources can be used ({next(iter(left_out.values())).rstrip('.')})"], "")
+
+
+def _misfits(zoo: Zoo, sources: Sequence[str]) -> Mapping[str, str]:
+    """Return which sources cannot be opened or, if all can, do not fit most others, with the reasons."""
+    checkpoints: dict[str, Checkpoint] = {}
+    failed: dict[str, str] = {}
+    for locale in sources:
+        try:
+            checkpoints[locale] = zoo.checkpoint(locale)
+        except CheckpointError as error:  # only now known of those on the hub
+            failed[locale] = str(error)
+    return failed or misfits(checkpoints)
 
 
 def _asked_again(asked: Asked, left_out: Mapping[str, str]) -> Sequence[str]:

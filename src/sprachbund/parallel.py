@@ -11,7 +11,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context, parent_process
@@ -19,7 +19,7 @@ from typing import Self, TypeVar
 
 from sprachbund.errors import SprachbundError, is_no_room
 
-__all__ = ["Failed", "Report", "attempts", "cores"]
+__all__ = ["Failed", "Report", "attempts", "cores", "side_by_side"]
 
 Report = Callable[[str, int, int], None]
 """Told of progress: (stage, done, total); what follows a comma in the stage is what is being done now."""
@@ -70,6 +70,32 @@ def attempts(
         for _, outcome in _on_processes(work, [task], 1):
             killed = Failed("its process was killed; if memory ran out, fewer --jobs may help.")
             yield task, killed if isinstance(outcome, _CutOff) else outcome
+
+
+def side_by_side(
+    work: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    threads: int,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    tick: float = 0.2,
+) -> Iterator[tuple[Task, Result | BaseException]]:
+    """Yield each task with ``work(task)``, or with the error it ended in, as they are done: on threads, for what waits.
+
+    ``meanwhile`` is called here, at least every ``tick`` seconds. Who stops to read gets rid of the tasks that have not begun,
+    and does not wait for those that have.
+    """
+    pool = ThreadPoolExecutor(threads)
+    try:
+        under_way: dict[Future[Result], Task] = {pool.submit(work, task): task for task in tasks}
+        left = set(under_way)
+        while left:
+            meanwhile()
+            over, left = wait(left, tick)
+            for future in over:
+                yield under_way[future], future.exception() or future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _CutOff:

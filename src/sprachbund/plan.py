@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sprachbund import locales
 from sprachbund.checkpoints import Zoo
-from sprachbund.config import AdaptConfig, ExperimentConfig, MergeConfig, PoolConfig, TransferConfig
+from sprachbund.config import ExperimentConfig, ModelsConfig, PoolConfig
 from sprachbund.errors import MixError, UserError
 from sprachbund.recipe import Variant, variants
 
@@ -32,8 +32,7 @@ __all__ = [
     "with_pool",
 ]
 
-Pooled = TypeVar("Pooled", ExperimentConfig, MergeConfig, AdaptConfig, TransferConfig)
-"""Settings with both a zoo and a pool."""
+Pooled = TypeVar("Pooled", bound=PoolConfig)
 
 SPARE = 1.1
 """Disk that must be free, as a multiple of what is known to be written."""
@@ -52,33 +51,41 @@ class Cell:
     """Where the merged model goes; None for a single source, which stays where it is."""
 
 
-def pool(config: PoolConfig) -> tuple[str, ...]:
-    """Return the locales whose sources take part: ``--sources``, by default all."""
-    return locales.check(config.sources) or locales.names()
+def pool(config: PoolConfig, held: Sequence[str] = (), without: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the locales whose sources take part: ``--sources``, else those that the file of ``--models`` names, else all.
+
+    All are the 52 or, where the data holds (``held``) locales that are not of the 52, those that it holds. Sources that are
+    left out (``without``, see ``--allow-missing``) are not in it.
+    """
+    everybody = locales.check(config.sources, held) or _named_in_a_file(config)
+    if not everybody:
+        everybody = tuple(held) if set(held) - set(locales.names()) else locales.names()
+    return tuple(source for source in everybody if source not in without)
 
 
-def with_pool(config: Pooled, without: Collection[str] = ()) -> Pooled:
-    """Return the settings with the pool written out as ``--sources``, where it is not simply all locales.
+def _named_in_a_file(config: PoolConfig) -> tuple[str, ...]:
+    models = config.models if isinstance(config, ModelsConfig) else None
+    return (models and Zoo.parse(models).locales) or ()
 
-    By default it is what the file of ``--models`` names. Sources that are left out (``--allow-missing``) are not in it: all
-    that chooses sources chooses as if users had named the others.
+
+def with_pool(config: Pooled, held: Sequence[str] = (), without: Collection[str] = ()) -> Pooled:
+    """Return the settings with the :func:`pool` written out as ``--sources``, where it is not simply all 52.
+
+    All that chooses sources then chooses as if users had named these.
 
     Raises:
         MixError: nobody is left in it.
     """
-    named = Zoo.parse(config.models).locales if config.models and not config.sources else None
-    config = config.model_copy(update={"sources": named}) if named else config
-    if not without:
-        return config
-    left = tuple(source for source in pool(config) if source not in without)
-    if not left:
-        raise MixError(f"No source is left: {len(pool(config))} of {len(pool(config))} are missing; mend or add some.")
-    return config.model_copy(update={"sources": left})
+    settled = pool(config, held, without)
+    if not settled:
+        everybody = len(pool(config, held))
+        raise MixError(f"No source is left: {everybody} of {everybody} are missing; mend or add some.")
+    return config if settled == locales.names() else config.model_copy(update={"sources": settled})
 
 
 def chosen_locales(config: ExperimentConfig, held: Sequence[str]) -> tuple[str, ...]:
     """Return the locales to run: ``--locales`` (by default all that the data holds), ``--start-from``, ``--max-locales``."""
-    wanted = locales.check(config.locales) or tuple(held)
+    wanted = locales.check(config.locales, held) or tuple(held)
     if config.start_from >= len(wanted):
         raise UserError(f"--start-from {config.start_from}: the locales to run are numbered 0 to {len(wanted) - 1}.")
     rest = wanted[config.start_from :]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from sprachbund.adaptation import ADAPTATIONS, Adaptation
 from sprachbund.errors import MixError
 from sprachbund.registry import Registry
+from sprachbund.uses import TARGET_TRAIN, UNLABELLED, union_of_uses
 
 __all__ = [
     "GIVEN",
@@ -39,11 +40,6 @@ OWN = "own"
 """The selection that takes nothing but the target's own source."""
 MANUAL = "manual"
 """The selection (and the weighting) that somebody typed."""
-NOTHING = "nothing"
-UNLABELLED = "unlabelled"
-"""Raw text of the target, no label."""
-TARGET_TRAIN = "target-train"
-"""The model was fine-tuned on labelled train data of the target."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +140,6 @@ def adapted(adaptation: Adaptation, target: str) -> Recipe:
 def single(digest: str) -> dict[str, Any]:
     """Return the content of a candidate that is one checkpoint as it is."""
     return {"kind": "single", "digest": digest}
-
-
-def union_of_uses(*parts: Iterable[str]) -> tuple[str, ...]:
-    """Return the sorted union; ``nothing`` stands only where there is nothing else."""
-    union = {use for part in parts for use in part} - {NOTHING}
-    return tuple(sorted(union)) or (NOTHING,)
 
 
 def variants(names: Sequence[str]) -> tuple[Variant, ...]:

@@ -306,13 +306,29 @@ def find_record(folder: Path, identity: str, *, overwrite: bool = False) -> Reco
     )
 
 
-def renamed(folder: Path, record: Record, *, zoo: str, data: DatasetInfo) -> Record:
+def renamed(
+    folder: Path,
+    record: Record,
+    *,
+    zoo: str,
+    data: DatasetInfo,
+    recipe: Mapping[str, Any] | None = None,
+    uses: Sequence[str] | None = None,
+) -> Record:
     """Return the record of a cell under the names that its sources and data go by now; the file follows.
 
     Models and data are known by content, and may have been moved since; results under two names would never be compared.
+    ``recipe`` and ``uses`` are those by which the model is chosen now: two similarities may choose the same one, and have
+    not seen the same.
     """
+    made = {"zoo": zoo} | ({"recipe": dict(recipe)} if recipe else {})
+    asked = {"uses": tuple(uses)} if uses else {}
     now_called = record.model_copy(
-        update={"model_info": record.model_info.model_copy(update={"zoo": zoo}), "dataset_info": data}
+        update={
+            "model_info": record.model_info.model_copy(update=made),
+            "dataset_info": data,
+            "evaluation_info": record.evaluation_info.model_copy(update=asked),
+        }
     )
     if now_called != record:
         files.write_json(folder / RECORD, now_called.model_dump())

@@ -58,6 +58,14 @@ def test_a_model_without_a_head_is_no_classifier(pico: Pico) -> None:
         _ = open_checkpoint(pico.base().folder).labels
 
 
+def test_a_bare_encoder_with_a_pooler_is_no_classifier_either(pico: Pico) -> None:
+    folder = pico.base().folder
+    rewrite(folder, lambda tensors: tensors.update({"pooler.dense.weight": torch.zeros(16, 16)}))
+    edit_config(folder, architectures=["BertModel"])
+    with pytest.raises(CheckpointError, match="holds no classifier, but BertModel: "):
+        _ = open_checkpoint(folder).labels
+
+
 @pytest.mark.parametrize(
     "absurd",
     [

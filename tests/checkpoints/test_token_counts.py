@@ -45,7 +45,7 @@ def train(base: Checkpoint, locale: str, out: Path, settings: FinetuneSettings =
     texts = texts_of(locale)
     ids = tuple(str(number) for number in range(len(texts)))
     partition = Partition(locale, "train", ids, texts, tuple(INTENTS[number % 4] for number in range(len(texts))))
-    finetune(base.folder, partition, INTENTS, out, settings)
+    finetune(base.folder, partition, partition, INTENTS, out, settings)
     return open_checkpoint(out, locale)
 
 
@@ -182,7 +182,7 @@ def test_embeddings_of_another_name_are_told(pico: Pico) -> None:
     sources = [pico.source(name) for name in ("de-DE", "fr-FR", "ja-JP")]
 
     def rename(tensors: dict[str, torch.Tensor]) -> None:
-        tensors["roberta.embeddings.tok_embeddings.weight"] = tensors.pop(EMBEDDINGS)
+        tensors["roberta.embeddings.pieces.weight"] = tensors.pop(EMBEDDINGS)
 
     rewrite(sources[1].folder, rename)
     with pytest.raises(CheckpointError, match=r"fr-FR has no tensor …embeddings.word_embeddings.weight"):

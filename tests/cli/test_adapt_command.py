@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from pico import FILLERS
+from pico import FILLERS, Pico
 from workshop import content, make_workshop
 
+from sprachbund import data
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.cli import run
 from sprachbund.data.massive import INTENTS
+from sprachbund.training.jobs import Group, train_groups
+from sprachbund.training.settings import FinetuneSettings
 
 SOURCES = ("de-DE", "en-US", "fr-FR")
 CALL = ("adapt", "--target", "sq-AL", "--models", "models/{locale}", "--sources", *SOURCES, "--out", "albanian")
@@ -20,7 +23,7 @@ CALL = ("adapt", "--target", "sq-AL", "--models", "models/{locale}", "--sources"
 @pytest.fixture
 def folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SPRACHBUND_CACHE", str(here.parent / "cache"))
-    make_workshop(here, (*SOURCES, "sq-AL"), ("sq-AL",))
+    make_workshop(here, (*SOURCES, "sq-AL"), ("sq-AL", "de-DE"))
     texts = [f"{first} {second}" for first in FILLERS for second in FILLERS]
     (here / "raw.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
     return here
@@ -101,3 +104,22 @@ def test_variants_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row["variant"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["auto"]["needs"] == "unlabelled text"
     assert rows["baseline"]["needs"] == ""
+
+
+def test_a_source_that_was_trained_on_the_target_too_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A joint model under the name of one of its locales."""
+    (card,) = train_groups(
+        Pico(folder).base().folder,
+        data.load("massive:data"),
+        [Group("de-DE", ("de-DE", "sq-AL"))],
+        folder / "joint",
+        FinetuneSettings(epochs=1),
+    )
+    assert card.locale == "de-DE+sq-AL"
+    models = "joint/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"
+    call = ("adapt", "--target", "sq-AL", "--models", models, "--sources", "de-DE", "--out", "albanian")
+    assert run((*call, "--unlabelled", "raw.txt")) == 2
+    assert "The source de-DE was trained on labels of sq-AL, as its training.json says" in capsys.readouterr().err
+    assert not (folder / "albanian").exists()

@@ -299,3 +299,28 @@ def refuse(constant: str) -> None:
 def test_people_get_text_and_no_value_is_computed(capsys: Capture) -> None:
     result(lambda: pytest.fail("nobody asked for it"), lambda: print("for people"))
     assert capsys.readouterr().out == "for people\n"
+
+
+# --- bytes -------------------------------------------------------------------------------------------------------------
+
+
+def test_bytes_are_told_as_people_say_them(clock: Clock, capsys: Capture) -> None:
+    with Reporter(clock) as report:
+        for done in (0, 500_000_000, 2_000_000_000):
+            report("downloading", done, 2_000_000_000)
+            clock.now += 10
+    assert lines(capsys) == [
+        "downloading: 0.0 kB/2.0 GB, 0 s",
+        "downloading: 500.0 MB/2.0 GB, 10 s, 50.0 MB/s, 30 s left",
+        "downloading: 2.0 GB/2.0 GB, 20 s, 100.0 MB/s",
+    ]
+
+
+def test_bytes_on_a_bar(clock: Clock, terminal: io.StringIO) -> None:
+    with Reporter(clock) as report:
+        report("downloading", 0, 57_000_000_000)
+        clock.now += 10
+        report("downloading", 999_900_000, 57_000_000_000)
+    (last,) = frames(terminal)[-1:]
+    assert re.search(r"^downloading +━+ +999\.9 MB/57\.0 GB 100\.0 MB/s 9 min left$", last)
+    assert all(cell_len(line) <= 80 for line in frames(terminal))

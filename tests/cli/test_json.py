@@ -20,6 +20,7 @@ from sprachbund.data.massive import INTENTS
 from sprachbund.experiment import FINAL
 from sprachbund.methods import METHODS
 from sprachbund.training import jobs
+from sprachbund.training.jobs import TrainingCard
 
 Capture = pytest.CaptureFixture[str]
 
@@ -31,6 +32,7 @@ LINES = {
     "adapt": "adapt --target sq-AL --models models/{locale} --sources el-GR ro-RO --data split:massive:data --out adapted "
     "--method pick-confidence --jobs 1",
     "aggregate": "aggregate",
+    "check": "check --models models/{locale} --base base --sources el-GR ro-RO sq-AL",
     "data": "data --data massive:data",
     "evaluate": "evaluate --base-model models/sq-AL --locale sq-AL --data massive:data",
     "experiment": f"{EXPERIMENT} --locales sq-AL --skip-baseline",
@@ -353,7 +355,13 @@ def test_a_data_set_gives_its_rows_by_locale(capsys: Capture) -> None:
     shown, _ = typed("data --data massive:data", capsys)
     for row in found["locales"]:
         assert row["dropped"] == {}
-        assert [row["locale"], "60", "6", "6", "60", "2.8%"] in [text.split() for text in shown.splitlines()]
+        assert (row["repeated"], row["test_in_train"]) == (dict.fromkeys(ROWS, 0), 0)
+        said = [row["locale"], "60", "6", "6", "60", "2.8%", "0", "0", "0.0%", "0", row["digest"][:8]]
+        assert said in [text.split() for text in shown.splitlines()]
+    assert found["ids"] == [
+        {"split": name, "ids": count, "everywhere": count, "several_labels": 0} for name, count in ROWS.items()
+    ]
+    assert f"test: {ROWS['test']} of {ROWS['test']} ids stand in every locale" in shown
 
 
 def test_what_was_dropped_from_a_data_set_is_counted_by_reason(capsys: Capture) -> None:
@@ -361,9 +369,10 @@ def test_what_was_dropped_from_a_data_set_is_counted_by_reason(capsys: Capture) 
     assert any(found.values())
     shown = typed("data --data cldr:10", capsys)[0]
     for locale, dropped in found.items():
-        said = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         (line,) = [line for line in shown.splitlines() if line.startswith(locale)]
-        assert line.partition("%")[2].strip() == said
+        assert line.split()[-2] == str(sum(dropped.values()))
+    for reason in {reason for dropped in found.values() for reason in dropped}:
+        assert f"{sum(dropped.get(reason, 0) for dropped in found.values())} {reason}" in shown
 
 
 def test_the_methods_are_those_of_the_registry(capsys: Capture) -> None:
@@ -386,21 +395,21 @@ def test_training_gives_the_cards_of_what_it_trained(capsys: Capture) -> None:
         assert card == read(f"{folder}/training.json")
     shown, _ = typed(line, capsys)
     for card in found:
-        assert [card["locale"], f"{card['dev_accuracy']:.4f}", f"{card['seconds']:.1f}"] in [
+        assert [card["locale"], f"{card['dev_accuracy']:.4f}", "1", "1", f"{card['seconds']:.1f}"] in [
             text.split() for text in shown.splitlines()
         ]
 
 
 @pytest.mark.usefixtures("fresh")
 def test_training_gives_the_cards_of_those_that_went_well(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    accuracy = jobs._dev_accuracy
+    write = jobs._write_card
 
-    def fail(folder: Path, task: Any) -> float:
-        if task.locale == "sq-AL":
+    def fail(folder: Path, card: TrainingCard) -> TrainingCard:
+        if card.locale == "sq-AL":
             raise RuntimeError("the lights went out")
-        return accuracy(folder, task)
+        return write(folder, card)
 
-    monkeypatch.setattr(jobs, "_dev_accuracy", fail)
+    monkeypatch.setattr(jobs, "_write_card", fail)
     line = "train --base base --out trained --data massive:data --locales sq-AL ro-RO --epochs 1"
     assert [card["locale"] for card in document(line, capsys, status=1)] == ["ro-RO"]
     shown, complaint = typed(line, capsys, status=1)

@@ -21,7 +21,10 @@ from sprachbund.cli.sentences import of_system
             "similarity sq-AL de-DE",
             "'de-DE' belongs to no flag: write its flag before it, or leave it out. See --help.",
         ),
-        ("similarity", "TARGET is needed. See --help."),
+        (
+            "similarity",
+            "TARGET is needed, or what else is wanted of the similarity: --list, --out FILE, --plot FILE.",
+        ),
         ("similarity sq-AL --sharpness much", "--sharpness: 'much' is not a number."),
         ("similarity sq-AL --sharpness nan", "--sharpness is nan, but must be at least 0."),
         ("similarity sq-AL --num-languages 1.5", "--num-languages: '1.5' is not a whole number."),

@@ -32,29 +32,32 @@ COMPLETE = {
     "--allow-missing",
     "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
+    "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
     "data": "--data massive:data",
     "demo": "--output-dir elsewhere --overwrite",
     "evaluate": "--data cldr --demo --base-model m --model-dir d --locale sq-AL --prefix null --list-models --results-dir r "
     "--split dev --overwrite",
-    "experiment": "--list-locales --dry-run --data cldr --demo --models '{locale}: #1' --sources af-ZA da-DK --similarity s "
-    "--selection all --num-languages 2 --include-target --sharpness 0.1 --output-dir 'my run' --overwrite --allow-missing "
+    "experiment": "--list-locales --dry-run --data cldr --demo --models '{locale}: #1' --base b --sources af-ZA da-DK "
+    "--similarity s --selection all --num-languages 2 --include-target --sharpness 0.1 --output-dir 'my run' --overwrite "
+    "--allow-missing "
     "--locales sq-AL nb-NO --variants average baseline --skip-baseline --skip-similarity --skip-average --start-from 1 "
     "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain",
     "merge": "--data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
     "--target-lang sqi --base b --weights 1 2.5",
     "methods": "",
-    "plan": "--data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection all --num-languages 2 "
-    "--include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL --variants average "
-    "--skip-baseline --skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev --keep-models none "
-    "--zero-shot --skip-zero-shot --jobs 2 --sort gain",
+    "plan": "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
+    "--num-languages 2 --include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL "
+    "--variants average --skip-baseline --skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev "
+    "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain",
     "plot": "--results-dir r --data cldr --zoo z --split dev --demo --out a.png",
-    "pretrain": "--out o --data cldr --locales sq-AL --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
+    "pretrain": "--out o --data cldr --locales sq-AL --device cpu --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
     "--layers 1 --heads 2 --intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 "
     "--ranking-batch 4 --temperature 0.5 --learning-rate 1e-4 --seed 5",
-    "similarity": "sq-AL --sources af-ZA da-DK --similarity s --selection all --num-languages 2 --include-target "
-    "--sharpness 0",
-    "train": "--base b --out o --data cldr --locales sq-AL --joint --jobs 2 --overwrite --epochs 1 --batch 2 "
+    "similarity": "sq-AL --list --data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s "
+    "--selection all --num-languages 2 --include-target --sharpness 0 --allow-missing --jobs 2 --out a.csv --plot a.svg",
+    "train": "--base b --out o --data cldr --locales sq-AL --joint sq-AL,af-ZA all --leave-one-out --jobs 2 --device cpu "
+    "--overwrite --epochs 1 --batch 2 --accumulate 3 --precision bf16 --patience 1 "
     "--learning-rate 1e-4 --dropout 0.5 --head-seed 3 --seed 4",
     "transfer": "--data cldr --demo --models m/{locale} --sources af-ZA --locales sq-AL --split dev --results-dir r "
     "--overwrite --allow-missing --jobs 2",
@@ -66,9 +69,9 @@ NEEDED = {
     "adapt": "--target sq-AL --out o",
     "evaluate": "--base-model m",
     "merge": "--mode average --target-lang sq-AL",
-    "pretrain": "--out o --data cldr",
+    "pretrain": "--out o",
     "similarity": "sq-AL",
-    "train": "--base b --out o --data cldr",
+    "train": "--base b",
 }
 """What commands cannot be typed without."""
 

@@ -9,7 +9,7 @@ from sprachbund.errors import UnknownName
 
 
 def test_known_data_sets() -> None:
-    assert list(DATA_SETS) == ["cldr", "massive", "split"]
+    assert list(DATA_SETS) == ["cldr", "massive", "table", "split"]
 
 
 def test_an_unknown_one_gets_did_you_mean() -> None:

@@ -1,4 +1,4 @@
-"""MASSIVE from its official layout: folder or tarball, all columns, and what is said about files that are none of it."""
+"""MASSIVE from each layout: the same rows and label names, and what is said about files that are none of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from hub_layout import write_hub
 
-from sprachbund import data
+from sprachbund import data, digests
+from sprachbund.data import PARTITIONS, DataSet, Row
 from sprachbund.data.massive import INTENTS
 from sprachbund.errors import DataError
 
@@ -71,14 +73,130 @@ def test_reads_a_folder_wherever_in_it_the_files_stand(place: str, tmp_path: Pat
     assert test.intents == ("alarm_set", "alarm_query")
 
 
-@pytest.mark.parametrize("mode", ["w:gz", "w"])
+def all_rows(massive: DataSet) -> list[Row]:
+    return [row for locale in massive.locales for row in massive.rows(locale)]
+
+
+def all_digests(massive: DataSet) -> list[str]:
+    return [partition.digest for name in PARTITIONS for partition in massive.partitions(name)]
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2", "w"])
 def test_a_tarball_is_the_same_data_as_a_folder(mode: str, tmp_path: Path) -> None:
     packed = data.load(f"massive:{tarball(tmp_path / 'massive.tar', mode)}")
     unpacked = data.load(f"massive:{folder(tmp_path / 'folder')}")
     assert packed.locales == unpacked.locales
-    for locale in packed.locales:
-        for name in SPLITS:
-            assert packed.partition(locale, name).digest == unpacked.partition(locale, name).digest
+    assert all_rows(packed) == all_rows(unpacked)
+    assert all_digests(packed) == all_digests(unpacked)
+
+
+def test_the_layout_of_the_hub_is_the_same_data_as_a_folder(tmp_path: Path) -> None:
+    unpacked = data.load(f"massive:{folder(tmp_path / 'folder')}")
+    hub = data.load(f"massive:{write_hub(tmp_path / 'hub', all_rows(unpacked))}")
+    assert (hub.name, hub.revision, hub.intents, hub.locales) == ("massive", "1.1", INTENTS, unpacked.locales)
+    assert all_rows(hub) == all_rows(unpacked)
+    assert all_digests(hub) == all_digests(unpacked)
+
+
+def test_labels_are_taken_by_the_names_that_the_file_gives_its_numbers(tmp_path: Path) -> None:
+    unpacked = data.load(f"massive:{folder(tmp_path / 'folder')}")
+    hub = data.load(f"massive:{write_hub(tmp_path / 'hub', all_rows(unpacked), sorted(INTENTS))}")
+    assert all_rows(hub) == all_rows(unpacked)
+
+
+def test_of_the_hub_s_layout_only_the_split_is_read_that_is_asked_for(tmp_path: Path) -> None:
+    unpacked = data.load(f"massive:{folder(tmp_path / 'folder')}")
+    root = write_hub(tmp_path / "hub", all_rows(unpacked))
+    (root / "sq-AL/train/0000.parquet").write_bytes(b"no Parquet")
+    massive = data.load(f"massive:{root}")
+    assert massive.partition("sq-AL", "test").ids == ("4", "5")
+    with pytest.raises(DataError, match=r"sq-AL/train/0000\.parquet cannot be read as Parquet: download or make it"):
+        massive.partition("sq-AL", "train")
+
+
+def test_a_row_of_one_split_that_stands_in_another_too_is_found_where_splits_lie_apart(tmp_path: Path) -> None:
+    rows = [Row("1", "sq-AL", partition, "alarm", "alarm_set", "zgjo") for partition in ("train", "test")]
+    massive = data.load(f"massive:{write_hub(tmp_path, rows)}")
+    massive.partition("sq-AL", "train")
+    with pytest.raises(DataError, match="'massive', sq-AL, id 1 stands there twice"):
+        massive.partition("sq-AL", "test")
+
+
+def test_a_parquet_file_that_is_none_of_massive_is_given_by_name(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    path = tmp_path / "sq-AL/test/0000.parquet"
+    path.parent.mkdir(parents=True)
+    parquet.write_table(pyarrow.table({"id": ["1"], "text": ["zgjo"]}), path)
+    with pytest.raises(DataError, match=r"0000\.parquet has no column 'scenario', only id, text: take the file of the"):
+        data.load(f"massive:{tmp_path}").partition("sq-AL", "test")
+    numbered = {"id": ["1", "2"], "scenario": ["a", "b"], "intent": [3, 4], "utt": ["zgjo", "fle"]}
+    parquet.write_table(pyarrow.table(numbered), path)
+    with pytest.raises(DataError, match=r"0000\.parquet, row 1 has no text under 'intent': mend or remove it"):
+        data.load(f"massive:{tmp_path}").partition("sq-AL", "test")
+
+
+def test_an_archive_is_read_through_once(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tarball(tmp_path / "massive.tar.gz")
+    first = all_rows(data.load(f"massive:{path}"))
+    (kept,) = (own_cache / "data/massive").glob("*-1")
+    assert kept.name.startswith(digests.of_file(path)[:16])
+    assert {file.name for file in kept.iterdir()} == {"de-DE.parquet", "sq-AL.parquet"}
+    monkeypatch.setattr(tarfile, "open", lambda *arguments: pytest.fail("the archive was opened again"))
+    assert all_rows(data.load(f"massive:{path}")) == first
+
+
+def test_another_archive_of_the_same_name_is_read_anew(tmp_path: Path) -> None:
+    path = tarball(tmp_path / "massive.tar.gz")
+    data.load(f"massive:{path}")
+    tarball(path, changed={"1.1/data/sq-AL.jsonl": lines("sq-AL", utt="fle")})
+    assert data.load(f"massive:{path}").partition("sq-AL", "test").texts[-1] == "fle"
+
+
+def test_of_an_archive_that_is_damaged_nothing_is_kept(tmp_path: Path, own_cache: Path) -> None:
+    path = tarball(tmp_path / "massive.tar", "w", {"1.1/data/sq-AL.jsonl": "{"})
+    with pytest.raises(DataError):
+        data.load(f"massive:{path}")
+    assert [file for file in own_cache.rglob("*") if file.suffix in {".parquet", ".partial"}] == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, own_cache: Path) -> None:
+    own_cache.mkdir()
+    (own_cache / "data").write_text("a file in the way")
+    with pytest.raises(
+        DataError, match=r"massive\.tar cannot be kept in .*the cache/data/massive .* \(SPRACHBUND_CACHE\)"
+    ):
+        data.load(f"massive:{tarball(tmp_path / 'massive.tar')}")
+
+
+def test_ids_that_differ_between_locales_are_found_before_work(tmp_path: Path) -> None:
+    folder(tmp_path)
+    massive = data.load(f"massive:{tmp_path}")
+    massive.check(massive.locales, PARTITIONS)
+    (tmp_path / "sq-AL.jsonl").write_text(lines("sq-AL", id="9"), encoding="utf-8")
+    massive = data.load(f"massive:{tmp_path}")
+    massive.check(massive.locales, ["train", "dev"])
+    with pytest.raises(
+        DataError, match=r"'massive', test: id 5 stands in de-DE and not in sq-AL, but all locales must"
+    ):
+        massive.check(massive.locales, ["test"])
+    more = lines("sq-AL") + lines("sq-AL", id="9").splitlines()[-1]
+    (tmp_path / "sq-AL.jsonl").write_text(more, encoding="utf-8")
+    massive = data.load(f"massive:{tmp_path}")
+    with pytest.raises(DataError, match=r"'massive', test: id 9 stands in sq-AL and not in de-DE"):
+        massive.check(["de-DE", "sq-AL"], ["test"])
+
+
+def test_labels_of_one_id_that_differ_are_found_before_work(tmp_path: Path) -> None:
+    folder(tmp_path)
+    (tmp_path / "sq-AL.jsonl").write_text(lines("sq-AL", intent="alarm_remove"), encoding="utf-8")
+    split_data = data.load(f"split:massive:{tmp_path}")
+    split_data.check(["sq-AL"], PARTITIONS)
+    with pytest.raises(
+        DataError, match=r"'split:massive', test: id 5 is alarm_query in de-DE and alarm_remove in sq-AL"
+    ):
+        split_data.check(["de-DE", "sq-AL"], ["test"])
 
 
 def test_says_where_it_came_from_and_under_which_licence(tmp_path: Path) -> None:
@@ -156,8 +274,6 @@ def test_an_unknown_intent_is_named(tmp_path: Path) -> None:
 
 
 def test_no_path_no_file_no_locale(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="name a folder or tarball, --data massive:PATH"):
-        data.load("massive")
     with pytest.raises(DataError, match=r"--data massive:/no/where: there is no /no/where, check the path\."):
         data.load("massive:/no/where")
     (tmp_path / "xx-YY.jsonl").touch()
@@ -191,6 +307,24 @@ def test_sixty_intents_in_the_order_of_the_hub() -> None:
 def test_intents_are_those_of_the_shared_list(shared: Path) -> None:
     listed = (shared / "data/massive_intents.txt").read_text(encoding="utf-8").split()
     assert list(INTENTS) == listed
+
+
+def test_the_real_archive_in_each_layout(shared: Path, tmp_path: Path) -> None:
+    """One locale unpacked, and written as the hub has it, split by split: row for row what the archive gives."""
+    path = shared / "data/massive-1.1.tar.gz"
+    packed = data.load(f"massive:{path}")
+    with tarfile.open(path) as archive:
+        archive.extract("1.1/data/sq-AL.jsonl", tmp_path / "unpacked", filter="data")
+    expected = list(packed.rows("sq-AL"))
+    assert len(expected) == 16_521
+    unpacked = data.load(f"massive:{tmp_path}/unpacked")
+    assert list(unpacked.rows("sq-AL")) == expected
+    for name in PARTITIONS:
+        assert unpacked.partition("sq-AL", name).digest == packed.partition("sq-AL", name).digest
+    hub = data.load(f"massive:{write_hub(tmp_path / 'hub', expected)}")
+    assert list(hub.rows("sq-AL")) == sorted(expected, key=lambda row: PARTITIONS.index(row.partition))
+    assert hub.partition("sq-AL", "test").digest == packed.partition("sq-AL", "test").digest
+    packed.check(packed.locales[:3], ["test"])
 
 
 def test_the_real_archive(shared: Path) -> None:

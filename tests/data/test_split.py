@@ -88,6 +88,16 @@ def test_other_data_sets_say_who_has_unlabelled_text() -> None:
         data.load("split:mass:x")
 
 
+def test_texts_are_those_set_aside_or_without_such_those_of_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    split_data = halves(monkeypatch, tiny_data())
+    assert split_data.texts("de-DE") == split_data.unlabelled("de-DE")
+    train = tiny_data().partition("de-DE", "train").texts
+    assert sorted(tiny_data().texts("de-DE")) == sorted(train)
+    assert tiny_data().texts("de-DE") == shuffled(reversed(train))
+    with pytest.raises(UnknownName, match="Unknown locale 'de-XX'"):
+        tiny_data().texts("de-XX")
+
+
 def test_shuffling_hangs_on_the_texts_alone() -> None:
     texts = [f"text {number}" for number in range(50)]
     first = shuffled(texts)

@@ -120,7 +120,7 @@ def test_evaluate_without_a_prefix_names_the_folder_after_the_model(type_in, tmp
             ["60 sources", "at most 51"],
         ),
         ("sprachbund merge --demo --mode average --target-lang sq-AL --weights 1 2", ["--mode manual"]),
-        ("sprachbund evaluate --base-model nowhere --locale sq-AL --data cldr", ["no folder nowhere"]),
+        ("sprachbund evaluate --base-model nowhere --locale sq-AL --data cldr", ["nowhere is not a folder here"]),
         ("sprachbund aggregate", ["results", "run_large_scale_experiment.py"]),
         ("sprachbund similarity sq-AL --similarity uriel:syntx_knn", ["did you mean uriel:syntax_knn"]),
         ("sprachbund experimnt", ["did you mean experiment"]),

@@ -42,15 +42,15 @@ def test_dawid_and_skene_as_crowd_kit_has_them(seed: int, monkeypatch: pytest.Mo
         [(text, source, int(label)) for source, row in enumerate(answers) for text, label in enumerate(row)],
         columns=["task", "worker", "label"],
     )
-    theirs = DawidSkene(n_iter=1000, tol=1e-12).fit(table)
+    theirs = DawidSkene(n_iter=1000, tol=-1).fit(table)
     monkeypatch.setattr(annotators, "ITERATIONS", 1000)
-    monkeypatch.setattr(annotators, "TOLERANCE", 1e-12)
+    monkeypatch.setattr(annotators, "TOLERANCE", -1.0)
     ours = dawid_skene(answers, 5)
-    np.testing.assert_allclose(ours.truth, theirs.probas_.sort_index()[range(5)], atol=1e-4)
-    np.testing.assert_allclose(ours.truth.mean(axis=0), theirs.priors_.sort_index(), atol=1e-4)
+    np.testing.assert_allclose(ours.truth, theirs.probas_.sort_index()[range(5)], atol=1e-5)
+    np.testing.assert_allclose(ours.truth.mean(axis=0), theirs.priors_.sort_index(), atol=1e-5)
     for source, confusion in enumerate(ours.confusions):
         expected = theirs.errors_.loc[source].reindex(index=range(5), columns=range(5), fill_value=0)
-        np.testing.assert_allclose(confusion, expected.T, atol=1e-4)
+        np.testing.assert_allclose(confusion, expected.T, atol=1e-5)
 
 
 def test_beside_certain_confusions_the_bayesian_posterior_is_naive_bayes() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from sprachbund import similarity
 from sprachbund.errors import DataError, UnknownName
-from sprachbund.similarity import SIMILARITIES, SimilarityMatrix, load, read_csv
+from sprachbund.selection import select
+from sprachbund.similarity import SIMILARITIES, SimilarityMatrix, load, read_csv, sinkhorn_normalised
 
 NOTHING = frozenset({"nothing"})
 
@@ -44,8 +45,8 @@ def test_is_a_read_only_float64_copy() -> None:
 @pytest.mark.parametrize(
     ("locales", "values", "message"),
     [
-        (("de-DE", "nl-NL"), np.zeros((2, 3)), r"2 locales need values of shape \(2, 2\).*got \(2, 3\)"),
-        (("de-DE",), np.zeros((2, 2)), r"1 locales need values of shape \(1, 1\).*got \(2, 2\)"),
+        (("de-DE", "nl-NL"), np.zeros((2, 3)), r"2 targets and 2 sources need values of shape \(2, 2\).*got \(2, 3\)"),
+        (("de-DE",), np.zeros((2, 2)), r"1 targets and 1 sources need values of shape \(1, 1\).*got \(2, 2\)"),
         (("de-DE", "nl-NL"), np.zeros(2), r"got \(2,\)"),
         ((), np.zeros((0, 0)), "at least"),
         (("de-DE", "nl-NL", "de-DE"), np.zeros((3, 3)), "de-DE has several"),
@@ -71,13 +72,35 @@ def test_load_by_name() -> None:
         load("uriel:syntax")
 
 
+def test_a_target_need_not_have_a_source() -> None:
+    wide = SimilarityMatrix(("de-DE", "nl-NL"), np.array([[0.5, 0.25]]), "test", "made up", NOTHING, ("sq-AL",))
+    assert wide.row("sq-AL") == {"de-DE": 0.5, "nl-NL": 0.25}
+    assert select("topk", wide, "sq-AL", k=1).sources == ("de-DE",)
+    with pytest.raises(UnknownName, match="'de-DE'"):
+        wide.row("de-DE")
+    with pytest.raises(UnknownName, match="'sq-AL'"):
+        wide.score("sq-AL", "sq-AL")
+    with pytest.raises(DataError, match=r"1 targets and 2 sources. Use --selection topk"):
+        sinkhorn_normalised(wide)
+
+
+def test_what_it_has_seen_is_a_word_that_there_is() -> None:
+    with pytest.raises(UnknownName, match="did you mean target-dev"):
+        SimilarityMatrix(("de-DE",), np.ones((1, 1)), "test", "made up", frozenset({"target-devel"}))
+    seen = SimilarityMatrix(("de-DE",), np.ones((1, 1)), "test", "made up", frozenset({"nothing", "unlabelled"}))
+    assert seen.uses == {"unlabelled"}
+
+
 @pytest.mark.parametrize("name", SIMILARITIES)
 def test_every_registered_similarity_says_what_it_is(name: str) -> None:
+    if SIMILARITIES[name].needs:
+        pytest.importorskip(SIMILARITIES[name].needs.split()[0])
     loaded = load(name)
     assert loaded.name == name
     assert loaded.provenance
     assert "\n" not in loaded.provenance
-    assert loaded.uses
+    assert loaded.uses == set(SIMILARITIES[name].uses)
+    assert loaded.provenance.endswith(SIMILARITIES[name].provenance)
 
 
 def test_read_csv() -> None:
@@ -91,9 +114,10 @@ def test_read_csv() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "at least"),
-        (",de-DE,nl-NL\nnl-NL,1,0\nde-DE,0,1\n", "the same order"),
-        (",de-DE,nl-NL\nde-DE,1,0\n", "1 rows and 2 columns"),
+        ("", "holds no table"),
+        (",de-DE,nl-NL\n", "holds no table"),
+        (",de-DE,nl-NL\nde-DE,1,0\nde-DE,0,1\n", "one row only; de-DE"),
+        (",de-DE,de-DE\nde-DE,1,0\n", "one column only; de-DE"),
         (",de-DE,nl-NL\nde-DE,1,0\nnl-NL,1\n", "row nl-NL has 1 values for 2 columns"),
         (",de-DE,nl-NL\nde-DE,1,0\nnl-NL,,1\n", "row nl-NL, column de-DE holds ''"),
         (",de-DE,nl-NL\nde-DE,1,nan\nnl-NL,0,1\n", r"row de-DE \(target\), column nl-NL"),

@@ -42,8 +42,8 @@ _WRAPPING = re.compile(
 _UNSAID = "save the adapter again (save_pretrained of peft does)"
 
 
-def add_adapter(folder: Path, name: str) -> Checkpoint:
-    """Return base plus adapter as a checkpoint, kept in the cache.
+def add_adapter(folder: Path, name: str, commit: str = "") -> Checkpoint:
+    """Return base plus adapter as a checkpoint, kept in the cache; ``commit`` tells that the adapter is one of the hub.
 
     Raises:
         CheckpointError: the adapter is no LoRA one, it or its base is not whole, they do not fit, or peft is not installed.
@@ -70,7 +70,7 @@ def add_adapter(folder: Path, name: str) -> Checkpoint:
     note = f"is an adapter{pickled} of {base.name}: their sum is kept in {converted.place()}."
     if base.note:
         note = f"{note} {base.name} {base.note}"
-    return Checkpoint(converted.kept(made_of, make), name, folder, note)
+    return Checkpoint(converted.kept(made_of, make), name, commit, converted_from=folder, note=note)
 
 
 def _read_config(folder: Path) -> Mapping[str, Any]:

@@ -29,7 +29,9 @@ __all__ = [
     "SHARDS",
     "TOKENIZER",
     "TOKEN_COUNTS",
+    "TRAINING_CARD",
     "WEIGHTS",
+    "ZOO_CARD",
     "Checkpoint",
     "open_checkpoint",
 ]
@@ -40,6 +42,10 @@ SHARDS = "model.safetensors.index.json"
 PICKLED, PICKLED_SHARDS = "pytorch_model.bin", "pytorch_model.bin.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 """What makes a folder a PEFT adapter: a model by what is added to another one."""
+ZOO_CARD = "zoo.json"
+"""Stands at the root of a zoo that has a name of its own."""
+TRAINING_CARD = "training.json"
+"""Stands beside a model that was trained here."""
 TOKENIZERS = (
     TOKENIZER,
     "sentencepiece.bpe.model",
@@ -61,8 +67,22 @@ BESIDE_TENSORS = (*COMPANIONS, TOKEN_COUNTS)
 """What a conversion keeps beside the tensors."""
 _SAYS_NOTHING = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 """Entries of a config that change without the model computing anything else."""
-HEAD_PREFIXES = ("classifier.", "score.", "classification_head.", "logits_proj.", "sequence_summary.")
-"""How transformers names the tensors of a sequence classification head: of most models, decoders, BART, XLNet, XLM."""
+POOLER = "pooler."
+"""How transformers names the layer before the classifier where it stands outside the encoder, in DeBERTa."""
+HEAD_PREFIXES = (
+    "classifier.",
+    "score.",
+    "classification_head.",
+    "logits_proj.",
+    "sequence_summary.",
+    "pre_classifier.",
+    POOLER,
+)
+"""How transformers names the tensors of a sequence classification head: of most models, decoders, BART, XLNet, XLM, DistilBERT.
+
+Layers that some bases have and others lack (the pooler inside BERT, the head of ModernBERT) are told by the base alone, see
+:func:`sprachbund.checkpoints.compatibility.body_counterparts`; without one they count as body.
+"""
 _CLASSIFIER = "ForSequenceClassification"
 """How the names of transformers' classes of such models end, however they name their tensors."""
 LAST_OF_HEAD = (
@@ -81,7 +101,9 @@ class Checkpoint:
 
     folder: Path
     name: str
-    """As the user named it, for messages and records."""
+    """As the user named it, for messages."""
+    commit: str = ""
+    """40 hex digits, of a repository on the hub: what the name stood for when it was asked; empty for other folders."""
     converted_from: Path | None = None
     """The folder that was named, where it has other weights and ``folder`` is what they were made into."""
     note: str = ""
@@ -93,6 +115,19 @@ class Checkpoint:
     def origin(self) -> Path:
         """The folder that was named, whatever was made of it."""
         return self.converted_from or self.folder
+
+    @property
+    def reference(self) -> str:
+        """The name for records: as the user named it; on the hub with the commit, ``repository@commit:subfolder``."""
+        if not self.commit:
+            return self.name
+        model, colon, subfolder = self.name.partition(":")
+        return f"{model.partition('@')[0]}@{self.commit}{colon}{subfolder}"
+
+    @property
+    def place(self) -> str:
+        """Where messages send people: the folder that was named or, as nobody knows those of a cache, the name on the hub."""
+        return self.name if self.commit else str(self.origin)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -147,9 +182,10 @@ class Checkpoint:
         Raises:
             CheckpointError: this is no classifier, or its config does not name all labels by the numbers from 0.
         """
-        if not self.head and not self.architecture.endswith(_CLASSIFIER):
+        answers = [name for name in self.head if not name.startswith(POOLER)]  # a bare encoder can have a pooler, too
+        if not answers and not self.architecture.endswith(_CLASSIFIER):
             raise CheckpointError(
-                f"{self.folder} holds no classifier, but {self.architecture}: name a model that was fine-tuned for the task."
+                f"{self.place} holds no classifier, but {self.architecture}: name a model that was fine-tuned for the task."
             )
         labels = _in_order(self.config.get("id2label") or _unnamed(self.config))
         if labels is None:
@@ -174,7 +210,7 @@ class Checkpoint:
         """Complain if no file is there that makes a tokenizer."""
         if not any((self.folder / name).is_file() for name in TOKENIZERS):
             raise CheckpointError(
-                f"{self.folder} has no tokenizer ({TOKENIZER}): copy it from the base, or download it again."
+                f"{self.place} has no tokenizer ({TOKENIZER}): copy it from the base, or download it again."
             )
 
     @cached_property
@@ -212,25 +248,29 @@ class Checkpoint:
         return digests.of_value([tensors, config, self.tokenizer_digest])
 
 
-def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
+def open_checkpoint(folder: Path, name: str | None = None, commit: str = "") -> Checkpoint:
     """Return the checkpoint in a folder; weights of another format are made into safetensors first, and kept.
+
+    ``commit`` tells that it is one of the hub.
 
     Raises:
         CheckpointError: there is no folder, or something that a checkpoint needs is not in it.
     """
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}: check the name.")
+    name = name or str(folder)
+    where = name if commit else str(folder)
     if (folder / ADAPTER_CONFIG).is_file():  # whatever else is there, as transformers sees it
         from sprachbund.checkpoints.adapters import add_adapter
 
-        return add_adapter(folder, name or str(folder))
+        return add_adapter(folder, name, commit)
     if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder} has no {CONFIG}{_instead(folder)}.")
+        raise CheckpointError(f"{where} has no {CONFIG}{_instead(folder)}.")
     if (folder / WEIGHTS).is_file() or (folder / SHARDS).is_file():
-        return Checkpoint(folder, name or str(folder))
+        return Checkpoint(folder, name, commit)
     if pickles := _pickles(folder):
-        return _unpickled(folder, name or str(folder), pickles)
-    raise CheckpointError(f"{folder} has no {WEIGHTS}{_instead(folder)}.")
+        return _unpickled(folder, name, commit, pickles)
+    raise CheckpointError(f"{where} has no {WEIGHTS}{_instead(folder)}.")
 
 
 def _pickles(folder: Path) -> list[Path]:
@@ -241,7 +281,7 @@ def _pickles(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(set(read_index(index).values()))] if index.is_file() else []
 
 
-def _unpickled(folder: Path, name: str, pickles: Sequence[Path]) -> Checkpoint:
+def _unpickled(folder: Path, name: str, commit: str, pickles: Sequence[Path]) -> Checkpoint:
     """Read pickled weights without running code, and keep them as safetensors."""
 
     def make(out: Path) -> None:
@@ -265,7 +305,7 @@ def _unpickled(folder: Path, name: str, pickles: Sequence[Path]) -> Checkpoint:
         "has pickled weights: they were read without running any code (weights_only) "
         f"and are kept as safetensors in {converted.place()}."
     )
-    return Checkpoint(converted.kept(made_of, make), name, folder, note)
+    return Checkpoint(converted.kept(made_of, make), name, commit, converted_from=folder, note=note)
 
 
 _vocabularies: dict[str, str] = {}

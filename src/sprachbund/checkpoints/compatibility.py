@@ -1,17 +1,31 @@
-"""Can these checkpoints be merged? Asked of their headers and configs, before any tensor is read."""
+"""Can these checkpoints be merged? Asked of their headers, configs and tokenizers, and of the few integers that they hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from sprachbund.checkpoints.checkpoint import Checkpoint
+from sprachbund.checkpoints.vocabulary import Alignment, align, vocabulary_tensors
 from sprachbund.errors import CheckpointError, IncompatibleError
 
 __all__ = ["body_counterparts", "check_base", "check_mergeable", "misfits"]
 
+_PERHAPS_HEAD = re.compile(r"(\w+\.)?pooler\.|head\.(dense|norm)\.")
+"""Layers between encoder and classifier that are pre-trained in some bases and new in the classifier over others.
 
-def check_mergeable(sources: Sequence[Checkpoint]) -> None:
-    """Compare every source with the first.
+The pooler of BERT and ALBERT is there in what was pre-trained to tell whether one sentence follows another, and in no masked
+language model alone; the head of ModernBERT is there in the masked language model, and not in the bare encoder.
+"""
+_ONCE_CALLED = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
+"""What old checkpoints (bert-base-multilingual-cased, say) call tensors; transformers renames them when it loads a model."""
+
+
+def check_mergeable(sources: Sequence[Checkpoint]) -> Alignment | None:
+    """Compare every source with the first; return how their vocabularies are aligned, None where they are the same.
 
     Raises:
         IncompatibleError: names the two checkpoints and the first thing in which they differ.
@@ -23,74 +37,112 @@ def check_mergeable(sources: Sequence[Checkpoint]) -> None:
     for other in sources[1:]:
         _check_labels(first, other)
         _check_tensors(first, other)
-        _check_vocabulary(first, other)
+    return align(sources)
+
+
+@dataclass
+class _Group:
+    """Sources that fit together, and the one of them that has all tokens of the others."""
+
+    lead: Checkpoint
+    members: list[str]
 
 
 def misfits(sources: Mapping[str, Checkpoint]) -> dict[str, str]:
     """Return why some of these cannot be merged with the others, by name: what cannot be read, or what most differ from.
 
-    Most are the largest lot of sources that fit the first of them; of two such lots, the one that begins first.
+    Most are the largest group that fits together, where each source is put to the first group that it fits; of two such
+    groups, the one that begins first. If one of 52 has other labels, it is that one, wherever it stands.
     """
-    reasons: dict[str, str] = {}
-    lots: list[list[str]] = []
-    for name, source in sources.items():
-        try:
-            check_mergeable([source])
-            _ = source.labels, source.vocabulary_digests, source.tensors
-        except CheckpointError as error:
-            reasons[name] = str(error)
-            continue
-        fitting = next((lot for lot in lots if _differ(sources[lot[0]], source) is None), None)
-        if fitting is None:
-            lots.append([name])
-        else:
-            fitting.append(name)
-    most = max(lots, key=len, default=[])
-    for name in (name for lot in lots if lot is not most for name in lot):
-        reasons[name] = _differ(sources[most[0]], sources[name]) or ""
+    reasons = {name: reason for name, source in sources.items() if (reason := _unreadable(source))}
+    sound = {name: source for name, source in sources.items() if name not in reasons}
+    groups: list[_Group] = []
+    for name, source in sound.items():
+        _put(groups, name, source)
+    if groups:
+        most = max(groups, key=lambda group: len(group.members))
+        reasons |= {name: reason for name, source in sound.items() if (reason := _difference(most.lead, source))}
     return {name: reasons[name] for name in sources if name in reasons}
 
 
-def _differ(first: Checkpoint, other: Checkpoint) -> str | None:
-    """Return in what two sources differ, None if they can be merged."""
+def _put(groups: list[_Group], name: str, source: Checkpoint) -> None:
+    """Put a source to the first of the groups that it fits, or begin one with it."""
+    for group in groups:
+        try:
+            alignment = check_mergeable([group.lead, source])
+        except CheckpointError:
+            continue
+        group.members.append(name)
+        group.lead = source if alignment and alignment.carrier == 1 else group.lead
+        return
+    groups.append(_Group(source, [name]))
+
+
+def _unreadable(source: Checkpoint) -> str | None:
+    """Return what keeps a source out of any merge, None if nothing does."""
     try:
-        check_mergeable([first, other])
-    except IncompatibleError as error:
+        check_mergeable([source])
+        _ = source.labels, source.vocabulary_digests, source.tensors
+    except CheckpointError as error:
         return str(error)
     return None
 
 
-def check_base(base: Checkpoint, source: Checkpoint) -> None:
+def _difference(first: Checkpoint, other: Checkpoint) -> str | None:
+    """Return in what two sources differ, None if they can be merged."""
+    try:
+        check_mergeable([first, other])
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def check_base(base: Checkpoint, source: Checkpoint) -> Alignment | None:
     """Check that a source can have been fine-tuned from a base: each tensor of its body stands there in the same shape.
 
-    Heads may differ: a base is usually a masked language model, a source a classifier. Body tensors are looked up with or
-    without the model's prefix, because a bare encoder is saved without one.
+    Heads may differ: a base is usually a masked language model, a source a classifier. So may the number of tokens, since
+    some are often added before a model is fine-tuned: return where they stand, the base first, None where it is the same.
     """
-    counterparts = body_counterparts(base, source)
-    for name, there in counterparts.items():
+    by_token = vocabulary_tensors(base), vocabulary_tensors(source)
+    for name, there in body_counterparts(base, source).items():
         if there is None:
             raise IncompatibleError(
                 f"{base.name} is not the base of {source.name}: it has no tensor {name}; "
                 "name the model that the sources were fine-tuned from."
             )
-        if base.tensors[there].shape != source.tensors[name].shape:
+        skipped = 1 if there in by_token[0] and name in by_token[1] else 0
+        if base.tensors[there].shape[skipped:] != source.tensors[name].shape[skipped:]:
             raise IncompatibleError(
                 f"{base.name} is not the base of {source.name}: tensor {name} is "
                 f"{_shape(base.tensors[there].shape)} there and {_shape(source.tensors[name].shape)} in the source; "
                 "name the model that the sources were fine-tuned from."
             )
-    _check_vocabulary(base, source)
+    return align([base, source])
 
 
 def body_counterparts(base: Checkpoint, source: Checkpoint) -> dict[str, str | None]:
-    """Map each body tensor of the source to the base's tensor of the same role, None where there is none."""
+    """Map each tensor of the source's body to the base's tensor of the same role, None where there is none.
+
+    Tensors are looked up with or without the model's prefix, because a bare encoder is saved without one. What may be part of
+    a head and is not in the base is none of the body; nor are integers, which nobody trains.
+    """
     known = base.tensors
     counterparts: dict[str, str | None] = {}
-    for name in source.tensors:
-        if name not in source.head:
-            bare = name.split(".", 1)[-1]
-            counterparts[name] = next((candidate for candidate in (name, bare) if candidate in known), None)
+    for name, info in source.tensors.items():
+        if name in source.head or not info.is_float:
+            continue
+        there = next((candidate for candidate in _names_in_a_base(name) if candidate in known), None)
+        if there is not None or not _PERHAPS_HEAD.match(name):
+            counterparts[name] = there
     return counterparts
+
+
+def _names_in_a_base(name: str) -> Iterator[str]:
+    for candidate in (name, name.split(".", 1)[-1]):
+        yield candidate
+        for now, once in _ONCE_CALLED.items():
+            if candidate.endswith(now):
+                yield candidate.removesuffix(now) + once
 
 
 def _check_labels(first: Checkpoint, other: Checkpoint) -> None:
@@ -114,23 +166,21 @@ def _check_tensors(first: Checkpoint, other: Checkpoint) -> None:
         raise IncompatibleError(
             f"Tensor {name} is in {has.name}, but not in {lacks.name}: merge only models of one architecture."
         )
+    by_token = vocabulary_tensors(first) & vocabulary_tensors(other)
     for name, info in ours.items():
-        if theirs[name].shape != info.shape:
+        skipped = 1 if name in by_token else 0  # how many rows there may be is the business of the vocabularies
+        if theirs[name].shape[skipped:] != info.shape[skipped:]:
             raise IncompatibleError(
                 f"Tensor {name} is {_shape(info.shape)} in {first.name} and {_shape(theirs[name].shape)} in {other.name}: "
-                "merge only models of one size and vocabulary."
+                "merge only models of one size."
             )
-
-
-def _check_vocabulary(first: Checkpoint, other: Checkpoint) -> None:
-    """Compare the first of the tokenizer's files that both have: what two others say cannot be compared."""
-    ours, theirs = first.vocabulary_digests, other.vocabulary_digests
-    shared = next((name for name in ours if name in theirs), None)
-    if shared and ours[shared] != theirs[shared]:
-        raise IncompatibleError(
-            f"{first.name} and {other.name} have different vocabularies: a token would mean another row of the embedding. "
-            "Merge only models of one vocabulary."
-        )
+        if theirs[name].dtype != info.dtype and not (theirs[name].is_float and info.is_float):
+            dtypes = " and ".join(sorted({info.dtype, theirs[name].dtype}))
+            raise IncompatibleError(f"Tensor {name} is {dtypes} in the sources: it cannot be merged.")
+        if not info.is_float and not np.array_equal(first.file.read(name), other.file.read(name)):
+            raise IncompatibleError(  # they are indices, there is no mean of them
+                f"Tensor {name} holds integers that differ between {first.name} and {other.name}: they cannot be merged."
+            )
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund.checkpoints.checkpoint import TOKEN_COUNTS, Checkpoint
+from sprachbund.checkpoints.vocabulary import EMBEDDINGS, check_one_vocabulary, embedding_of
 from sprachbund.errors import CheckpointError
 
-__all__ = ["EMBEDDINGS", "learned_tokens", "read_token_counts", "write_token_counts"]
+__all__ = ["TOKEN_COUNTS", "learned_tokens", "read_token_counts", "write_token_counts"]
 
-EMBEDDINGS = "embeddings.word_embeddings.weight"
-"""How the encoders that are supported name them, after the prefix of the model."""
 MOVED = 3e-5
 """Of its own length that a row must have moved sideways to have learned; rounding of fp32 stays below a tenth of it."""
 
@@ -57,7 +56,9 @@ def learned_tokens(sources: Sequence[Checkpoint], base: Checkpoint | None = None
 
     Raises:
         CheckpointError: there are no counts, and too few sources to tell from their tensors.
+        IncompatibleError: a token has not the same number in all of them.
     """
+    check_one_vocabulary([*sources, *([base] if base else ())], "counting what was met in training")
     counts = [read_token_counts(source) for source in sources]
     known = [each for each in counts if each is not None]
     if len(known) == len(sources):
@@ -89,9 +90,10 @@ def _epsilon(rows: np.ndarray) -> float:
 
 
 def _embeddings(checkpoint: Checkpoint) -> np.ndarray:
-    for name in checkpoint.file.tensors:
-        if name.endswith(EMBEDDINGS):
-            return checkpoint.file.read(name)
-    raise CheckpointError(
-        f"{checkpoint.name} has no tensor …{EMBEDDINGS}: which tokens it met in training cannot be told."
-    )
+    name = embedding_of(checkpoint)
+    if name is None:
+        raise CheckpointError(
+            f"{checkpoint.name} has no tensor …{EMBEDDINGS[0]} (or what other models call it): "
+            "which tokens it met in training cannot be told."
+        )
+    return checkpoint.file.read(name)

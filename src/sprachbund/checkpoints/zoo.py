@@ -1,9 +1,12 @@
 """Where sources come from: a template with ``{locale}``, so that one line names 52 checkpoints, or a file with a row for each.
 
     haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9    the published ones (repository:subfolder)
+    my-org/xlmr-massive-{locale}@v2                                           repositories at a branch, a tag or a commit
     my-models/xlmr-{locale}                                                   local folders
 
-Only local folders can be read so far; :func:`locate` is the place where the hub will be asked.
+One grammar for all names of models: ``MODEL[@REVISION][:SUBFOLDER]``. MODEL is a local folder, which wins, or ``owner/name``
+(for some old ones ``name`` alone) on the hub. A subfolder may be several folders deep. :func:`split_subfolder` and
+:func:`on_the_hub` are the only places that read names, :func:`locate` the one that resolves them.
 """
 
 from __future__ import annotations
@@ -17,15 +20,27 @@ from pathlib import Path
 from typing import Any
 
 from sprachbund import locales
-from sprachbund.checkpoints.checkpoint import ADAPTER_CONFIG, CONFIG, Checkpoint, open_checkpoint
+from sprachbund.checkpoints import hub
+from sprachbund.checkpoints.checkpoint import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    TRAINING_CARD,
+    ZOO_CARD,
+    Checkpoint,
+    open_checkpoint,
+)
+from sprachbund.checkpoints.hub import HubModel
 from sprachbund.checkpoints.zoo_file import ENDINGS, read_zoo_file
 from sprachbund.errors import CheckpointError, UserError, nearest
+from sprachbund.parallel import Report
+from sprachbund.uses import check_uses
 
 __all__ = [
     "PUBLISHED",
-    "ZOO_CARD",
     "Zoo",
     "locate",
+    "models_in",
+    "on_the_hub",
     "source_locale",
     "split_subfolder",
     "sub_checkpoints",
@@ -35,9 +50,7 @@ __all__ = [
 
 PUBLISHED = "haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"
 """The sources of the original experiment."""
-ZOO_CARD = "zoo.json"
-"""Stands at the root of a zoo that has a name of its own."""
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_ON_HUB = re.compile(r"(?P<repository>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[^@:\s]+))?")
 
 
 @dataclass(frozen=True)
@@ -88,41 +101,67 @@ class Zoo:
         return str(beside / named) if relative else named
 
     def checkpoint(self, locale: str) -> Checkpoint:
-        """Return the source of a locale."""
+        """Return the source of a locale; one on the hub is fetched, where that has not been done."""
         checkpoint = locate(*split_subfolder(self.source(locale)))
         return checkpoint if self.rows is None else replace(checkpoint, zoo=self.template)
 
     def missing(self, locales: Iterable[str]) -> dict[str, str]:
-        """Return the locales without a source, each with the reason."""
-        reasons = {}
+        """Return the locales without a source, each with the reason; of sources on the hub nothing is fetched yet."""
+        locales = list(locales)
+        on_hub = self._on_the_hub(locales)
+        absent = hub.look_up(on_hub.values())
+        reasons = {locale: str(absent[model]) for locale, model in on_hub.items() if model in absent}
         for locale in locales:
             try:
-                self.checkpoint(locale)
+                if locale not in on_hub:
+                    self.checkpoint(locale)
             except CheckpointError as error:
                 reasons[locale] = str(error)
-        return reasons
+        return {locale: reasons[locale] for locale in locales if locale in reasons}
+
+    def fetch(self, locales: Iterable[str], report: Report) -> dict[str, str]:
+        """Fetch the sources on the hub, all together; return the locales whose sources did not arrive, each with the reason.
+
+        ``report`` is told of bytes. Ask for what is :meth:`missing` before.
+        """
+        on_hub = self._on_the_hub(locales)
+        failures = hub.fetch(on_hub.values(), report)
+        return {locale: str(failures[model]) for locale, model in on_hub.items() if model in failures}
+
+    def _on_the_hub(self, locales: Iterable[str]) -> dict[str, HubModel]:
+        """Return the sources that are on the hub; a file may have no row for a locale."""
+        named = [locale for locale in locales if self.rows is None or locale in self.rows]
+        return {locale: model for locale in named if (model := on_the_hub(self.source(locale)))}
 
 
 def split_subfolder(spec: str) -> tuple[str, str]:
-    """Split ``repository:subfolder``; a folder that exists under the whole name wins."""
+    """Split ``model:subfolder``, a revision stays with the model; a folder that exists under the whole name wins."""
     if Path(spec).is_dir() or ":" not in spec:
         return spec, ""
     model, _, subfolder = spec.rpartition(":")
     return model, subfolder
 
 
-def locate(model: str, subfolder: str = "") -> Checkpoint:
-    """Return the checkpoint that a name stands for: a local folder, or (not yet) a hub repository.
+def on_the_hub(spec: str) -> HubModel | None:
+    """Return the place on the hub that a name stands for; None if it can only be a local folder."""
+    model, subfolder = split_subfolder(spec)
+    found = _ON_HUB.fullmatch(model)
+    if found is None or Path(model).expanduser().exists():
+        return None
+    return HubModel(found["repository"], found["revision"] or "", subfolder.strip("/"))
+
+
+def locate(model: str, subfolder: str = "", report: Report = lambda stage, done, total: None) -> Checkpoint:
+    """Return the checkpoint that a name stands for: a local folder, or a hub repository, which is fetched if need be.
 
     Raises:
         CheckpointError: there is none; says what was looked for.
     """
     root = Path(model).expanduser()
     name = f"{model}:{subfolder}" if subfolder else model
-    if not root.exists() and _HUB_ID.fullmatch(model):
-        raise CheckpointError(
-            f"{name} is not a folder on this machine, and checkpoints cannot be fetched from the hub yet: check the name."
-        )
+    if place := on_the_hub(name):
+        found = hub.find(place, report)
+        return open_checkpoint(found.folder, name, found.commit)
     if not root.is_dir():
         raise CheckpointError(f"There is no folder {root}: check the name.")
     if subfolder and not (root / subfolder).is_dir():
@@ -132,40 +171,72 @@ def locate(model: str, subfolder: str = "") -> Checkpoint:
     return open_checkpoint(root / subfolder, name)
 
 
+def models_in(name: str) -> tuple[bool, list[str]]:
+    """Return whether a folder or repository is itself a model, and the names of its subfolders that hold one.
+
+    Raises:
+        CheckpointError: there is neither of that name.
+    """
+    root = Path(name).expanduser()
+    if place := on_the_hub(name):
+        there = hub.subfolders(place)
+        return not hub.look_up([place]), there
+    if not root.is_dir():
+        raise CheckpointError(f"There is no folder {root}: check the name.")
+    return (root / CONFIG).is_file(), [path.name for path in sub_checkpoints(root)]
+
+
 def sub_checkpoints(root: Path) -> list[Path]:
     """Return the folders directly under ``root`` that hold a checkpoint, sorted by name."""
     return sorted({path.parent for name in (CONFIG, ADAPTER_CONFIG) for path in root.glob(f"*/{name}")})
 
 
 def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
-    """Return the name of the zoo that a source belongs to: what its root says, else its path with ``{locale}`` in it.
+    """Return the name of the zoo that a source belongs to: what its root says, else its name with ``{locale}`` in it.
 
     A file that names the source as one of its zoo is the zoo's name itself.
 
-    Links are not followed: 52 links into a cache of snapshots are one zoo, their targets look like 52.
+    Of a folder, that is its path. Links are not followed: 52 links into a cache of snapshots are one zoo, their targets look
+    like 52. Of a source on the hub it is what users call it, wherever the cache is.
     """
     if checkpoint.zoo:
         return checkpoint.zoo
     card = _card(checkpoint)
-    return str(card["name"]) if card else os.path.abspath(checkpoint.origin).replace(locale, "{locale}")
+    if card:
+        return str(card["name"])
+    where = checkpoint.name if checkpoint.commit else os.path.abspath(checkpoint.origin)
+    return where.replace(locale, "{locale}")
 
 
 def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return what every source of a zoo has seen of every locale, through the base that they share."""
-    return tuple(_card(checkpoint).get("uses", ()))
+    """Return what every source of a zoo has seen of every locale, through the base that they share.
+
+    The card of the zoo says it or, for sources that were trained here, their own.
+
+    Raises:
+        UnknownName: a card says it in a word that there is not.
+    """
+    own = checkpoint.origin / TRAINING_CARD
+    trained = _read_uses(own) if own.is_file() else ()
+    return tuple(sorted({*_card(checkpoint).get("uses", ()), *trained}))
 
 
 def source_locale(checkpoint: Checkpoint) -> str | None:
-    """Return the locale whose name stands in a checkpoint's path; None if there is none or more than one."""
-    parts = checkpoint.origin.absolute().parts[-2:]
+    """Return the locale whose name stands in a checkpoint's path, on the hub in its name; None if none or several do."""
+    parts = re.split("[/:]", checkpoint.name) if checkpoint.commit else checkpoint.origin.absolute().parts[-2:]
     named = {locale for locale in locales.names() if any(locale in part for part in parts)}
     return named.pop() if len(named) == 1 else None
 
 
 def _card(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the card at the root of a checkpoint's zoo, empty if it has none."""
-    for parent in list(checkpoint.origin.absolute().parents)[:2]:
-        path = parent / ZOO_CARD
+    folder = checkpoint.origin.absolute()
+    if checkpoint.commit:  # the root is that of the repository, whether this is a zoo or one source of it
+        places = [place for place in (folder, *folder.parents) if place.name == checkpoint.commit]
+    else:
+        places = list(folder.parents)[:2]
+    for place in places:
+        path = place / ZOO_CARD
         if path.is_file() and not _is_zoo_file(path, checkpoint):
             return _read_card(path)
     return {}
@@ -179,8 +250,18 @@ def _is_zoo_file(path: Path, checkpoint: Checkpoint) -> bool:
 def _read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        return {"name": str(card["name"]), "uses": [str(use) for use in card.get("uses", ())]}
+        return {"name": str(card["name"]), "uses": check_uses(map(str, card.get("uses", ())), str(path))}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} does not name its zoo (JSON with a name, and what its sources have seen): mend it or remove it."
         ) from error
+
+
+def _read_uses(path: Path) -> tuple[str, ...]:
+    """Return what a training card says that all sources of its base have seen; cards of other programs say nothing."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return ()
+    uses = card.get("uses", ()) if isinstance(card, dict) else ()
+    return tuple(use for use in uses if isinstance(use, str)) if isinstance(uses, list) else ()

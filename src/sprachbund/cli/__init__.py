@@ -3,6 +3,7 @@
 from sprachbund.cli import (
     adapt,
     aggregate,
+    check,
     demo,
     evaluate,
     experiment,
@@ -21,6 +22,7 @@ __all__ = [
     "adapt",
     "aggregate",
     "app",
+    "check",
     "demo",
     "evaluate",
     "experiment",

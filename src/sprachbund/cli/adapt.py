@@ -29,8 +29,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
     from sprachbund.adapt import adapt as make
     from sprachbund.candidates import merged_before
     from sprachbund.cards import DETAILS_TEXT
-    from sprachbund.checkpoints import locate, split_subfolder
-    from sprachbund.inputs import notes_on, open_sources
+    from sprachbund.inputs import open_sources
     from sprachbund.measures import AnswerStore
     from sprachbund.plan import check_room, check_writable
 
@@ -43,10 +42,9 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
         names = tuple(name for name in names if name not in found.left_out)
         sources = {name: found.zoo.checkpoint(name) for name in names}
         _check_unseen(sources, target)
-        base = locate(*split_subfolder(config.base)) if config.base else found.base
-        for note in (*found.notes, *notes_on([base] if base else ())):
+        for note in found.notes:
             say(note)
-        material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), base)
+        material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), found.base)
         if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite, instead=OUT):
             # The merge, the student and the result stand there at the same time.
             check_room(
@@ -112,21 +110,27 @@ def _canonical(name: str) -> str:
 
 def _sources(config: AdaptConfig, target: str) -> tuple[str, ...]:
     """Return the names of the sources in one order, however they were listed: the order decides the last bits."""
-    from sprachbund.plan import with_pool
+    from sprachbund.plan import pool
 
     named = {_canonical(name) for name in config.sources}
     if target in named:
         raise UserError(f"The source {target} has met the labels of the target: leave it out of --sources.")
-    names = tuple(sorted(named or set(with_pool(config).sources or locales.names()) - {target}))
+    names = tuple(sorted(named or set(pool(config)) - {target}))
     if not names:
         raise UserError("There is no source: name some (--sources).")
     return names
 
 
 def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
-    from sprachbund.checkpoints import zoo_uses
+    from sprachbund.checkpoints import TRAINING_CARD, zoo_uses
+    from sprachbund.training.jobs import trained_on
 
     for name, source in sources.items():
+        if target in trained_on(source.origin):
+            raise UserError(
+                f"The source {name} was trained on labels of {target}, as its {TRAINING_CARD} says: "
+                "what is made without labels must not build on it; take other sources."
+            )
         seen = [use for use in zoo_uses(source) if use.startswith("target-")]
         if seen:
             raise UserError(

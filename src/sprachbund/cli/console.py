@@ -16,10 +16,11 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from sprachbund.errors import UserError
+from sprachbund.plan import size
 
 __all__ = ["MODE", "Mode", "Reporter", "console", "detail", "duration", "result", "say", "set_mode"]
 
@@ -37,6 +38,8 @@ console = _Console(highlight=False)
 _notes = _Console(stderr=True, highlight=False)
 SECONDS_BETWEEN_LINES = 10.0
 OVERALL = "overall"
+IN_BYTES = frozenset({"downloading"})
+"""Stages whose pieces are bytes; people read them as kB, MB and GB."""
 
 
 @dataclass
@@ -159,7 +162,7 @@ class Reporter:
         self._progress = Progress(
             TextColumn("{task.description:<24}"),
             BarColumn(bar_width=12),
-            MofNCompleteColumn(),
+            _DoneColumn(),
             _RateColumn(),
             _LeftColumn(),
             console=_notes,
@@ -203,7 +206,13 @@ class Reporter:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(shown, total=total)
         self._progress.update(
-            self._tasks[name], description=shown, completed=done, total=total, rate=rate, seconds_left=left
+            self._tasks[name],
+            description=shown,
+            completed=done,
+            total=total,
+            done=_done(name, done, total),
+            rate=_rate(name, rate),
+            left=_left(left),
         )
 
     def _print(self, name: str, stage: _Stage, now: float) -> None:
@@ -211,7 +220,8 @@ class Reporter:
         if stage.end_told if over else now - self._last_line < SECONDS_BETWEEN_LINES:
             return
         self._last_line, stage.end_told = now, over
-        parts = [f"{name}: {stage.done}/{stage.total}", duration(stage.elapsed(now)), _rate(stage.rate(now))]
+        done = _done(name, stage.done, stage.total).strip()
+        parts = [f"{name}: {done}", duration(stage.elapsed(now)), _rate(name, stage.rate(now))]
         if not over:
             parts.append(_left(stage.left(now)))
         if len(self._clock.stages) > 1 and (overall := self._clock.left(now)):
@@ -219,23 +229,39 @@ class Reporter:
         print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
 
 
+class _DoneColumn(ProgressColumn):
+    """How much of how much."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields.get("done", ""), style="progress.download")
+
+
 class _RateColumn(ProgressColumn):
     """Pieces per second or, if they are slow, per minute."""
 
     def render(self, task: Task) -> Text:
-        return Text(_rate(task.fields.get("rate")), style="dim")
+        return Text(task.fields.get("rate", ""), style="dim")
 
 
 class _LeftColumn(ProgressColumn):
     """Time left."""
 
     def render(self, task: Task) -> Text:
-        return Text(_left(task.fields.get("seconds_left")) if not task.finished else "done")
+        return Text(task.fields.get("left", "") if not task.finished else "done")
 
 
-def _rate(rate: float | None) -> str:
+def _done(name: str, done: int, total: int) -> str:
+    """Return both numbers, the first one as wide as the second."""
+    if name in IN_BYTES:
+        return f"{size(done):>{len(size(total))}}/{size(total)}"
+    return f"{done:>{len(str(total))}}/{total}"
+
+
+def _rate(name: str, rate: float | None) -> str:
     if rate is None:
         return ""
+    if name in IN_BYTES:
+        return f"{size(rate)}/s"
     return f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
 
 

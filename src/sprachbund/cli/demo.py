@@ -38,7 +38,13 @@ def demo(
     prepared, outcome = run_experiment(config)
     # On dev, where nothing that is reported is decided: does transfer follow similarity?
     rows, failures = evaluate_sources(
-        config, prepared.store, "dev", locales.names, locales.names(), jobs=config.jobs, overwrite=overwrite
+        config,
+        prepared.store,
+        "dev",
+        lambda held, without: locales.names(),
+        lambda held: held,
+        jobs=config.jobs,
+        overwrite=overwrite,
     )
     if not outcome.records:
         complain_of_failures(prepared, outcome)

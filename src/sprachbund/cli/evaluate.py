@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,9 +36,9 @@ def evaluate(*, config: Annotated[EvaluateConfig, Parameter(name="*")]) -> int:
         )
     check_writable(config.results_dir)
     started = time.monotonic()
-    locale = locales.find(config.locale).name
     with Reporter() as report:
         checkpoint, dataset = open_one(config, report)
+    locale = locales.find(config.locale, dataset.locales).name
     say(dataset.notice)
     for said in notes_on([checkpoint]):
         say(said)
@@ -66,24 +67,29 @@ def _show(record: Record, path: Path) -> None:
 
 def _folder_name(config: EvaluateConfig, locale: str) -> str:
     """Return ``{prefix}_{locale}``, without a prefix ``{base_name}_{model_dir}_{locale}``."""
-    parts = [config.prefix] if config.prefix else [Path(config.base_model).name, config.model_dir]
+    parts = [config.prefix] if config.prefix else [_base_name(config.base_model), config.model_dir]
     return "_".join([*(part.replace("/", "_") for part in parts if part), locale])
 
 
+def _base_name(model: str) -> str:
+    """Return the name of a folder without where it is, of a repository without its owner."""
+    from sprachbund.checkpoints import on_the_hub
+
+    place = on_the_hub(model)
+    if place is None:
+        return Path(model).name
+    return str(replace(place, repository=place.repository.rpartition("/")[2])).replace(":", "_")
+
+
 def _list_models(config: EvaluateConfig) -> int:
-    from sprachbund.checkpoints import CONFIG, sub_checkpoints
+    from sprachbund.checkpoints import models_in
     from sprachbund.inputs import embedded_if
 
     asked = config.base_model
     with Reporter() as report:
         embedded = embedded_if(config.demo, report, refused={"--data": config.data})
-    root = Path(embedded.local_name(asked) if embedded else asked)
-    if not root.is_dir():
-        raise CheckpointError(
-            f"{asked} is not a folder on this machine, and checkpoints cannot be fetched from the hub yet."
-        )
-    folders = [path.name for path in sub_checkpoints(root)]
-    if (root / CONFIG).is_file():
+    itself, folders = models_in(embedded.local_name(asked) if embedded else asked)
+    if itself:
         say(f"{asked} is itself a model: no --model-dir needed.")
     elif not folders:
         raise CheckpointError(f"{asked} holds no model: there is no config.json in it or in its subfolders.")

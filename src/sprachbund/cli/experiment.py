@@ -17,6 +17,7 @@ from sprachbund.config import ExperimentConfig, ResultsConfig
 from sprachbund.errors import CellsFailed, SprachbundError
 from sprachbund.plan import size
 from sprachbund.report import print_results, summarise
+from sprachbund.similarity import is_measured
 from sprachbund.store import Record, RunStore
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def experiment(
 
 @app.command
 def plan(*, config: Annotated[ExperimentConfig, Parameter(name="*")] = ExperimentConfig()) -> int:
-    """Say what an experiment would do and what it takes: cells, sources, bytes, memory, time. Nothing is written."""
+    """Say what an experiment would do and what it takes: cells, sources, bytes, memory, time. Nothing is written.
+
+    With a similarity that has to be measured that is done, since the plan depends on it, and kept in the cache folder.
+    """
     from sprachbund import inference
     from sprachbund.estimate import estimate
     from sprachbund.training import embedded
@@ -92,10 +96,19 @@ def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
 def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
     from sprachbund.experiment import needed_sources, prepare
     from sprachbund.inputs import open_inputs
+    from sprachbund.plan import chosen_locales
 
-    inputs = open_inputs(config, lambda held, without: needed_sources(config, held, without), report)
+    inputs = open_inputs(
+        config,
+        lambda held, without: needed_sources(config, held, without),
+        report,
+        targets=lambda held: chosen_locales(config, held),
+        split=config.split,
+    )
     say(inputs.data.notice)
-    if not config.locales and len(inputs.data.locales) < len(locales.LOCALES):
+    if is_measured(config.similarity):
+        say(f"Who is merged depends on {config.similarity}, which is measured first, and kept.")
+    if not config.locales and set(inputs.data.locales) < set(locales.names()):
         say(f"{inputs.data.name} holds {len(inputs.data.locales)} of the {len(locales.LOCALES)} locales: they are run.")
     prepared = prepare(config, inputs, report)
     for note in prepared.notes:
@@ -182,6 +195,8 @@ def _lines(found: Estimate) -> list[tuple[str, str]]:
     ]
     if found.zero_shot:
         lines.insert(1, ("zero-shot", f"{found.zero_shot} evaluations of a source in a locale to do"))
+    if found.similarity:
+        lines.insert(0, ("similarity", f"{found.similarity}; has seen: {', '.join(found.similarity_uses)}"))
     if found.rates is None:
         return [*lines, ("time", "nothing is left to do")]
     rates = found.rates

@@ -15,6 +15,7 @@ from sprachbund.errors import UserError
 
 if TYPE_CHECKING:
     from sprachbund.choosing import Choice
+    from sprachbund.inputs import Inputs, Sources
 
 __all__ = ["merge"]
 
@@ -22,27 +23,44 @@ __all__ = ["merge"]
 @app.command
 def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     """Merge sources into one model for a target language: OUTPUT_DIR/merged_models/{mode}_merge_{target}/."""
+    from sprachbund import data
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
-    from sprachbund.checkpoints import locate, split_subfolder
-    from sprachbund.experiment import MERGED_MODELS
-    from sprachbund.inputs import notes_on, open_sources
-    from sprachbund.plan import check_room, check_writable
+    from sprachbund.choosing import choose
+    from sprachbund.experiment import MERGED_MODELS, RESULTS
+    from sprachbund.inputs import open_inputs, open_sources
+    from sprachbund.measuring import asked_sources, similarity_for
+    from sprachbund.plan import check_room, check_writable, with_pool
+    from sprachbund.recipe import MANUAL, VARIANTS
+    from sprachbund.similarity import is_measured
+    from sprachbund.store import RunStore
 
     check_writable(config.output_dir / MERGED_MODELS)
-    target = locales.find(config.target_lang).name
-    _choice(config, target)  # what is wrong with it is said before any model is looked for
+    known = data.load(config.data).locales if config.data else ()
+    target = locales.find(config.target_lang, known).name
+    config = _settled(config, known)
     with Reporter() as report:
-        found = open_sources(config, lambda without: _choice(config, target, without).mix.sources, report)
-    choice = _choice(config, target, found.left_out)
-    base = locate(*split_subfolder(config.base)) if config.base else found.base
-    for note in (*found.notes, *notes_on([base] if base else ())):
+        found: Sources | Inputs
+        if config.mode != MANUAL and is_measured(config.similarity):
+            inputs = found = open_inputs(
+                config, lambda held, without: asked_sources(config, (target,), held, without), report
+            )
+            say(inputs.data.notice)
+            pooled = with_pool(config, inputs.data.locales, inputs.left_out)
+            results = RunStore(config.output_dir / RESULTS)
+            matrix = similarity_for(pooled, (target,), inputs, results=results, report=report)
+            choice = choose(VARIANTS[config.mode], target, pooled, matrix)
+        else:
+            _choice(config, target, known)  # what is wrong with it is said before any model is looked for
+            found = open_sources(config, lambda without: _choice(config, target, known, without).mix.sources, report)
+            choice = _choice(config, target, known, found.left_out)
+    for note in found.notes:
         say(note)
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
     if not out.exists():
         size = found.zoo.checkpoint(choice.mix.sources[0]).nbytes
         check_room(config.output_dir, size, "A merged model needs", "make room")
-    details = merge_candidate(choice, found.zoo, config.mode, out, base=base, overwrite=config.overwrite)
+    details = merge_candidate(choice, found.zoo, config.mode, out, base=found.base, overwrite=config.overwrite)
     for warning in details.warnings:
         say(f"warning: {warning}")
 
@@ -54,30 +72,39 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     return 0
 
 
-def _choice(config: MergeConfig, target: str, without: Collection[str] = ()) -> Choice:
-    from sprachbund.choosing import choose, choose_by_hand
-    from sprachbund.plan import with_pool
-    from sprachbund.recipe import VARIANTS
-
-    named = locales.check(locales.find(source).name for source in config.sources)
+def _settled(config: MergeConfig, known: Sequence[str]) -> MergeConfig:
+    """Return the settings with the sources in canonical spelling; refuse what the mode does not go with."""
+    named = tuple(dict.fromkeys(locales.find(source, known).name for source in config.sources))
     if config.mode == "manual":
         if len(named) < len(config.sources):
-            raise UserError(f"--sources names {_first_twice(config.sources)} twice: name each source once.")
+            raise UserError(f"--sources names {_first_twice(config.sources, known)} twice: name each source once.")
         idle = ChoiceConfig.model_fields.keys() - {"sources"}
         typed = [field for field in ChoiceConfig.model_fields if field in idle & config.model_fields_set]
         if typed:
             raise UserError(f"--{typed[0].replace('_', '-')} has no effect with --mode manual: leave it out.")
-        if len(config.weights) in (0, len(named)):
-            kept = [place for place, source in enumerate(named) if source not in without]
-            return choose_by_hand(
-                target, [named[place] for place in kept], [config.weights[place] for place in kept if config.weights]
-            )
-        return choose_by_hand(target, named, config.weights)
-    if config.weights:
+    elif config.weights:
         raise UserError("--weights goes with --mode manual: in the other modes the weighting is what the mode says.")
-    return choose(VARIANTS[config.mode], target, with_pool(config.model_copy(update={"sources": named}), without))
+    return config.model_copy(update={"sources": named})
 
 
-def _first_twice(sources: Sequence[str]) -> str:
-    named = [locales.find(source).name for source in sources]
+def _choice(config: MergeConfig, target: str, known: Sequence[str], without: Collection[str] = ()) -> Choice:
+    """Choose without a model in sight; sources that are left out (``without``) are replaced by others, but not by hand."""
+    from sprachbund import similarity
+    from sprachbund.choosing import choose, choose_by_hand
+    from sprachbund.plan import with_pool
+    from sprachbund.recipe import MANUAL, VARIANTS
+
+    if config.mode == MANUAL:
+        if len(config.weights) not in (0, len(config.sources)):
+            return choose_by_hand(target, config.sources, config.weights)
+        kept = [place for place, source in enumerate(config.sources) if source not in without]
+        weights = [config.weights[place] for place in kept if config.weights]
+        return choose_by_hand(target, [config.sources[place] for place in kept], weights)
+    config = with_pool(config, known, without)
+    matrix = similarity.load(config.similarity, (target, *config.sources))
+    return choose(VARIANTS[config.mode], target, config, matrix)
+
+
+def _first_twice(sources: Sequence[str], known: Sequence[str]) -> str:
+    named = [locales.find(source, known).name for source in sources]
     return next(name for name in named if named.count(name) > 1)

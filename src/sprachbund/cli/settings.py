@@ -34,7 +34,7 @@ __all__ = [
 
 PREFIX = "SPRACHBUND_"
 MODES = ("quiet", "verbose", "json")
-FOR_USERS = ("SPRACHBUND_CACHE", "SPRACHBUND_DEMO_SIZE")
+FOR_USERS = ("SPRACHBUND_CACHE", "SPRACHBUND_DEMO_SIZE", "SPRACHBUND_MASSIVE_URL")
 FOR_DEVELOPERS = ("SPRACHBUND_SHARED", "SPRACHBUND_WRITE_DOCS")
 """What only the tests read."""
 
@@ -166,7 +166,7 @@ def expand_home(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
             argument.tokens[:] = [token.evolve(value=os.path.expanduser(token.value)) for token in argument.tokens]
 
 
-QUESTIONS = ("list_locales", "dry_run")
+QUESTIONS = ("list", "list_locales", "dry_run")
 """Flags that ask for something else than what the command does: where they are off there is nothing to say."""
 
 
@@ -177,7 +177,7 @@ def resolved(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {}
     for name, value in arguments.items():
-        settings |= dict(value) if isinstance(value, BaseModel) else {name: value}
+        settings |= dict(value) if isinstance(value, BaseModel) else {name.rstrip("_"): value}
     return {name: value for name, value in settings.items() if value or name not in QUESTIONS}
 
 

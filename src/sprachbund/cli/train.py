@@ -1,4 +1,4 @@
-"""``sprachbund pretrain`` and ``sprachbund train``: make a base, make a source per locale."""
+"""``sprachbund pretrain`` and ``sprachbund train``: make a base, make a source per locale or per group of locales."""
 
 from __future__ import annotations
 
@@ -12,34 +12,41 @@ from rich.table import Table
 from sprachbund import locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, result, say
-from sprachbund.errors import CellsFailed
+from sprachbund.errors import CellsFailed, UserError
 from sprachbund.training.settings import LAYOUT, FinetuneSettings, PretrainSettings
 
 if TYPE_CHECKING:
-    from sprachbund.training.jobs import TrainingCard
+    from sprachbund.training.jobs import Group, TrainingCard
 
 __all__ = ["pretrain", "train"]
 
-DataFlag = Annotated[str, Parameter(help="Data set: cldr, massive:PATH.")]
+DataFlag = Annotated[
+    str | None,
+    Parameter(help="Data set: massive:PATH, table:PATH, cldr, or split: before one. Default: MASSIVE."),
+]
 LocalesFlag = Annotated[tuple[str, ...], Parameter(help="Locales to train on. Default: all.")]
 OverwriteFlag = Annotated[bool, Parameter(help="Replace a model that was trained otherwise.")]
+DeviceFlag = Annotated[str, Parameter(help="Where to train: cpu, cuda, cuda:1; auto: a GPU if there is one.")]
 
 
 @app.command
 def pretrain(
     *,
     out: Annotated[Path, Parameter(help="Folder of the base.")],
-    data: DataFlag,
+    data: DataFlag = None,
     locales: LocalesFlag = (),
+    device: DeviceFlag = "auto",
     overwrite: OverwriteFlag = False,
     settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
 ) -> int:
     """Pre-train a small multilingual encoder on the train texts of all locales, without a label."""
     from sprachbund.plan import check_writable
+    from sprachbund.training import devices
     from sprachbund.training.jobs import train_base
 
     check_writable(out.parent)
-    dataset, names = _data_and_locales(data, locales)
+    where = devices.chosen(device)
+    dataset, names = _data_and_locales(data, locales, "train")
     with Reporter() as report:
         card = train_base(
             dataset,
@@ -48,6 +55,7 @@ def pretrain(
             settings,
             progress=lambda stage, step, steps, loss: report(f"{stage}, loss {loss:.2f}", step, steps),
             overwrite=overwrite,
+            device=where,
         )
     line = f"Base of {len(names)} locales: {out} ({card.seconds:.0f} s)"
     result(lambda: card, lambda: console.print(line, soft_wrap=True))
@@ -57,71 +65,141 @@ def pretrain(
 @app.command
 def train(
     *,
-    base: Annotated[Path, Parameter(help="Folder of the base.")],
+    base: Annotated[str, Parameter(help="The base: a folder or a hub id, with :SUBFOLDER where it lies in one.")],
     out: Annotated[
         Path, Parameter(help="Folder that gets xlm-roberta-base_massive_k_{locale}/alpha_0.5_{locale}_epoch-9/.")
-    ],
-    data: DataFlag,
+    ] = Path("models"),
+    data: DataFlag = None,
     locales: LocalesFlag = (),
     joint: Annotated[
-        bool, Parameter(help="Train one model on all of the locales together, in the folder --out itself.")
+        tuple[str, ...],
+        Parameter(help="Groups of locales, one model each: de-DE,fr-FR en-US,es-ES; all: one of all locales."),
+    ] = (),
+    leave_one_out: Annotated[
+        bool, Parameter(help="For each of the locales, one model trained on all the others of them (all-but-{locale}).")
     ] = False,
-    jobs: Annotated[int, Parameter(help="Processes; 0: one per core.")] = 1,
+    jobs: Annotated[int, Parameter(help="Processes; 0: one per core, or one for a GPU.")] = 1,
+    device: DeviceFlag = "auto",
     overwrite: OverwriteFlag = False,
     settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
 ) -> int:
-    """Fine-tune a base once per locale, all heads from one seed; finished sources are kept."""
+    """Fine-tune a base once per locale or group of locales, all heads from one seed; finished sources are kept."""
     from sprachbund import inference, parallel
-    from sprachbund.checkpoints import open_checkpoint
+    from sprachbund.checkpoints import locate, split_subfolder
     from sprachbund.inputs import notes_on
     from sprachbund.plan import check_writable
-    from sprachbund.training.jobs import train_joint, train_sources
+    from sprachbund.training import devices
+    from sprachbund.training.jobs import train_groups
 
     inference.quieten()
+    _check(settings, joint, locales, leave_one_out=leave_one_out)
     check_writable(out)
-    dataset, names = _data_and_locales(data, locales)
-    for note in notes_on([open_checkpoint(base)]):
+    where = devices.chosen(device)
+    start = locate(*split_subfolder(base))
+    dataset, names = _data_and_locales(data, locales, "train", "dev")
+    for note in notes_on([start]):
         say(note)
-    if joint:
-        card = train_joint(base, dataset, names, out, settings, overwrite=overwrite)
-        line = f"Model of {len(names)} locales: {out} (dev accuracy {card.dev_accuracy:.4f}, {card.seconds:.0f} s)"
-        result(lambda: card, lambda: console.print(line, soft_wrap=True))
-        return 0
+    groups = _groups(names, joint, dataset.locales, leave_one_out=leave_one_out)
+    titles = {group.locale: group.name for group in groups}
     cards: dict[str, TrainingCard] = {}
     failed: CellsFailed | None = None
     with Reporter() as report:
 
         def count(card: TrainingCard) -> None:
-            cards[card.locale or ""] = card
-            report(f"fine-tuning, {card.locale}", len(cards), len(names))
+            cards[titles[card.locale or ""]] = card
+            report(f"fine-tuning, {titles[card.locale or '']}", len(cards), len(groups))
 
         try:
-            train_sources(
-                base, dataset, names, out, settings, jobs=jobs or parallel.cores(), done=count, overwrite=overwrite
+            train_groups(
+                start.origin,
+                dataset,
+                groups,
+                out,
+                settings,
+                jobs=jobs or (parallel.cores() if where.type == "cpu" else 1),
+                done=count,
+                progress=lambda stage, step, steps, loss: report(
+                    f"fine-tuning, {titles[stage]} {step / steps:.0%}", len(cards), len(groups)
+                ),
+                overwrite=overwrite,
+                device=where,
             )
         except CellsFailed as error:
             failed = error
-    finished = [cards[locale] for locale in names if locale in cards]
-    result(lambda: finished, lambda: _show(finished, out) if finished else None)
+    finished = {group.name: cards[group.name] for group in groups if group.name in cards}
+    result(lambda: [*finished.values()], lambda: _show(finished, out) if finished else None)
     if failed:
         raise failed
     return 0
 
 
-def _show(cards: Sequence[TrainingCard], out: Path) -> None:
+def _check(settings: FinetuneSettings, joint: Sequence[str], wanted: Sequence[str], *, leave_one_out: bool) -> None:
+    """Complain of what contradicts itself, or would have no effect."""
+    if joint and leave_one_out:
+        raise UserError("--joint and --leave-one-out are two ways to put locales together: leave one out.")
+    if joint and wanted:
+        raise UserError("--locales has no effect with --joint, whose groups name their locales: leave it out.")
+    if settings.patience >= settings.epochs:
+        raise UserError(
+            f"--patience {settings.patience} never ends a training of {settings.epochs} epochs: "
+            "ask for less of it, or for more --epochs."
+        )
+
+
+def _groups(
+    names: Sequence[str], joint: Sequence[str], held: Sequence[str], *, leave_one_out: bool
+) -> tuple[Group, ...]:
+    """Return what each model is trained on, each once."""
+    from sprachbund.training import jobs
+
+    if leave_one_out:
+        return tuple(jobs.all_but(locale, names) for locale in names)
+    if joint:
+        listed = (held if group == jobs.ALL else locales.check(group.split(","), held) for group in joint)
+        return tuple(dict.fromkeys(jobs.joint(group, held) for group in listed))
+    return tuple(jobs.Group(locale, (locale,)) for locale in names)
+
+
+def _show(cards: dict[str, TrainingCard], out: Path) -> None:
     table = Table(box=None, pad_edge=False)
-    table.add_column("locale")
-    table.add_column("dev accuracy", justify="right")
-    table.add_column("seconds", justify="right")
-    for card in cards:
-        table.add_row(card.locale, f"{card.dev_accuracy:.4f}", f"{card.seconds:.1f}")
+    table.add_column("trained on")
+    for title in ("dev accuracy", "epoch", "of", "seconds"):
+        table.add_column(title, justify="right")
+    for name, card in cards.items():
+        epochs = (str(card.saved_epoch or ""), str(len(card.dev_accuracies) or ""))
+        table.add_row(name, f"{card.dev_accuracy:.4f}", *epochs, f"{card.seconds:.1f}")
+    if len(cards) > 1:
+        mean = sum(card.dev_accuracy or 0.0 for card in cards.values()) / len(cards)
+        table.add_row("mean", f"{mean:.4f}", "", "", "", style="bold")
     console.print(table)
-    console.print(f'Use them with --models "{out}/{LAYOUT.replace("/", ":")}"', soft_wrap=True, markup=False)
+    for line in _ways_to_use(list(cards), out):
+        console.print(line, soft_wrap=True, markup=False)
 
 
-def _data_and_locales(spec: str, wanted: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
+def _ways_to_use(names: Sequence[str], out: Path) -> list[str]:
+    """Return how to name the models: in one template those that are named after a locale, one by one the joint ones."""
+    from sprachbund.training.jobs import ALL, ALL_BUT, JOINED
+
+    by_locale = [name for name in names if JOINED not in name and name != ALL]
+    stand_ins = {ALL_BUT + "{locale}" if name.startswith(ALL_BUT) else "{locale}" for name in by_locale}
+    models, singles = (
+        [f"{out}/{LAYOUT.replace('/', ':').replace('{locale}', name)}" for name in group]
+        for group in (sorted(stand_ins), [name for name in names if name not in by_locale])
+    )
+    singly = [single.rpartition(":") for single in singles]
+    return [
+        *(f'Use them with --models "{template}"' for template in models),
+        *(f'Evaluate it with --base-model "{folder}" --model-dir "{subfolder}"' for folder, _, subfolder in singly),
+    ]
+
+
+def _data_and_locales(spec: str | None, wanted: tuple[str, ...], *splits: str) -> tuple[Any, tuple[str, ...]]:
+    """Return a data set and the locales to train on, after a look at the splits that will be read."""
     from sprachbund import data
+    from sprachbund.inputs import DEFAULT_DATA
 
-    dataset = data.load(spec)
+    dataset = data.load(spec or DEFAULT_DATA)
     say(dataset.notice)
-    return dataset, locales.check(wanted) or dataset.locales
+    names = locales.check(wanted, dataset.locales) or dataset.locales
+    dataset.check(names, splits)
+    return dataset, names

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -15,20 +15,23 @@ from sprachbund.errors import CellsFailed
 from sprachbund.report import Correlation, transfer_similarity_correlation
 from sprachbund.store import RunStore, Transfer
 
+if TYPE_CHECKING:
+    from sprachbund.inputs import Needed, Targets
+
 __all__ = ["evaluate_sources", "follows_similarity", "transfer"]
 
 
 @app.command
 def transfer(*, config: Annotated[TransferConfig, Parameter(name="*")] = TransferConfig()) -> int:
     """Evaluate every source, as it is, on every locale; an interrupted run goes on."""
-    from sprachbund.plan import pool, with_pool
+    from sprachbund.plan import pool
 
     rows, failures = evaluate_sources(
         config,
         RunStore(config.results_dir),
         config.split,
-        lambda: pool(with_pool(config)),
-        locales.check(config.locales),
+        lambda held, without: pool(config, held, without),
+        lambda held: locales.check(config.locales, held) or held,
         jobs=config.jobs,
         overwrite=config.overwrite,
         instead="--results-dir",
@@ -43,17 +46,14 @@ def evaluate_sources(
     config: InputsConfig,
     store: RunStore,
     split: str,
-    sources: Callable[[], Sequence[str]],
-    targets: Sequence[str],
+    wanted_sources: Needed,
+    targets: Targets,
     *,
     jobs: int,
     overwrite: bool,
     instead: str = "--output-dir",
 ) -> tuple[Sequence[Transfer], dict[str, str]]:
-    """Evaluate sources in targets (none: all that the data holds); return the rows, and why sources failed.
-
-    Which sources these are is asked once the zoo is known to be one.
-    """
+    """Evaluate sources in targets, both chosen from what the data holds; return the rows, and why sources failed."""
     from sprachbund import inference
     from sprachbund.inputs import open_inputs
     from sprachbund.plan import check_writable
@@ -62,23 +62,21 @@ def evaluate_sources(
     inference.quieten()
     check_writable(store.root)
     with Reporter() as report:
-        inputs = open_inputs(
-            config, lambda held, without: [source for source in sources() if source not in without], report
-        )
+        # What the data lacks is said before anything is written.
+        inputs = open_inputs(config, wanted_sources, report, targets=targets, split=split)
         say(inputs.data.notice)
         for note in inputs.notes:
             say(note)
-        pooled = [source for source in sources() if source not in inputs.left_out]
-        # Read first: what the data lacks is said before anything is written.
-        held = [partition.locale for partition in inputs.data.partitions(split, targets or None)]
+        held = inputs.data.locales
+        sources = wanted_sources(held, inputs.left_out)
         with store.exclusive(instead=instead):
             found = run_zero_shot(
                 store,
                 inputs.zoo,
                 inputs.data,
                 split,
-                pooled,
-                held,
+                sources,
+                targets(held),
                 jobs=jobs,
                 report=report,
                 overwrite=overwrite,

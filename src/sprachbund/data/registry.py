@@ -1,4 +1,4 @@
-"""Data sets by the name that users type: ``cldr``, ``massive:PATH``, ``split:massive:PATH``.
+"""Data sets by the name that users type: ``cldr``, ``massive``, ``table:PATH``, ``split:massive:PATH``.
 
 What follows the colon is the data set's own business.
 
@@ -28,6 +28,7 @@ def _from_module(module: str) -> Callable[[str], DataSet]:
 
 DATA_SETS.add("cldr", _from_module("cldr"))
 DATA_SETS.add("massive", _from_module("massive"))
+DATA_SETS.add("table", _from_module("table"))
 DATA_SETS.add("split", _from_module("split"))
 
 

@@ -37,6 +37,7 @@ def load(argument: str) -> SplitData:
         demonstration=whole.demonstration,
         intents=whole.intents,
         locales=whole.locales,
+        translations=whole.translations,
         whole=whole,
     )
 
@@ -56,11 +57,24 @@ class SplitData(DataSet):
         """Yield all rows but those of U."""
         return (row for row in self.whole.rows(locale) if not _is_set_aside(row))
 
+    @property
+    def apart(self) -> bool:
+        """Whether splits of the whole lie apart."""
+        return self.whole.apart
+
+    def split_rows(self, locale: str, split: str) -> Iterable[Row]:
+        """Yield the rows of a split but for those of U."""
+        return (row for row in self.whole.split_rows(locale, split) if not _is_set_aside(row))
+
     def unlabelled(self, locale: str) -> tuple[str, ...]:
         """Return the texts of U that occur in neither dev nor test of the locale."""
         rows = list(self.whole.rows(locale))
         evaluated = {row.utt for row in rows if row.partition != "train"}
         return shuffled(row.utt for row in rows if _is_set_aside(row) and row.utt not in evaluated)
+
+    def texts(self, locale: str) -> tuple[str, ...]:
+        """Return the texts of U, which are those of :meth:`unlabelled`."""
+        return self.unlabelled(locale)
 
 
 def _is_set_aside(row: Row) -> bool:

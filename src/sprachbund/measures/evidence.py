@@ -19,7 +19,16 @@ from sprachbund.ensembles import softmax
 from sprachbund.measures.answers import AnswerStore
 from sprachbund.registry import Registry
 
-__all__ = ["RELIABILITIES", "Evidence", "FloatArray", "Reliability", "gather", "reliabilities", "standardised"]
+__all__ = [
+    "RELIABILITIES",
+    "Evidence",
+    "FloatArray",
+    "IntArray",
+    "Reliability",
+    "gather",
+    "reliabilities",
+    "standardised",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -78,9 +87,7 @@ def gather(
     known = [each for each in logits if each is not None]
     if len(known) < len(sources):
         raise ValueError("collect the answers of all sources first")
-    tokenizer = inference.load_tokenizer(sources[0].folder)
-    special = set(tokenizer.all_special_ids)
-    tokens = [token for text in inference.tokenise(tokenizer, texts) for token in text if token not in special]
+    tokens = inference.running_tokens(inference.load_tokenizer(sources[0].folder), texts)
     met = learned_tokens(sources, base) if learned else None
     return Evidence(
         sources=tuple(checkpoints),

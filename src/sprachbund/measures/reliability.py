@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from sprachbund.measures.evidence import RELIABILITIES, Evidence, FloatArray
+from sprachbund.measures.evidence import RELIABILITIES, Evidence, FloatArray, IntArray
 
-__all__ = ["agreement", "confidence", "overlap"]
+__all__ = ["agreement", "confidence", "overlap", "share_agreeing", "share_met"]
+
+
+def share_met(tokens: IntArray, met: IntArray) -> FloatArray:
+    """Return the share of tokens, as they run, that each of K met, fractions in [0, 1].
+
+    ``tokens`` [V] counts how often each runs, ``met`` [K, V] how often each of the K met it, here or there.
+    """
+    return np.asarray((met > 0) @ tokens / max(int(tokens.sum()), 1), dtype=np.float64)
+
+
+def share_agreeing(probabilities: FloatArray, answers: IntArray) -> FloatArray:
+    """Return the share of texts for which each of K answers as the mean of all others does, fractions in [0, 1].
+
+    ``probabilities`` are [K, n, C], ``answers`` [K, n]. Of a single one nobody can agree with, it is 1.
+    """
+    if len(probabilities) == 1:
+        return np.ones(1)
+    others = (probabilities.sum(axis=0)[None] - probabilities).argmax(axis=2)
+    return np.asarray((others == answers).mean(axis=1))
 
 
 @RELIABILITIES.register("overlap")
@@ -17,8 +36,7 @@ def overlap(evidence: Evidence) -> FloatArray:
     """
     if evidence.learned is None:
         raise ValueError("gather the evidence with what the sources learned")
-    met = (evidence.learned > 0) @ evidence.tokens
-    return np.asarray(met / max(int(evidence.tokens.sum()), 1), dtype=np.float64)
+    return share_met(evidence.tokens, evidence.learned)
 
 
 @RELIABILITIES.register("confidence")
@@ -36,9 +54,4 @@ def agreement(evidence: Evidence) -> FloatArray:
 
     Of a single source nobody can agree with, it is 1.
     """
-    count = len(evidence.sources)
-    if count == 1:
-        return np.ones(1)
-    total = evidence.probabilities.sum(axis=0)
-    others = (total[None] - evidence.probabilities).argmax(axis=2)
-    return np.asarray((others == evidence.answers).mean(axis=1))
+    return share_agreeing(evidence.probabilities, evidence.answers)

@@ -14,6 +14,7 @@ from sprachbund.checkpoints import Checkpoint
 from sprachbund.data import Partition
 from sprachbund.evaluation import correct
 from sprachbund.inference import Encoded, load_classifier, load_tokenizer, logits, tokenise
+from sprachbund.measures.similarities import MEASURES, Context, FloatArray, Measure
 from sprachbund.similarity import SimilarityMatrix
 from sprachbund.store import Transfer, TransferCell
 
@@ -45,16 +46,27 @@ def evaluate_transfer(
     return cells
 
 
-def transfer_matrix(transfers: Sequence[Transfer]) -> SimilarityMatrix:
-    """Return measured transfer as a similarity; every source must have been evaluated in every source's locale."""
+def transfer_matrix(transfers: Sequence[Transfer], targets: Sequence[str] = ()) -> SimilarityMatrix:
+    """Return measured transfer as a similarity; every source must have been evaluated in every target.
+
+    Without ``targets`` the rows are the locales of the sources.
+    """
     by_source: Mapping[str, Transfer] = {transfer.source: transfer for transfer in transfers}
-    locales = tuple(by_source)
-    values = np.array([[by_source[source].cells[target].accuracy for source in locales] for target in locales])
+    rows = tuple(targets) or tuple(by_source)
+    values = np.array([[transfer.cells[target].accuracy for transfer in by_source.values()] for target in rows])
     split = transfers[0].split
     return SimilarityMatrix(
-        locales=locales,
+        locales=tuple(by_source),
         values=values,
         name="transfer",
         provenance=f"zero-shot accuracy on {split} of {transfers[0].dataset}, sources {transfers[0].zoo}",
         uses=frozenset({f"target-{split}"}),
+        targets=rows,
     )
+
+
+def _transfer(context: Context) -> FloatArray:
+    return transfer_matrix(context.transfers(tuple(context.sources), context.targets), context.targets).values
+
+
+MEASURES.add("transfer", Measure(_transfer, hangs_on=None))  # the run store keeps it, source by source

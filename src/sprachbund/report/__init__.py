@@ -5,6 +5,7 @@
     print_results(Console(), summary)            on a terminal of 80 columns
     write_aggregate(results, summary, Path("."), when=datetime.now())
     dumbbell(summary, Path("results.svg"))
+    heat_map(similarity.load("uriel:geo"), Path("geo.svg"))
 
 Looking at results loads no torch and no transformers, and matplotlib and jinja2 only when they draw or write.
 """
@@ -12,6 +13,8 @@ Looking at results loads no torch and no transformers, and matplotlib and jinja2
 from __future__ import annotations
 
 from sprachbund.report.aggregate import FORMATS, summary_json, write_aggregate
+from sprachbund.report.drawing import check_format
+from sprachbund.report.heatmap import heat_map
 from sprachbund.report.plots import dumbbell
 from sprachbund.report.summary import Correlation, Summary, headline, summarise, transfer_similarity_correlation
 from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup, load, setups
@@ -24,8 +27,10 @@ __all__ = [
     "Results",
     "Setup",
     "Summary",
+    "check_format",
     "dumbbell",
     "headline",
+    "heat_map",
     "load",
     "print_missing",
     "print_results",

@@ -166,7 +166,7 @@ def _long_row(record: Record) -> dict[str, Any]:
         record.dataset_info,
         record.performance,
     )
-    place = locales.locale(info.locale)
+    place = locales.describe(info.locale)
     return {
         "locale": info.locale,
         "language": place.language,

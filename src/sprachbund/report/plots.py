@@ -3,20 +3,17 @@
 Each row is a locale; a thin line joins the lowest of its figures to the highest, and a marker stands at each. Markers
 differ in shape as well as in colour (Okabe and Ito's colours, which colour-blind people can tell apart); average is a
 frame and similarity a dot that fits into it, so that both are seen where they coincide.
-
-The same results give the same bytes: no time stamps, fixed ids, matplotlib's own fonts and defaults.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sprachbund import files
-from sprachbund.errors import StoreError, UnknownName
+from sprachbund.errors import StoreError
+from sprachbund.report.drawing import BAND, INK, QUIET, RULE, check_format, draw
 from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, LocaleRow, Summary, by_language_family
 
 if TYPE_CHECKING:
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["dumbbell"]
 
-SUFFIXES = (".svg", ".png")
 WIDTH = 9.0
 """Inches: 900 pixels at 100 dots per inch, about what a README shows."""
 ROW = 0.205
@@ -34,16 +30,6 @@ GAP = 0.55
 """Rows between two language setups."""
 ABOVE, BELOW, LEFT, RIGHT = 1.2, 0.5, 1.95, 1.2
 """Inches around the rows: title and legend, axis, locales, language setups."""
-
-INK, QUIET, RULE, BAND = "#1a1a1a", "#5f6368", "#bfc3c9", "#f1f2f4"
-
-
-_STYLE: dict[Any, Any] = {
-    "font.size": 8.5,
-    "text.color": INK,
-    "svg.hashsalt": "sprachbund",
-    "svg.fonttype": "none",  # text stays text: it can be searched and read aloud, and takes a third of the bytes
-}
 
 
 @dataclass(frozen=True)
@@ -79,22 +65,10 @@ def dumbbell(summary: Summary, path: Path) -> Path:
         UnknownName: another suffix.
         StoreError: there is no locale to draw.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise UnknownName("picture format", path.suffix, SUFFIXES)
+    check_format(path)
     if not summary.evaluated:
         raise StoreError("There is nothing to draw: no result has a prefix (see --prefix).")
-    import matplotlib
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = io.BytesIO()  # drawn as a whole before the file is touched
-    kind = path.suffix.lower()[1:]
-    undated = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        _figure(summary).savefig(drawn, format=kind, dpi=200, metadata=undated)
-    files.write_bytes(path, drawn.getvalue())
-    return path
+    return draw(lambda: _figure(summary), path)
 
 
 def _figure(summary: Summary) -> Figure:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sprachbund.errors import StoreError
-from sprachbund.locales import LOCALES, Locale
+from sprachbund.locales import LOCALES, OTHER, Locale
 from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup
 from sprachbund.store import DatasetInfo, Failure, Record, Transfer
+from sprachbund.uses import union_of_uses
 
 if TYPE_CHECKING:
     from sprachbund.similarity import SimilarityMatrix
@@ -203,7 +204,7 @@ class Summary:
 def summarise(results: Results) -> Summary:
     """Compute everything that reports show."""
     columns = _columns(results)
-    rows = tuple(_row(results, place) for place in LOCALES)
+    rows = tuple(_row(results, place) for place in results.places)
     failed = {(failure.variant, failure.locale) for failure in results.failures}
     missing = [cell for cell in results.expected if cell not in results.records and cell not in failed]
     return Summary(
@@ -279,9 +280,12 @@ def headline(summary: Summary) -> str:
 
 
 def by_language_family(rows: Sequence[LocaleRow]) -> list[tuple[str, list[LocaleRow]]]:
-    """Group rows by language family and, within it, by genus; each in the order it first stands in the locale table."""
-    first_family: dict[str, int] = {}
-    first_genus: dict[str, int] = {}
+    """Group rows by language family and, within it, by genus; each in the order it first stands in the locale table.
+
+    Locales that are not in the table are one group, the last.
+    """
+    first_family: dict[str, int] = {OTHER: len(LOCALES)}
+    first_genus: dict[str, int] = {OTHER: len(LOCALES)}
     for index, place in enumerate(LOCALES):
         first_family.setdefault(place.family, index)
         first_genus.setdefault(place.genus, index)
@@ -303,7 +307,7 @@ def transfer_similarity_correlation(transfers: Iterable[Transfer], matrix: Simil
         for transfer in transfers
         if transfer.source in matrix.locales
         for target, cell in transfer.cells.items()
-        if target != transfer.source and target in matrix.locales
+        if target != transfer.source and target in matrix.targets
     ]
     accuracies, similarities = {a for a, _ in pairs}, {s for _, s in pairs}
     if len(pairs) < 3 or len(accuracies) < 2 or len(similarities) < 2:
@@ -321,8 +325,8 @@ def _columns(results: Results) -> tuple[Column, ...]:
 
 def _references(results: Results) -> tuple[Column, ...]:
     labels = (f"target-{results.setup.split}",)
-    seen = {use for transfer in results.transfers for use in transfer.uses} - {"nothing"}
-    uses, cheats = tuple(sorted(seen)) or ("nothing",), tuple(sorted({*seen, *labels}))
+    uses = union_of_uses(*(transfer.uses for transfer in results.transfers))
+    cheats = union_of_uses(uses, labels)
     return (
         Column(ZERO_SHOT_MEAN, "reference", "zero-shot mean", uses, "mean of all single foreign sources"),
         Column(ZERO_SHOT_ENGLISH, "reference", "zero-shot English", uses, "the English source as it is"),
@@ -333,8 +337,7 @@ def _references(results: Results) -> tuple[Column, ...]:
 
 def _variant_column(results: Results, variant: str) -> Column:
     records = _of_variant(results, variant)
-    seen = {use for record in records for use in record.evaluation_info.uses}
-    uses = tuple(sorted(seen - {"nothing"})) or tuple(sorted(seen))
+    uses = union_of_uses(*(record.evaluation_info.uses for record in records)) if records else ()
     return Column(variant, "variant", variant, uses, _made_of(records))
 
 

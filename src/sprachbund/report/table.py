@@ -81,8 +81,19 @@ class Results:
 
     @property
     def expected(self) -> tuple[Cell, ...]:
-        """The cells of the main job."""
-        return tuple((variant, locale) for variant in EXPECTED_VARIANTS for locale in locales.names())
+        """The cells of the main job; on data without any locale of the table, those of the locales that have results."""
+        return tuple((variant, place.name) for variant in EXPECTED_VARIANTS for place in self.places)
+
+    @property
+    def places(self) -> tuple[locales.Locale, ...]:
+        """All locales of the table, as far as the data may hold them, then others that have results or failures.
+
+        A data set with locales of its own need not hold any of the table: only those of its own are listed.
+        """
+        seen = {record.evaluation_info.locale for record in self.everything} | {f.locale for f in self.failures}
+        others = sorted(seen - set(locales.names()))
+        table = [place for place in locales.LOCALES if not others or place.name in seen]
+        return (*table, *map(locales.describe, others))
 
     @property
     def dataset(self) -> DatasetInfo:
@@ -247,5 +258,5 @@ def _column(variant: str) -> tuple[int, str]:
     return (EXPECTED_VARIANTS.index(variant) if expected else len(EXPECTED_VARIANTS), variant)
 
 
-def _position(locale: str) -> int:
-    return locales.names().index(locales.locale(locale).name)
+def _position(locale: str) -> tuple[int, str]:
+    return locales.position(locale)

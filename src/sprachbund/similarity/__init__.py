@@ -11,11 +11,27 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from sprachbund.similarity.matrix import SIMILARITIES, SimilarityMatrix, load, read_csv
+from sprachbund.similarity.matrix import SimilarityMatrix, mean_of, parse, read_csv, write_csv
+from sprachbund.similarity.names import MEASURED, PREFIXES, SIMILARITIES, Similarity, is_measured, load, parts
 from sprachbund.similarity.sinkhorn import sinkhorn_normalised
 from sprachbund.similarity.topk import top_k
 
-__all__ = ["SIMILARITIES", "SimilarityMatrix", "load", "read_csv", "sinkhorn_normalised", "top_k"]
+__all__ = [
+    "MEASURED",
+    "PREFIXES",
+    "SIMILARITIES",
+    "Similarity",
+    "SimilarityMatrix",
+    "is_measured",
+    "load",
+    "mean_of",
+    "parse",
+    "parts",
+    "read_csv",
+    "sinkhorn_normalised",
+    "top_k",
+    "write_csv",
+]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -28,6 +28,11 @@ _EPSILON = 1e-9  # the original's guard against empty rows; part of the numbers,
 
 def sinkhorn_normalised(matrix: SimilarityMatrix, *, k: int = 20, iterations: int = 20) -> SimilarityMatrix:
     """Return ``matrix`` (cosines) cut to each row's ``k`` nearest and balanced ``iterations`` times."""
+    if matrix.targets != matrix.locales:
+        raise DataError(
+            f"Sinkhorn normalisation balances rows and columns of the same locales; {matrix.name} has "
+            f"{len(matrix.targets)} targets and {len(matrix.locales)} sources. Use --selection topk."
+        )
     if k < 1 or iterations < 1:
         raise MixError(f"Sinkhorn needs k ≥ 1 and iterations ≥ 1; got k = {k}, iterations = {iterations}.")
     balanced = _keep_nearest(_from_cosines(matrix), k)

@@ -35,7 +35,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size("cldr", PretrainSettings(), FinetuneSettings(dropout=0.0)),
+    "full": Size("cldr", PretrainSettings(), FinetuneSettings(dropout=0.0, learning_rate=1.5e-3)),
     # Everything runs, nothing means anything: for tests, and to see the files in under two minutes.
     "tiny": Size(
         "cldr:15",
@@ -49,7 +49,7 @@ SIZES = {
             ranking_steps=20,
             ranking_batch=32,
         ),
-        FinetuneSettings(epochs=1, dropout=0.0),
+        FinetuneSettings(epochs=1, dropout=0.0, learning_rate=1.5e-3),
     ),
 }
 
@@ -123,7 +123,7 @@ def _named(size: str) -> Embedded:
             data.load(settings.data).revision,
             LAYOUT,
             settings.pretrain.model_dump(),
-            settings.finetune.model_dump(),
+            settings.finetune.deciding(),
         ]
     )
     return Embedded(size, cache.folder() / "embedded" / f"{size}-{digest[:12]}", settings.data)

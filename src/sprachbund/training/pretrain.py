@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,10 +62,12 @@ def pretrain(
     settings: PretrainSettings,
     progress: Progress | None = None,
     snapshots: Callable[[random.Random], Snapshots] | None = None,
+    device: torch.device | None = None,
 ) -> None:
     """Train tokenizer and encoder on the texts of ``train`` and save both as a masked-LM checkpoint in ``out``.
 
-    ``snapshots`` makes, for this training's source of chance, the place where it keeps how far it has come.
+    ``snapshots`` makes, for this training's source of chance, the place where it keeps how far it has come. What is drawn by
+    lot is drawn on the CPU, whatever the device (default: the CPU).
     """
     torch.manual_seed(settings.seed)
     lot = random.Random(settings.seed)
@@ -73,6 +75,7 @@ def pretrain(
     tokenizer = _train_tokenizer(train, settings)
     text = _parallel(train, tokenizer)
     model = XLMRobertaForMaskedLM(_config(tokenizer, settings))
+    torch.nn.Module.to(model, device or torch.device("cpu"))  # that of transformers hides its signature
     stages = {
         "language modelling": (_language_modelling(model, tokenizer, text, settings, lot), settings.mlm_steps),
         "translation ranking": (_translation_ranking(model, tokenizer, text, settings, lot), settings.ranking_steps),
@@ -80,10 +83,10 @@ def pretrain(
     names = list(stages)
     reached = kept.reached() if kept else None
     for stage in names[names.index(reached or names[0]) :]:
-        loss_of, steps = stages[stage]
+        parts_of, steps = stages[stage]
         optimise(
             model,
-            loss_of,
+            parts_of,
             stage=stage,
             steps=steps,
             learning_rate=settings.learning_rate,
@@ -169,21 +172,31 @@ def _language_modelling(
 ) -> Loss:
     everything = [tokens for said in text.phrases for tokens in said]
 
-    def loss_of(step: int) -> torch.Tensor | None:
+    def parts_of(step: int) -> Iterator[torch.Tensor]:
         if step % 2:
             texts = lot.sample(everything, min(settings.mlm_batch, len(everything)))
         else:
             texts = [_side_by_side(*pair, settings.max_tokens) for pair in text.pairs(lot, settings.mlm_batch)]
         ids, mask = pad(texts, tokenizer.pad_token_id)
         ids, labels = _mask_tokens(ids, tokenizer)
-        states = model.roberta(input_ids=ids, attention_mask=mask).last_hidden_state
-        # Only the masked positions meet the vocabulary: the product with it is most of the work.
         guessed = labels != IGNORED
         if not guessed.any():  # few short texts, and the lot fell on none: the mean over nothing would be NaN
-            return None
-        return functional.cross_entropy(model.lm_head(states[guessed]), labels[guessed])
+            return
+        states = _states(model, ids, mask)
+        # Only the masked positions meet the vocabulary: the product with it is most of the work.
+        yield functional.cross_entropy(
+            model.lm_head(states[guessed.to(states.device)]), labels[guessed].to(states.device)
+        )
 
-    return loss_of
+    return parts_of
+
+
+def _states(model: XLMRobertaForMaskedLM, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the states ``[texts, longest, hidden]``, where the model is."""
+    states: torch.Tensor = model.roberta(
+        input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
+    ).last_hidden_state
+    return states
 
 
 def _side_by_side(first: list[int], second: list[int], longest: int) -> list[int]:
@@ -209,14 +222,14 @@ def _translation_ranking(
     settings: PretrainSettings,
     lot: random.Random,
 ) -> Loss:
-    def loss_of(step: int) -> torch.Tensor:
+    def parts_of(step: int) -> Iterator[torch.Tensor]:
         pairs = text.pairs(lot, settings.ranking_batch)
         here, there = (_mean_states(model, [pair[side] for pair in pairs], tokenizer.pad_token_id) for side in (0, 1))
         agreement = here @ there.T / settings.temperature
-        own = torch.arange(len(pairs))
-        return (functional.cross_entropy(agreement, own) + functional.cross_entropy(agreement.T, own)) / 2
+        own = torch.arange(len(pairs), device=agreement.device)
+        yield (functional.cross_entropy(agreement, own) + functional.cross_entropy(agreement.T, own)) / 2
 
-    return loss_of
+    return parts_of
 
 
 def _mean_states(model: XLMRobertaForMaskedLM, encoded: Encoded, pad_id: int) -> torch.Tensor:
@@ -225,7 +238,7 @@ def _mean_states(model: XLMRobertaForMaskedLM, encoded: Encoded, pad_id: int) ->
     sums = []
     for start in range(0, len(order), TEXTS_PER_PASS):
         ids, mask = pad([encoded[index] for index in order[start : start + TEXTS_PER_PASS]], pad_id)
-        states = model.roberta(input_ids=ids, attention_mask=mask).last_hidden_state
-        sums.append((states * mask.unsqueeze(-1)).sum(1))
+        states = _states(model, ids, mask)
+        sums.append((states * mask.unsqueeze(-1).to(states.device)).sum(1))
     # The length of a vector goes in the normalisation, so the sum stands for the mean.
-    return functional.normalize(torch.cat(sums), dim=-1)[torch.tensor(order).argsort()]
+    return functional.normalize(torch.cat(sums), dim=-1)[torch.tensor(order, device=model.device).argsort()]

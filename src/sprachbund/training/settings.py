@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Literal, Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from sprachbund.checkpoints import PUBLISHED
@@ -12,6 +14,10 @@ CODE_VERSION = 3
 """Raised when a change to this package makes other models from the same settings."""
 LAYOUT = PUBLISHED.rpartition("/")[2].replace(":", "/")
 """The published layout under any root: ``xlm-roberta-base_massive_k_{locale}/alpha_0.5_{locale}_epoch-9``."""
+
+SMALL_WIDTH, SMALL_RATE = 256, 1.5e-3
+LARGE_WIDTH, LARGE_RATE = 768, 2e-5
+"""Of XLM-R-base."""
 
 
 class PretrainSettings(BaseModel):
@@ -42,14 +48,43 @@ class FinetuneSettings(BaseModel):
     """From a base to the classifier of one locale."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    came_later: ClassVar = ("accumulate", "precision", "patience")
+    """Fields that models were trained without: at their defaults they change nothing."""
 
     epochs: int = Field(default=7, ge=1, description="Passes over the train split.")
     batch: int = Field(default=16, ge=1, description="Texts per step.")
-    learning_rate: float = Field(
-        default=1.5e-3,
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="Batches whose gradients add up to one step: --batch 8 --accumulate 2 learns as --batch 16 does.",
+    )
+    learning_rate: float | None = Field(
+        default=None,
         gt=0,
-        description="Peak learning rate: for small bases made by pretrain; XLM-R wants about 2e-5.",
+        description="Peak learning rate. Default: 1.5e-3 for small bases made by pretrain; for wider ones 2e-5 × 768 / width.",
     )
     dropout: float | None = Field(default=None, ge=0, lt=1, description="Dropout everywhere; default: the base's.")
     head_seed: int = Field(default=0, ge=0, description="Seed of the classification head: one for all locales.")
     seed: int = Field(default=0, ge=0, description="Seed from which each locale derives its data order and dropout.")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="Of what is computed in training; the weights are kept and saved in fp32."
+    )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        description="Stop after so many epochs without a better dev accuracy, and save the best epoch; 0: train all epochs.",
+    )
+
+    def at_width(self, width: int) -> Self:
+        """Return the settings for a base of a width, with the learning rate that it wants where none is set.
+
+        What learns from scratch on a few texts takes large steps; a large pre-trained model forgets what it knows by them.
+        Above the small ones the rate falls with the width (Yang et al. 2022, "Tensor Programs V", arXiv:2203.03466).
+        """
+        rate = SMALL_RATE if width <= SMALL_WIDTH else LARGE_RATE * LARGE_WIDTH / width
+        return self if self.learning_rate else self.model_copy(update={"learning_rate": rate})
+
+    def deciding(self) -> dict[str, Any]:
+        """Return what decides what is trained: what came later counts only where it is set, so that old models are found."""
+        idle = {name for name in self.came_later if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(exclude=idle)

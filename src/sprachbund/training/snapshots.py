@@ -21,7 +21,9 @@ from sprachbund import files
 __all__ = ["Snapshots"]
 
 SECONDS = 60.0
-"""Between two snapshots: so much work is lost at most."""
+"""Between two snapshots at least; about so much work is lost."""
+LARGEST_SHARE = 0.05
+"""Of the time that snapshots may take: those of large models are kept less often."""
 
 
 @dataclass
@@ -33,7 +35,10 @@ class Snapshots:
     """Of all that decides what is trained: a snapshot of another training is not believed."""
     lot: random.Random
     """The source of chance of the data; that of torch is known."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where is trained: a GPU has a source of chance of its own."""
     _last: float = field(default_factory=time.monotonic)
+    _pause: float = 0.0
 
     def reached(self) -> str | None:
         """Return the stage that the training was in, None where nothing is known."""
@@ -48,24 +53,32 @@ class Snapshots:
         for name, part in parts.items():
             part.load_state_dict(state[name])
         torch.set_rng_state(state["torch"])
+        if self.device.type == "cuda" and state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"], self.device)
         version, numbers, rest = state["lot"]
         self.lot.setstate((version, tuple(numbers), rest))
         return int(state["step"])
 
     def keep(self, stage: str, step: int, **parts: Any) -> None:
         """Write where the training stands, if the last time is long enough ago."""
-        if time.monotonic() - self._last < SECONDS:
+        begun = time.monotonic()
+        if begun - self._last < max(SECONDS, self._pause):
             return
         state = {"digest": self.digest, "stage": stage, "step": step, "lot": self.lot.getstate()}
-        state |= {"torch": torch.get_rng_state(), **{name: part.state_dict() for name, part in parts.items()}}
+        state |= {"torch": torch.get_rng_state(), "cuda": self._chance_of_gpu()}
+        state |= {name: part.state_dict() for name, part in parts.items()}
         content = io.BytesIO()  # torch writes to disk in a library whose errors do not know a full one
         torch.save(state, content)
-        files.write_bytes(self.path, content.getvalue())
+        files.write_bytes(self.path, content.getbuffer())
         self._last = time.monotonic()
+        self._pause = (self._last - begun) / LARGEST_SHARE
+
+    def _chance_of_gpu(self) -> torch.Tensor | None:
+        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            state: dict[str, Any] = torch.load(self.path, weights_only=True)
+            state: dict[str, Any] = torch.load(self.path, weights_only=True, map_location="cpu")
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):  # there is none, or none that can be read
             return None
         return state if state.get("digest") == self.digest else None

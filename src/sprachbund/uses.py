@@ -1,0 +1,40 @@
+"""What a model, a similarity or a source has seen of its target: a few words, and the union of them.
+
+Everything that is made of parts has seen what its parts have seen. So nobody writes down what a candidate has seen: each part
+says it for itself, and :func:`union_of_uses` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sprachbund.errors import UnknownName
+
+__all__ = ["NOTHING", "TARGET_TRAIN", "UNLABELLED", "USES", "check_uses", "union_of_uses"]
+
+NOTHING = "nothing"
+UNLABELLED = "unlabelled"
+"""Raw text of the target, no label."""
+TARGET_TRAIN = "target-train"
+"""Labelled train data of the target, if only through a source that was fine-tuned on it."""
+USES = (NOTHING, UNLABELLED, "source-dev", "source-labels", TARGET_TRAIN, "target-dev", "target-test")
+"""All words that there are."""
+
+
+def union_of_uses(*parts: Iterable[str]) -> tuple[str, ...]:
+    """Return the sorted union; ``nothing`` stands only where there is nothing else."""
+    union = {use for part in parts for use in part} - {NOTHING}
+    return tuple(sorted(union)) or (NOTHING,)
+
+
+def check_uses(words: Iterable[str], where: str) -> tuple[str, ...]:
+    """Return the union of what somebody wrote down; ``where`` says in which place.
+
+    Raises:
+        UnknownName: a word is none of :data:`USES`.
+    """
+    found = tuple(words)
+    for word in found:
+        if word not in USES:
+            raise UnknownName(f"use in {where}", word, USES)
+    return union_of_uses(found)
