@@ -133,3 +133,25 @@ def test_transfer_is_measured(capsys: Capture) -> None:
     assert [row["source"] for row in found["sources"]] == list(NAMES)
     assert all(set(row["cells"]) == set(NAMES) for row in found["sources"])
     assert found["follows_similarity"] is None
+
+
+@pytest.mark.usefixtures("here")
+def test_the_sources_are_those_that_a_file_names(capsys: Capture) -> None:
+    Path("zoo.csv").write_text("locale,model\nwol,models/wol\nyo,models/yo\n", encoding="utf-8")
+    found = document("transfer --models zoo.csv --data table:news.csv --jobs 1", capsys)
+    assert [row["source"] for row in found["sources"]] == ["wol", "yo"]
+    line = "experiment --models zoo.csv --data table:news.csv --variants average-all --locales sw-KE"
+    document(line, capsys)
+    record = json.loads(Path("results/average-all_sw-KE/results.json").read_text(encoding="utf-8"))
+    assert [source["locale"] for source in record["model_info"]["sources"]] == ["wol", "yo"]
+    assert "Unknown locale 'wol'" in complaint("transfer --models zoo.csv --data cldr:12", capsys)
+
+
+@pytest.mark.usefixtures("here")
+def test_some_of_its_sources_may_be_missing(capsys: Capture) -> None:
+    Path("models/wol").rename("elsewhere")
+    line = f"experiment {INPUTS} --variants baseline average-all --locales sw-KE wol --allow-missing"
+    assert document(line, capsys)["results"].keys() == {"sw-KE", "wol"}
+    for target, sources in {"sw-KE": ["yo"], "wol": ["sw-KE", "yo"]}.items():
+        record = json.loads(Path(f"results/average-all_{target}/results.json").read_text(encoding="utf-8"))
+        assert [source["locale"] for source in record["model_info"]["sources"]] == sources

@@ -12,7 +12,7 @@ from pico import Pico, TinyData
 from sprachbund import locales
 from sprachbund.checkpoints import Checkpoint, Zoo
 from sprachbund.config import ChoiceConfig, ExperimentConfig
-from sprachbund.errors import CheckpointError, UserError
+from sprachbund.errors import CheckpointError, MixError, UserError
 from sprachbund.experiment import Experiment, needed_sources, prepare
 from sprachbund.inputs import Inputs
 from sprachbund.measuring import asked_sources, similarity_for
@@ -54,6 +54,16 @@ def test_whoever_may_be_chosen_is_measured_and_own_sources_where_they_count(tmp_
     assert needed_sources(experiment(tmp_path, similarity="transfer"), locales.names()) == (*POOL, "sq-AL")
     own = experiment(tmp_path, similarity="transfer", variants=("baseline",))
     assert needed_sources(own, locales.names()) == ("sq-AL",), "nobody is ranked, so nobody is measured"
+
+
+def test_who_is_left_out_is_not_measured_but_a_target_cannot_do_without_its_own(tmp_path: Path) -> None:
+    assert asked_sources(config("transfer"), ("sq-AL",), without=["fr-FR", "sq-AL"]) == ("de-DE", "ja-JP")
+    settled = experiment(tmp_path, similarity="transfer")
+    assert needed_sources(settled, locales.names(), ["fr-FR", "sq-AL"]) == ("de-DE", "ja-JP")
+    with pytest.raises(
+        MixError, match="task-vector looks at the target's own source, which sq-AL has not: name another"
+    ):
+        asked_sources(config("task-vector"), ("sq-AL",), without=["sq-AL"])
 
 
 def test_a_sum_of_what_is_at_hand_and_what_is_measured(inputs: Inputs) -> None:

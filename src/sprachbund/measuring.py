@@ -31,7 +31,7 @@ DEV = "dev"
 
 
 def asked_sources(
-    config: ChoiceConfig, targets: Sequence[str], held: Sequence[str], without: Collection[str] = ()
+    config: ChoiceConfig, targets: Sequence[str], held: Sequence[str] = (), without: Collection[str] = ()
 ) -> tuple[str, ...]:
     """Return whose sources are opened to measure, given the locales of the data: the pool and, where needed, the targets'.
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,10 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub import TOKEN, Files, Hub, asked
+import torch
+from hub import TOKEN, Files, Hub, asked, tree_of
+from peft import LoraConfig, get_peft_model
+from pico import Pico
+from safetensors.torch import load_file
 from tqdm import tqdm
+from transformers import AutoModelForSequenceClassification
 
-from sprachbund.checkpoints import Zoo, locate, models_in, on_the_hub, zoo_name
+from sprachbund.checkpoints import Checkpoint, Zoo, check_base, locate, models_in, on_the_hub, zoo_name
 from sprachbund.checkpoints import hub as client
 from sprachbund.checkpoints.hub import HubModel, fetch, find, look_up
 from sprachbund.checkpoints.zoo import source_locale
@@ -129,6 +137,56 @@ def test_a_repository_may_have_no_owner(hub: Hub, home: Path) -> None:
     hub.add("xlm-roberta-base", model("base"))
     checkpoint = locate("xlm-roberta-base")
     assert (checkpoint.name, checkpoint.config) == ("xlm-roberta-base", {"seed": "base"})
+
+
+def in_shards(source: Checkpoint, folder: Path) -> Path:
+    """A source once more, in files of 8 kB."""
+    loaded = AutoModelForSequenceClassification.from_pretrained(source.folder)
+    loaded.save_pretrained(folder, max_shard_size="8KB")
+    shutil.copy(source.folder / "tokenizer.json", folder)
+    return folder
+
+
+def test_sources_in_shards_and_pickled_are_the_same_sources(
+    hub: Hub, home: Path, pico: Pico, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(pico.root / "cache"))
+    source = pico.source("source")
+    commit = hub.add("org/name_de-DE", in_shards(source, pico.root / "shards"))
+    pickled = tree_of(source.folder)
+    stream = io.BytesIO()
+    torch.save(load_file(source.folder / "model.safetensors"), stream)
+    del pickled["model.safetensors"]
+    hub.add("org/name_fr-FR", pickled | {"pytorch_model.bin": stream.getvalue()})
+    zoo = Zoo("org/name_{locale}")
+    assert zoo.missing(["de-DE", "fr-FR"]) == zoo.fetch(["de-DE", "fr-FR"], quiet) == {}
+    for locale in ("de-DE", "fr-FR"):
+        found = zoo.checkpoint(locale)
+        assert found.tensors.keys() == source.tensors.keys()
+        assert all((found.file.read(name) == source.file.read(name)).all() for name in source.tensors)
+        assert (zoo_name(found, locale), source_locale(found)) == (zoo.template, locale)
+    assert zoo.checkpoint("de-DE").reference == f"org/name_de-DE@{commit}"
+    assert "pickled" in zoo.checkpoint("fr-FR").note
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_an_adapter_finds_its_base_on_the_hub(
+    hub: Hub, home: Path, pico: Pico, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(pico.root / "cache"))
+    base = pico.base()
+    hub.add("org/base", base.folder)
+    loaded = AutoModelForSequenceClassification.from_pretrained(base.folder, num_labels=3)
+    adapted = get_peft_model(loaded, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query"]))
+    adapted.save_pretrained(pico.root / "adapter")
+    card = pico.root / "adapter" / "adapter_config.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"base_model_name_or_path": "org/base"}))
+    commit = hub.add("org/adapters", under("de-DE", tree_of(card.parent)) | {"zoo.json": b'{"name": "mine"}'})
+    found = Zoo("org/adapters:{locale}").checkpoint("de-DE")
+    assert found.note.startswith("is an adapter of org/base: ")
+    assert (found.reference, found.place) == (f"org/adapters@{commit}:de-DE", "org/adapters:de-DE")
+    assert (len(found.labels), zoo_name(found, "de-DE"), source_locale(found)) == (3, "mine", "de-DE")
+    check_base(base, found)
 
 
 # --- what is asked for -------------------------------------------------------------------------------------------------
