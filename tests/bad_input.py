@@ -1108,6 +1108,12 @@ CASES = {
             ("other is not the base of", "fine-tuned from"),
             other_base,
         ),
+        Case(
+            "a measure of the target's own source, which is left out",
+            f"similarity {TARGET} {INPUTS} --sources el-GR ro-RO --base base --similarity task-vector --allow-missing",
+            ("own source, which sq-AL has not", "another similarity", "sq-AL is left out (models/sq-AL"),
+            remove(f"models/{TARGET}"),
+        ),
         Case("a picture of another format", "similarity --plot map.jpg", ("picture format", "'.jpg'", "did you mean")),
     ),
     "Results": (

@@ -126,7 +126,7 @@ def listed() -> list[dict[str, str]]:
 def _matrix(config: SimilarityConfig, target: str | None) -> tuple[SimilarityConfig, SimilarityMatrix]:
     """Return the similarity, with the settings to choose by it: these name the sources that it was measured on."""
     if not is_measured(config.similarity):
-        if config.models or config.data or config.base or config.demo:
+        if config.models or config.data or config.base or config.demo or config.allow_missing:
             say(f"{config.similarity} is not measured: no model and no data is looked at.")
         return config, load(config.similarity, (*((target,) if target else ()), *locales.check(config.sources)))
     from sprachbund import inference
