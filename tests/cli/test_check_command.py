@@ -109,7 +109,7 @@ def test_the_table_comes_first_then_one_sentence_and_status_1(workshop: Path, ca
     assert fits == {"de-DE": "yes", "el-GR": "no", "ro-RO": "no", "sq-AL": "yes", "ja-JP": "no", "ko-KR": "no"}
     assert "el-GR: models/de-DE and models/el-GR have the same labels in another order" in out
     assert "ro-RO: Tensor classifier.out_proj.bias of models/ro-RO holds NaN" in out
-    assert "ja-JP ko-KR: models/{locale} is not a folder on this machine" in out, "one reason is said once"
+    assert "ja-JP ko-KR: models/{locale} is not a folder here" in out, "one reason is said once"
     assert "All" not in out
     assert err.splitlines()[-1] == (
         "error: 4 of 6 sources cannot be merged with the others: el-GR ro-RO ja-JP ko-KR. "
