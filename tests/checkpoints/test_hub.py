@@ -401,7 +401,6 @@ def test_a_private_repository_opens_with_the_user_s_token(
             "org/gated",
             r"org/gated on the hub is gated: ask for access on its page there, then log in \(hf auth login, or HF_",
         ),
-        ("org/pickled", r"org/pickled has no model.safetensors, but pytorch_model.bin; pickled weights"),
         ("org--name", r"There is no folder org--name: check the name\."),
         ("./org", r"There is no folder org: check the name\."),
     ],
@@ -410,7 +409,6 @@ def test_names_that_stand_for_nothing(name: str, said: str, hub: Hub, home: Path
     hub.add("org/name", under("epoch-9", model("a")) | {"notes/read.me": b""})
     hub.add("org/plain", model("b"))
     hub.add("org/gated", model("c"), gated=True)
-    hub.add("org/pickled", {"config.json": b"{}", "pytorch_model.bin": b"p"})
     with pytest.raises(CheckpointError, match=said) as caught:
         locate(name)
     assert str(home) not in str(caught.value)
