@@ -412,6 +412,13 @@ def cache_of_its_own() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_lang2vec() -> Iterator[None]:
+    """A machine without the extra that knows other languages."""
+    with patch("sprachbund.similarity.uriel.installed", lambda: None):
+        yield
+
+
 # --- the cases ---------------------------------------------------------------------------------------------------------
 
 
@@ -812,7 +819,7 @@ CASES = {
             ("base/model.safetensors", "truncated", "again"),
             cut_off("base/model.safetensors"),
         ),
-        Case("a missing base", TRAIN, ("no folder base", "check"), remove("base")),
+        Case("a missing base", TRAIN, ("base is not a folder here", "check the name"), remove("base")),
         Case("a device that is none", f"{TRAIN} --device gpu", ("--device 'gpu'", "cpu, cuda, cuda:1")),
         Case("a device that is not there", f"{TRAIN} --device cuda:99", ("--device cuda:99", "leave --device out")),
         Case("an unknown precision", f"{TRAIN} --precision fp16", ("--precision", "did you mean bf16?")),
@@ -1001,8 +1008,9 @@ CASES = {
         Case(
             "a language that a similarity does not know",
             f"experiment {MODELS} --data table:news.csv",
-            ("uriel:syntax_knn", "knows nothing of yo", "--similarity", "average-all"),
+            ("uriel:syntax_knn", "yo is none of them", "pip install lang2vec", "--similarity file:"),
             table("yo,test,a,b"),
+            during=without_lang2vec,
         ),
     ),
     "Sources and weights": (
