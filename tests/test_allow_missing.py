@@ -7,15 +7,13 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from pico import Pico, tokenizer
 from safetensors.torch import load_file
-from workshop import INPUTS, content, make_workshop
+from workshop import INPUTS, Capture, content, make_workshop, merged_of, refused, typed
 
-from sprachbund.cli import run
 from sprachbund.cli.console import MODE
 from sprachbund.data.massive import INTENTS
 
@@ -23,8 +21,6 @@ SOURCES = ("da-DK", "el-GR", "ro-RO", "sq-AL", "tr-TR")
 DATA = ("da-DK", "sq-AL")
 GIVEN, MODELS = shlex.join(INPUTS), shlex.join(INPUTS[:2])
 FILE = "--models zoo.csv --data massive:data"
-
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -43,32 +39,6 @@ def here(workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for setting in ("quiet", "verbose", "json"):
         monkeypatch.setattr(MODE, setting, False)
     return tmp_path
-
-
-def typed(line: str, capsys: Capture) -> tuple[Any, str]:
-    """The result of a line that goes through, and what was said beside it."""
-    capsys.readouterr()
-    status = run([*shlex.split(line), "--json"])
-    out, err = capsys.readouterr()
-    assert status == 0, err
-    return json.loads(out), err
-
-
-def refused(line: str, capsys: Capture) -> str:
-    """The sentence that refuses a line, which leaves everything as it was."""
-    before = content(Path())
-    capsys.readouterr()
-    assert run(shlex.split(line)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert content(Path()) == before
-    (sentence,) = [said for said in err.splitlines() if said.startswith("error: ")]
-    return sentence.removeprefix("error: ")
-
-
-def merged_of(target: str, variant: str = "similarity") -> set[str]:
-    record = json.loads(Path(f"results/{variant}_{target}/results.json").read_text(encoding="utf-8"))
-    return {source["locale"] for source in record["model_info"]["sources"]}
 
 
 def file_zoo(*rows: str) -> None:

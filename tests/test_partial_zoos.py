@@ -6,10 +6,9 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
-from workshop import INPUTS, content, make_workshop
+from workshop import INPUTS, Capture, make_workshop, merged_of, refused, typed
 
 from sprachbund.cli import run
 from sprachbund.cli.console import MODE
@@ -21,8 +20,6 @@ DATA = ("da-DK", "de-DE", "sq-AL")
 GIVEN = shlex.join(INPUTS)
 MODELS = shlex.join(INPUTS[:2])
 POOL = "--sources el-GR ro-RO sq-AL"
-
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -40,32 +37,6 @@ def here(workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for setting in ("quiet", "verbose", "json"):
         monkeypatch.setattr(MODE, setting, False)
     return tmp_path
-
-
-def typed(line: str, capsys: Capture) -> tuple[Any, str]:
-    """The result of a line that goes through, and what was said beside it."""
-    capsys.readouterr()
-    assert run([*shlex.split(line), "--json"]) == 0, capsys.readouterr().err
-    out, err = capsys.readouterr()
-    return json.loads(out), err
-
-
-def refused(line: str, capsys: Capture) -> str:
-    """The sentence that refuses a line, which leaves everything as it was."""
-    before = content(Path())
-    capsys.readouterr()
-    assert run(shlex.split(line)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert content(Path()) == before
-    (sentence,) = [said for said in err.splitlines() if said.startswith("error: ")]
-    return sentence.removeprefix("error: ")
-
-
-def merged_of(target: str, variant: str = "similarity") -> set[str]:
-    """The sources that stand in the record of a merge."""
-    record = json.loads(Path(f"results/{variant}_{target}/results.json").read_text(encoding="utf-8"))
-    return {source["locale"] for source in record["model_info"]["sources"]}
 
 
 # --- a few sources -----------------------------------------------------------------------------------------------------

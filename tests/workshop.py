@@ -7,12 +7,18 @@ that is what ``--data massive:PATH`` takes.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pico import FILLERS, Pico
 
+from sprachbund.cli import run
 from sprachbund.data.massive import INTENTS
+
+Capture = pytest.CaptureFixture[str]
 
 INPUTS = ("--models", "models/{locale}", "--data", "massive:data")
 ROWS = {"train": 60, "dev": 6, "test": 6}
@@ -32,6 +38,33 @@ def make_workshop(folder: Path, sources: Iterable[str], data: Iterable[str]) -> 
 def content(folder: Path) -> dict[str, bytes | None]:
     """Every file with its bytes, every folder with None, hidden ones too."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def typed(line: str, capsys: Capture) -> tuple[Any, str]:
+    """The result of a line that goes through, and what was said beside it."""
+    capsys.readouterr()
+    status = run([*shlex.split(line), "--json"])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return json.loads(out), err
+
+
+def refused(line: str, capsys: Capture) -> str:
+    """The sentence that refuses a line, which leaves everything as it was."""
+    before = content(Path())
+    capsys.readouterr()
+    assert run(shlex.split(line)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert content(Path()) == before
+    (sentence,) = [said for said in err.splitlines() if said.startswith("error: ")]
+    return sentence.removeprefix("error: ")
+
+
+def merged_of(target: str, variant: str = "similarity") -> set[str]:
+    """The sources that stand in the record of a merge."""
+    record = json.loads(Path(f"results/{variant}_{target}/results.json").read_text(encoding="utf-8"))
+    return {source["locale"] for source in record["model_info"]["sources"]}
 
 
 def rows(locale: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from scipy.stats import pearsonr, spearmanr
 from sprachbund import store
 from sprachbund.experiment import RESULTS
 from sprachbund.locales import locale
-from sprachbund.recipe import union_of_uses
+from sprachbund.similarity import SIMILARITIES, load
 from sprachbund.store import RunStore, Transfer
+from sprachbund.uses import union_of_uses
 
 COLUMNS = ("locale", "variant", "uses", "accuracy", "correct", "total")
 TRANSFER_COLUMNS = ("split", "source", "target", "accuracy", "correct", "total")
@@ -164,6 +166,35 @@ def families(table: Table, variants: Sequence[str]) -> str:
     return head + "\n".join(lines)
 
 
+def guides(rows: Sequence[Transfer]) -> str:
+    """Return how far the accuracy of foreign sources follows each set of URIEL, over all pairs and within each target."""
+    targets = [row.source for row in rows]
+    foreign = [(row, target) for target in targets for row in rows if row.source != target]
+    lines = []
+    for name in (name for name in SIMILARITIES if name.startswith("uriel:")):
+        matrix = load(name)
+        pairs = {
+            target: np.array(
+                [(matrix.score(t, row.source), row.cells[t].accuracy) for row, t in foreign if t == target]
+            )
+            for target in targets
+        }
+        within = [spearmanr(*pair.T).statistic for pair in pairs.values() if np.ptp(pair[:, 0])]
+        overall = spearmanr(*np.concatenate(list(pairs.values())).T).statistic
+        lines.append(f"| {name} | {overall:.2f} | {np.mean(within):.2f} |")
+    head = "| similarity | rank correlation, all pairs | mean within a target |\n|---|--:|--:|\n"
+    return head + "\n".join(lines)
+
+
+def best_sources(rows: Sequence[Transfer]) -> str:
+    """Return which foreign sources are the best one of how many targets, the most frequent first."""
+    best = Counter(
+        max((row for row in rows if row.source != target), key=lambda row: row.cells[target].correct).source
+        for target in (row.source for row in rows)
+    )
+    return "Best source: " + ", ".join(f"{name} of {count}" for name, count in best.most_common(8))
+
+
 def read_reported(path: Path) -> dict[str, dict[str, float]]:
     """Return what the original experiment reported, by variant and locale; what is blank was not run."""
     with path.open(encoding="utf-8", newline="") as stream:
@@ -219,6 +250,7 @@ def main() -> None:
     print(compared(table, pairs), end="\n\n")
     if arguments.reported:
         print(beside(table, read_reported(arguments.reported)), end="\n\n")
+    print(guides(dev), best_sources(test), sep="\n\n", end="\n\n")
     print(families(table, ["baseline", *merges[:2], MEAN, ENGLISH, ORACLE]))
 
 

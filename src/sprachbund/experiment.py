@@ -360,14 +360,14 @@ def _planned(
 
 
 def _at_hand(config: ExperimentConfig, targets: Sequence[str], chosen: Sequence[Variant]) -> SimilarityMatrix | None:
-    """Return the similarity that ranks the sources; None where no variant needs one, and it knows not all of the locales."""
-    ranked = [variant for variant in chosen if ranks(variant)]
-    try:
-        return load(config.similarity, (*targets, *config.sources)) if ranked else None
-    except UserError:
-        if all(map(takes_everybody, ranked)) and config.sources:
-            return None
-        raise
+    """Return the similarity that ranks the sources; None where no variant needs one.
+
+    Variants that take everybody do without beyond the table: who has lang2vec gets the results of who has not.
+    """
+    ranked, places = [variant for variant in chosen if ranks(variant)], (*targets, *config.sources)
+    if all(map(takes_everybody, ranked)) and not set(places) <= set(locales.names()):
+        return None
+    return load(config.similarity, places) if ranked else None
 
 
 def _similarity(
