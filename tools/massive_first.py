@@ -1,6 +1,6 @@
 """Make the tables of docs/experiments/massive-52-first.md from finished runs of experiments/massive-52-first.yaml.
 
-    python tools/massive_first.py --run RUN --original-run RUN [--reported FILE]
+    python tools/massive_first.py --run RUN --original-run RUN [--reported FILE] [--similarity file:TABLE]
 
 The first run has the transfer of all sources on test and, by ``sprachbund transfer --split dev``, on dev. The second one has
 the merges by the original selection: they stand in the table as ``similarity-original`` and ``average-original``. FILE is the
@@ -166,12 +166,12 @@ def families(table: Table, variants: Sequence[str]) -> str:
     return head + "\n".join(lines)
 
 
-def guides(rows: Sequence[Transfer]) -> str:
-    """Return how far the accuracy of foreign sources follows each set of URIEL, over all pairs and within each target."""
+def guides(rows: Sequence[Transfer], names: Iterable[str]) -> str:
+    """Return how far the accuracy of foreign sources follows similarities, over all pairs and within each target."""
     targets = [row.source for row in rows]
     foreign = [(row, target) for target in targets for row in rows if row.source != target]
     lines = []
-    for name in (name for name in SIMILARITIES if name.startswith("uriel:")):
+    for name in names:
         matrix = load(name)
         pairs = {
             target: np.array(
@@ -219,6 +219,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--original-run", type=Path, required=True)
     parser.add_argument("--reported", type=Path)
+    parser.add_argument(
+        "--similarity", action="append", default=[], help="file:TABLE, as `sprachbund similarity --out` writes"
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/experiments"))
     arguments = parser.parse_args()
     known = RunStore(arguments.run / RESULTS)
@@ -250,7 +253,8 @@ def main() -> None:
     print(compared(table, pairs), end="\n\n")
     if arguments.reported:
         print(beside(table, read_reported(arguments.reported)), end="\n\n")
-    print(guides(dev), best_sources(test), sep="\n\n", end="\n\n")
+    uriel = [name for name in SIMILARITIES if name.startswith("uriel:")]
+    print(guides(dev, [*uriel, *arguments.similarity]), best_sources(test), sep="\n\n", end="\n\n")
     print(families(table, ["baseline", *merges[:2], MEAN, ENGLISH, ORACLE]))
 
 
