@@ -1057,7 +1057,11 @@ CASES = {
             "similarity sq-AL --similarity transfer:500",
             ("transfer reads no texts", "say transfer"),
         ),
-        Case("a missing table", "similarity sq-AL --similarity file:m.csv", ("file:m.csv", "no such file")),
+        Case(
+            "a missing table of similarities",
+            "similarity sq-AL --similarity file:m.csv",
+            ("file:m.csv", "no such file"),
+        ),
         Case("a folder in place of a table", "similarity sq-AL --similarity file:data", ("file:data", "is a folder")),
         Case(
             "a table that is not UTF-8",

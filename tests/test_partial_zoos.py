@@ -94,7 +94,8 @@ def test_a_choice_is_made_among_the_named_sources(command: str, again: str, caps
 def test_more_sources_than_are_named_are_refused(command: str, capsys: Capture) -> None:
     sentence = refused(f"{command} {POOL}", capsys)
     assert sentence == (
-        "5 sources are asked for sq-AL, but the pool has 2 (its own left out): ask for at most 2, or add sources."
+        "5 sources are asked for sq-AL, but the pool has 2 (its own left out): "
+        "ask for at most 2 (--num-languages), or add sources."
     )
 
 
@@ -121,8 +122,8 @@ def test_what_is_missing_is_said_with_what_is_there(line: str, missing: str, the
     sentence = refused(line, capsys)
     assert f"{missing} sources are missing" in sentence
     assert (
-        f"those of {there} are there (--sources takes only the locales you name, --allow-missing goes on without the others)"
-        in sentence
+        f"those of {there} are there "
+        "(--sources and --locales take only those you name, --allow-missing goes on without the others)" in sentence
     )
 
 

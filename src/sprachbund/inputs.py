@@ -226,7 +226,7 @@ def _start(
         complaints = [*complaints, f"{len(missing)} of {len(sources)} sources are missing ({first})"]
         there = [locale for locale in sources if locale not in missing]
         if there:
-            ways = "--sources takes only the locales you name, --allow-missing goes on without the others"
+            ways = "--sources and --locales take only those you name, --allow-missing goes on without the others"
             complaints = [*complaints, f"those of {' '.join(there)} are there ({ways})"]
     if complaints:
         raise _cannot_start(complaints, "" if own else WAYS_ON)

@@ -116,7 +116,7 @@ def _require(k: int, available: int, target: str, which: str) -> None:
     if k < 1:
         raise MixError(f"At least one source must be selected for {target}; got k = {k}. Ask for 1 or more.")
     if k > available:
-        advice = f"ask for at most {available}, or add sources" if available else "add sources"
+        advice = f"ask for at most {available} (--num-languages), or add sources" if available else "add sources"
         raise MixError(f"{_counted(k)} asked for {target}, but the pool has {available} {which}: {advice}.")
 
 

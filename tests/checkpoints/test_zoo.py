@@ -99,3 +99,8 @@ def test_a_card_that_is_none_is_named(card: str, pico: Pico) -> None:
     (source.folder.parent / "zoo.json").write_text(card)
     with pytest.raises(CheckpointError, match=r"/zoo/zoo\.json does not name its zoo .*: mend it or remove it\."):
         zoo_name(source, "de-DE")
+
+
+def test_a_short_code_is_a_locale_only_where_it_stands_alone(pico: Pico) -> None:
+    source = pico.source("alpha_k_ha/ha_alpha_ha")
+    assert zoo_name(source, "ha") == f"{pico.root}/alpha_k_{{locale}}/{{locale}}_alpha_{{locale}}"

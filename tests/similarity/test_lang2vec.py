@@ -129,3 +129,15 @@ def test_without_lang2vec_other_languages_are_told_the_ways_on(monkeypatch: pyte
     assert load("uriel:geo", ["sq-AL"]).locales == locales.names()
     with pytest.raises(DataError, match=r"tt-RU is none of them: pip install lang2vec.*--similarity file:"):
         load("uriel:geo", ["sq-AL", "tt-RU"])
+
+
+@pytest.mark.usefixtures("package")
+def test_a_script_of_that_name_beside_the_program_is_not_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the folder of the programs that pip installs, which is where they look for modules first."""
+    (tmp_path / "lang2vec.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = installed()
+    assert found is not None
+    assert (found / "data" / "letter_codes.json").is_file()

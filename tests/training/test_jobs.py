@@ -292,3 +292,13 @@ def test_a_card_says_the_learning_rate_that_the_base_asked_for(
     assert card.settings["learning_rate"] == 1.5e-3
     explicit = settings.model_copy(update={"learning_rate": 1.5e-3})
     assert train_sources(base.folder, tiny, LOCALES[:1], tmp_path, explicit) == [card]
+
+
+def test_what_its_base_was_trained_on_counts_too(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
+    train_sources(base.folder, tiny, ["sq-AL"], tmp_path / "first", SETTINGS)
+    again = open_checkpoint(source_folder(tmp_path / "first", "sq-AL"))
+    train_sources(again.folder, tiny, ["de-DE"], tmp_path / "second", SETTINGS)
+    model = open_checkpoint(source_folder(tmp_path / "second", "de-DE"))
+    assert trained_on(model.folder) == ("de-DE", "sq-AL")
+    uses = {locale: cells.describe(model, locale).uses for locale in ("de-DE", "sq-AL", "fr-FR")}
+    assert uses == {"de-DE": ("target-train",), "sq-AL": ("target-train",), "fr-FR": ("nothing",)}

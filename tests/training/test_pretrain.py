@@ -89,7 +89,7 @@ def test_a_batch_without_a_masked_token_teaches_nothing_rather_than_nan(tmp_path
 
 
 def test_no_translations_no_pre_training(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Pre-training needs translations: texts with the same id in at least two"):
+    with pytest.raises(UserError, match="Pre-training needs translations, texts with the same id in at least two"):
         pretrain([tiny_data().partition("de-DE", "train")], tmp_path, SHORT)
 
 

@@ -205,7 +205,8 @@ def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
     if card:
         return str(card["name"])
     where = checkpoint.name if checkpoint.commit else os.path.abspath(checkpoint.origin)
-    return where.replace(locale, "{locale}")
+    # A whole name: the "ha" in "alpha" is no Hausa.
+    return re.sub(rf"(?<![^\W_]){re.escape(locale)}(?![^\W_])", "{locale}", where)
 
 
 def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:

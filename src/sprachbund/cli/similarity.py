@@ -48,6 +48,8 @@ def similarity(
     Without a target: write (--out) or draw (--plot) the whole similarity. One that is measured takes models and data.
     """
     if list_:
+        if target or config.out or config.plot:
+            raise UserError("--list shows all similarities and nothing else: leave out TARGET, --plot and --out.")
         rows = listed()
         result(lambda: rows, lambda: _show_list(rows))
         return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from rich.table import Table
 
 from sprachbund import locales
@@ -78,7 +78,9 @@ def train(
     leave_one_out: Annotated[
         bool, Parameter(help="For each of the locales, one model trained on all the others of them (all-but-{locale}).")
     ] = False,
-    jobs: Annotated[int, Parameter(help="Processes; 0: one per core, or one for a GPU.")] = 1,
+    jobs: Annotated[
+        int, Parameter(validator=validators.Number(gte=0), help="Processes; 0: one per core, or one for a GPU.")
+    ] = 1,
     device: DeviceFlag = "auto",
     overwrite: OverwriteFlag = False,
     settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
@@ -137,6 +139,11 @@ def _check(settings: FinetuneSettings, joint: Sequence[str], wanted: Sequence[st
     """Complain of what contradicts itself, or would have no effect."""
     if joint and leave_one_out:
         raise UserError("--joint and --leave-one-out are two ways to put locales together: leave one out.")
+    for group in joint:
+        if not all(group.split(",")):
+            raise UserError(
+                f"--joint {group}: write the locales of a group with commas and no blanks, as in de-DE,fr-FR."
+            )
     if joint and wanted:
         raise UserError("--locales has no effect with --joint, whose groups name their locales: leave it out.")
     if settings.patience >= settings.epochs:

@@ -11,7 +11,7 @@ one has nothing but zeros among them (a language without relatives in ``fam``), 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.metadata
 import io
 import json
 import zipfile
@@ -66,9 +66,16 @@ FEATURE_SETS = {
 
 
 def installed() -> Path | None:
-    """Return the folder of the installed package, None if there is none; nothing is imported."""
-    spec = importlib.util.find_spec("lang2vec")
-    return Path(spec.origin).parent if spec and spec.origin else None
+    """Return the folder of the installed package, None if there is none; nothing is imported.
+
+    Its metadata are asked, not the import system: lang2vec brings a script of its own name, which stands first in the path of
+    whatever is started beside it.
+    """
+    try:
+        folder = Path(str(importlib.metadata.distribution("lang2vec").locate_file("lang2vec")))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return folder if (folder / "data").is_dir() else None
 
 
 def code_of(locale: str, features: FeatureSet, lang2vec: Path) -> str:

@@ -131,6 +131,8 @@ class TrainingCard(BaseModel):
     """Of the process that finished it."""
     uses: tuple[str, ...] = ()
     """What a source has seen of every locale, through its base: ``unlabelled`` where this was pre-trained here."""
+    base_locales: tuple[str, ...] = ()
+    """Locales whose labels its base had met already."""
 
 
 def train_base(
@@ -149,6 +151,7 @@ def train_base(
         CheckpointError: ``out`` holds another model and ``overwrite`` is off.
         StoreError: another process is making it.
     """
+    inference.quieten()
     train = [data.partition(locale, "train") for locale in locales]
     digest = digests.of_value([CODE_VERSION, settings.model_dump(), [partition.digest for partition in train]])
     where, state = device or torch.device("cpu"), _state_of(out)
@@ -255,9 +258,12 @@ def _remove_leftovers(root: Path, tasks: Sequence[_Task]) -> None:
 
 
 def trained_on(folder: Path) -> tuple[str, ...]:
-    """Return the locales whose labelled data the model in a folder was trained on, as far as its card says; else nothing."""
+    """Return the locales whose labelled data the model in a folder was trained on, as far as its card says; else nothing.
+
+    Those that its base was trained on before, if it was a source itself, come last.
+    """
     card = _card(folder)
-    return tuple(card.locale.split(JOINED)) if card and card.locale else ()
+    return tuple(dict.fromkeys((*card.locale.split(JOINED), *card.base_locales))) if card and card.locale else ()
 
 
 def source_folder(root: Path, locale: str) -> Path:
@@ -282,6 +288,8 @@ class _Task:
     device: str
     uses: tuple[str, ...]
     """What its base has seen of every locale."""
+    base_locales: tuple[str, ...]
+    """Locales whose labels its base has met."""
 
 
 def _task(base: Checkpoint, data: DataSet, group: Group, root: Path, settings: FinetuneSettings, device: str) -> _Task:
@@ -289,7 +297,20 @@ def _task(base: Checkpoint, data: DataSet, group: Group, root: Path, settings: F
     content = [_digest_of(train), _digest_of(dev)]
     digest = digests.of_value([CODE_VERSION, settings.deciding(), base.digest, *content, data.intents])
     out = source_folder(root, group.name)
-    return _Task(base.folder, group, train, dev, data.name, data.intents, out, settings, digest, device, _seen_by(base))
+    return _Task(
+        base=base.folder,
+        group=group,
+        train=train,
+        dev=dev,
+        data_name=data.name,
+        intents=data.intents,
+        out=out,
+        settings=settings,
+        digest=digest,
+        device=device,
+        uses=_seen_by(base),
+        base_locales=trained_on(base.origin),
+    )
 
 
 def _digest_of(partitions: Sequence[Partition]) -> str | list[str]:
@@ -355,6 +376,7 @@ def _card_of(task: _Task, course: Course, seconds: float) -> TrainingCard:
         device=torch.device(task.device).type,
         seconds=seconds,
         uses=task.uses,
+        base_locales=task.base_locales,
     )
 
 

@@ -159,7 +159,10 @@ def _parallel(train: Sequence[Partition], tokenizer: Tokenizer) -> _ParallelText
             by_id[id_].append(tokens)
     phrases = [said for said in by_id.values() if len(said) > 1]
     if not phrases:
-        raise UserError("Pre-training needs translations: texts with the same id in at least two --locales.")
+        raise UserError(
+            "Pre-training needs translations, texts with the same id in at least two --locales: give the data ids, "
+            "or fine-tune a base from elsewhere."
+        )
     return _ParallelText(phrases)
 
 
