@@ -280,6 +280,8 @@ def test_pickles_are_read_after_saying_so(capsys: Capture, here: Path) -> None:
     assert found["results"] == expected["results"]
     note = "has pickled weights: they were read without running any code (weights_only) and are kept as safetensors in"
     assert said.count(note) == 1
+    assert said.count("pickled weights: they are read without running any code") == 3, "each before it is read"
+    assert said.index("they are read") < said.index("they were read")
     assert f"{here}/cache/converted. The same goes for 2 others." in said
     record = json.loads(Path("results/baseline_sq-AL/results.json").read_text())
     assert record["model_info"]["model"] == "models/sq-AL"

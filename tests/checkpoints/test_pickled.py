@@ -232,3 +232,12 @@ def test_half_a_conversion_is_not_believed(pico: Pico, own_cache: Path, monkeypa
 def test_it_may_stand_among_safetensors(pico: Pico, sources: list[Checkpoint]) -> None:
     found = open_checkpoint(pickle(pico.source("a").folder))
     check_mergeable([*sources, found])
+
+
+def test_it_is_said_before_it_is_read(pico: Pico, caplog: pytest.LogCaptureFixture) -> None:
+    folder = pico.source("named").folder
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"no pickle at all")
+    with pytest.raises(CheckpointError, match="pytorch_model.bin"):
+        open_checkpoint(folder, "named")
+    assert caplog.messages == ["named has pickled weights: they are read without running any code (weights_only)."]

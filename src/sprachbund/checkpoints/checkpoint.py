@@ -7,6 +7,7 @@ into that once (:mod:`converted`), and the checkpoint is what it was made into.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,7 @@ __all__ = [
     "open_checkpoint",
 ]
 
+_log = logging.getLogger(__name__)
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 SHARDS = "model.safetensors.index.json"
 """Stands in the place of WEIGHTS where these are in several files."""
@@ -287,6 +289,7 @@ def _unpickled(folder: Path, name: str, commit: str, pickles: Sequence[Path]) ->
     def make(out: Path) -> None:
         from sprachbund.checkpoints.pickled import read_pickles, without_tied, write_as_safetensors
 
+        _log.warning("%s has pickled weights: they are read without running any code (weights_only).", name)
         tensors = read_pickles(pickles)
         index = folder / PICKLED_SHARDS
         for tensor in [] if pickles[0].name == PICKLED else sorted(read_index(index).keys() ^ tensors.keys()):

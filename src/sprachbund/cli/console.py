@@ -7,6 +7,7 @@ something runs, a TTY shows live bars and anything else gets a plain line now an
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -78,6 +79,17 @@ def say(text: str) -> None:
     """Tell the user something that is not a result."""
     if not MODE.quiet:
         _notes.print(text, markup=False, soft_wrap=True)
+
+
+class _Said(logging.Handler):
+    """What the package logs while it works, said like any other note."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one record."""
+        say(record.getMessage())
+
+
+logging.getLogger("sprachbund").addHandler(_Said(logging.WARNING))
 
 
 def detail(text: str) -> None:
