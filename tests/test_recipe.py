@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from sprachbund import digests
 from sprachbund.errors import MixError, UnknownName
-from sprachbund.recipe import SEED_VARIANTS, Mix, Recipe, single, union_of_uses, variants
+from sprachbund.recipe import SEED_VARIANTS, Mix, Recipe, single, variants
+from sprachbund.uses import union_of_uses
 
 RECIPE = Recipe(target="sq-AL", selection="topk", weighting="similarity", similarity="uriel:syntax_knn", sharpness=20.0)
 DIGESTS = {"de-DE": "d1", "fr-FR": "f1", "sq-AL": "s1"}

@@ -29,10 +29,11 @@ from sprachbund.heads import HeadAgreement, head_agreement
 from sprachbund.inference import Tokenizer
 from sprachbund.measures import AnswerStore, Evidence, gather, reliabilities
 from sprachbund.parallel import Report
-from sprachbund.recipe import UNLABELLED, adapted, union_of_uses
+from sprachbund.recipe import adapted
 from sprachbund.store import now
 from sprachbund.training.finetune import classifier
 from sprachbund.training.settings import FinetuneSettings
+from sprachbund.uses import UNLABELLED, union_of_uses
 
 __all__ = ["ADAPT_VERSION", "Answers", "Material", "adapt", "candidate", "ensemble", "teacher", "weights_of"]
 

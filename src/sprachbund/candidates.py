@@ -26,8 +26,8 @@ from sprachbund.choosing import Choice
 from sprachbund.errors import MixError, StoreError
 from sprachbund.heads import head_agreement
 from sprachbund.merging import ELEMENTS_PER_CHUNK
-from sprachbund.recipe import union_of_uses
 from sprachbund.store import now
+from sprachbund.uses import union_of_uses
 
 __all__ = ["distance_from_base", "merge_candidate", "merged_before", "seen_by"]
 

@@ -21,9 +21,10 @@ from sprachbund.cards import MergeDetails, read_details
 from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
 from sprachbund.data import DataSet, Partition
 from sprachbund.evaluation import label_names, performance, predictions
-from sprachbund.recipe import TARGET_TRAIN, single, union_of_uses
+from sprachbund.recipe import single
 from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
 from sprachbund.training.jobs import JOINED, trained_on
+from sprachbund.uses import TARGET_TRAIN, union_of_uses
 
 __all__ = ["PRECISION", "Subject", "dataset_info", "describe", "evaluate", "record"]
 

@@ -21,7 +21,7 @@ from sprachbund.data import Partition
 from sprachbund.experiment import Experiment, answers
 from sprachbund.inference import Tokenizer
 from sprachbund.plan import Cell
-from sprachbund.recipe import union_of_uses
+from sprachbund.uses import union_of_uses
 from sprachbund.zero_shot import known_row
 
 __all__ = ["Estimate", "Rates", "estimate"]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from sprachbund.adaptation import ADAPTATIONS, Adaptation
 from sprachbund.errors import MixError
 from sprachbund.registry import Registry
-from sprachbund.uses import TARGET_TRAIN, UNLABELLED, union_of_uses
+from sprachbund.uses import TARGET_TRAIN, union_of_uses
 
 __all__ = [
     "GIVEN",
@@ -24,15 +24,12 @@ __all__ = [
     "OWN",
     "RELIABILITY",
     "SEED_VARIANTS",
-    "TARGET_TRAIN",
-    "UNLABELLED",
     "VARIANTS",
     "Mix",
     "Recipe",
     "Variant",
     "adapted",
     "single",
-    "union_of_uses",
     "variants",
 ]
 

@@ -17,8 +17,8 @@ from sprachbund.evaluation import label_names
 from sprachbund.inference import Encoded
 from sprachbund.measures import evaluate_transfer
 from sprachbund.parallel import Failed, Report
-from sprachbund.recipe import union_of_uses
 from sprachbund.store import RunStore, Transfer, TransferCell
+from sprachbund.uses import union_of_uses
 
 __all__ = ["ZeroShot", "known_row", "run_zero_shot"]
 

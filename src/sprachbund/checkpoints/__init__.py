@@ -25,6 +25,7 @@ from sprachbund.checkpoints.vocabulary import (
 from sprachbund.checkpoints.zoo import (
     PUBLISHED,
     Zoo,
+    as_template,
     locate,
     models_in,
     on_the_hub,
@@ -52,6 +53,7 @@ __all__ = [
     "TensorInfo",
     "Zoo",
     "align",
+    "as_template",
     "body_counterparts",
     "check_base",
     "check_mergeable",

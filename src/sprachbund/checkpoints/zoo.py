@@ -38,6 +38,7 @@ from sprachbund.uses import check_uses
 __all__ = [
     "PUBLISHED",
     "Zoo",
+    "as_template",
     "locate",
     "models_in",
     "on_the_hub",
@@ -205,8 +206,12 @@ def zoo_name(checkpoint: Checkpoint, locale: str) -> str:
     if card:
         return str(card["name"])
     where = checkpoint.name if checkpoint.commit else os.path.abspath(checkpoint.origin)
-    # A whole name: the "ha" in "alpha" is no Hausa.
-    return re.sub(rf"(?<![^\W_]){re.escape(locale)}(?![^\W_])", "{locale}", where)
+    return as_template(where, locale)
+
+
+def as_template(text: str, locale: str) -> str:
+    """Return a text with ``{locale}`` for a locale where its whole name stands: the "ha" in "alpha" is no Hausa."""
+    return re.sub(rf"(?<![^\W_]){re.escape(locale)}(?![^\W_])", "{locale}", text)
 
 
 def zoo_uses(checkpoint: Checkpoint) -> tuple[str, ...]:

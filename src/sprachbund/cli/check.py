@@ -52,12 +52,11 @@ def check(*, config: Annotated[CheckConfig, Parameter(name="*")] = CheckConfig()
 def _inputs(config: CheckConfig, report: Reporter) -> tuple[Zoo, Checkpoint | None, DataSet | None]:
     """Return the zoo and, where they were named, the base and the data; sources need not be there."""
     from sprachbund import data
-    from sprachbund.checkpoints import PUBLISHED, Zoo, locate, open_checkpoint, split_subfolder
+    from sprachbund.checkpoints import PUBLISHED, Zoo, open_checkpoint
+    from sprachbund.inputs import embedded_if, open_base
 
-    named = locate(*split_subfolder(config.base)) if config.base else None
+    named = open_base(config.base, report) if config.base else None
     if config.demo:
-        from sprachbund.inputs import embedded_if
-
         embedded = embedded_if(config.demo, report, refused={"--models": config.models, "--data": config.data})
         assert embedded is not None, "it was asked for"
         base = named or open_checkpoint(embedded.base, "base")
@@ -143,10 +142,12 @@ def _one_by_one(sources: Sequence[Facts], base: Checkpoint | None) -> Table:
 
 def _problems(sources: Sequence[Facts]) -> list[str]:
     """Return each problem with the sources that have it; what differs in nothing but the locale is said once."""
+    from sprachbund.checkpoints import as_template
+
     who: dict[str, list[str]] = {}
     for facts in sources:
         if facts.problem:
-            who.setdefault(facts.problem.replace(facts.source, "{locale}"), []).append(facts.source)
+            who.setdefault(as_template(facts.problem, facts.source), []).append(facts.source)
     return [
         f"{_names(names, NAMES)}: {said.replace('{locale}', names[0]) if len(names) == 1 else said}"
         for said, names in who.items()

@@ -87,8 +87,7 @@ def train(
 ) -> int:
     """Fine-tune a base once per locale or group of locales, all heads from one seed; finished sources are kept."""
     from sprachbund import inference, parallel
-    from sprachbund.checkpoints import locate, split_subfolder
-    from sprachbund.inputs import notes_on
+    from sprachbund.inputs import notes_on, open_base
     from sprachbund.plan import check_writable
     from sprachbund.training import devices
     from sprachbund.training.jobs import train_groups
@@ -97,7 +96,8 @@ def train(
     _check(settings, joint, locales, leave_one_out=leave_one_out)
     check_writable(out)
     where = devices.chosen(device)
-    start = locate(*split_subfolder(base))
+    with Reporter() as report:
+        start = open_base(base, report)
     dataset, names = _data_and_locales(data, locales, "train", "dev")
     for note in notes_on([start]):
         say(note)

@@ -15,8 +15,8 @@ from sprachbund import cache, data, digests, files, locks, parallel
 from sprachbund.checkpoints import PUBLISHED, ZOO_CARD
 from sprachbund.errors import UnknownName
 from sprachbund.parallel import Report
-from sprachbund.recipe import UNLABELLED
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
+from sprachbund.uses import UNLABELLED
 
 __all__ = ["EMBEDDED_ZOO", "SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure", "is_made"]
 

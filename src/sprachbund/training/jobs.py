@@ -29,12 +29,12 @@ from sprachbund.checkpoints import CONFIG, TRAINING_CARD, Checkpoint, open_check
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CellsFailed, CheckpointError, UserError
 from sprachbund.parallel import Failed
-from sprachbund.recipe import UNLABELLED, union_of_uses
 from sprachbund.training.finetune import Course, finetune, settled
 from sprachbund.training.loop import Progress
 from sprachbund.training.pretrain import pretrain
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 from sprachbund.training.snapshots import Snapshots
+from sprachbund.uses import UNLABELLED, union_of_uses
 
 __all__ = [
     "ALL",
