@@ -108,10 +108,10 @@ def _chunks(
 
 def _coefficients(method: str, weights: Weights) -> Weights:
     """Apply a coefficient method, row by row where each has weights of its own."""
-    of = METHODS[method].coefficients
+    of = METHODS[method].function
     if np.ndim(weights) < 2:
-        return of(list(weights))
-    return np.apply_along_axis(lambda column: np.asarray(of(column.tolist())), 0, np.asarray(weights))
+        return np.asarray(of(np.asarray(weights)))
+    return np.apply_along_axis(lambda column: np.asarray(of(column)), 0, np.asarray(weights))
 
 
 def _of(weights: Sequence[float] | WeightsOf, tensor: str) -> Weights:

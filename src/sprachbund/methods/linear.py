@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sprachbund.methods.registry import METHODS, Method
+from sprachbund.methods.registry import Array, coefficient_method
 
 __all__ = ["linear"]
 
 
-def linear(weights: Sequence[float]) -> Sequence[float]:
+@coefficient_method("linear", of="thetas", formula="θ = Σ wᵢ θᵢ", paper="arXiv:2203.05482", reference="mergekit 0.1.5")
+def linear(weights: Array) -> Array:
     """Return the weights as they are."""
     return weights
-
-
-METHODS.add("linear", Method("linear", linear, "θ = Σ wᵢ θᵢ", "arXiv:2203.05482"))
