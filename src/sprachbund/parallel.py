@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,7 +20,7 @@ from typing import Self, TypeVar
 
 from sprachbund.errors import SprachbundError, is_no_room
 
-__all__ = ["Failed", "Report", "attempts", "cores", "side_by_side"]
+__all__ = ["Failed", "Report", "attempts", "cores", "in_order", "side_by_side"]
 
 Report = Callable[[str, int, int], None]
 """Told of progress: (stage, done, total); what follows a comma in the stage is what is being done now."""
@@ -96,6 +97,29 @@ def side_by_side(
                 yield under_way[future], future.exception() or future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], threads: int) -> Iterator[Result]:
+    """Yield ``work(task)`` of each task in the order of the tasks: on threads, for arithmetic that lets others run meanwhile.
+
+    At most two tasks for each thread are begun before their turn. The first error ends it, and those that have begun are
+    waited for: nobody goes on to write after it.
+    """
+    if threads <= 1:
+        yield from map(work, tasks)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        under_way: deque[Future[Result]] = deque()
+        try:
+            for task in tasks:
+                under_way.append(pool.submit(work, task))
+                if len(under_way) >= 2 * threads:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
 
 
 class _CutOff:

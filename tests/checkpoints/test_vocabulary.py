@@ -230,21 +230,21 @@ def test_what_was_aligned_is_said_with_the_merge(three: list[Checkpoint], pico: 
 
 def test_weights_are_shared_out_in_proportion() -> None:
     present = np.array([[True, True, False, True], [True, False, False, False], [True, True, True, False]])
-    found = shared_out((0.5, 0.3, 0.2), present, slice(0, 4))
+    found = shared_out(np.array((0.5, 0.3, 0.2)), present)
     expected = [[0.5, 0.5 / 0.7, 0, 1], [0.3, 0, 0, 0], [0.2, 0.2 / 0.7, 1, 0]]
     np.testing.assert_allclose(found, expected, rtol=1e-15)
     assert (found[:, 0] == (0.5, 0.3, 0.2)).all(), "to the last bit, where all have it"
-    np.testing.assert_allclose(shared_out((0.5, -0.5, 1.0), present, slice(0, 4)).sum(axis=0), 1)
+    np.testing.assert_allclose(shared_out(np.array((0.5, -0.5, 1.0)), present).sum(axis=0), 1)
 
 
 def test_who_alone_has_a_row_gives_it_even_with_weight_0() -> None:
-    found = shared_out((1.0, 0.0, 0.0), np.array([[False], [True], [True]]), slice(0, 1))
+    found = shared_out(np.array((1.0, 0.0, 0.0)), np.array([[False], [True], [True]]))
     assert found.tolist() == [[0.0], [0.5], [0.5]]
 
 
 def test_rows_with_weights_of_their_own_share_out_those() -> None:
     by_row = np.array([[0.5, 0.1, 0.2], [0.5, 0.9, 0.8]])
-    found = shared_out(by_row, np.array([[True, True], [True, False]]), slice(1, 3))
+    found = shared_out(by_row[:, 1:3], np.array([[True, True], [True, False]]))
     assert found.tolist() == [[0.1, 1.0], [0.9, 0.0]]
 
 

@@ -11,8 +11,9 @@ from sprachbund.checkpoints.checkpoint import (
     Checkpoint,
     open_checkpoint,
 )
-from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable, misfits
-from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
+from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable, counterparts, misfits
+from sprachbund.checkpoints.sharded import ShardedTensors
+from sprachbund.checkpoints.tensors import DTYPES, Extent, TensorFile, TensorInfo, TensorWriter, write_tensors
 from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.vocabulary import (
     EMBEDDINGS,
@@ -49,8 +50,11 @@ __all__ = [
     "ZOO_CARD",
     "Alignment",
     "Checkpoint",
+    "Extent",
+    "ShardedTensors",
     "TensorFile",
     "TensorInfo",
+    "TensorWriter",
     "Zoo",
     "align",
     "as_template",
@@ -58,6 +62,7 @@ __all__ = [
     "check_base",
     "check_mergeable",
     "check_one_vocabulary",
+    "counterparts",
     "counts_after_padding",
     "learned_tokens",
     "locate",

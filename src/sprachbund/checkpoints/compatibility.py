@@ -12,7 +12,7 @@ from sprachbund.checkpoints.checkpoint import Checkpoint
 from sprachbund.checkpoints.vocabulary import Alignment, align, vocabulary_tensors
 from sprachbund.errors import CheckpointError, IncompatibleError
 
-__all__ = ["body_counterparts", "check_base", "check_mergeable", "misfits"]
+__all__ = ["body_counterparts", "check_base", "check_mergeable", "counterparts", "misfits"]
 
 _PERHAPS_HEAD = re.compile(r"(\w+\.)?pooler\.|head\.(dense|norm)\.")
 """Layers between encoder and classifier that are pre-trained in some bases and new in the classifier over others.
@@ -135,6 +135,16 @@ def body_counterparts(base: Checkpoint, source: Checkpoint) -> dict[str, str | N
         if there is not None or not _PERHAPS_HEAD.match(name):
             counterparts[name] = there
     return counterparts
+
+
+def counterparts(base: Checkpoint, source: Checkpoint) -> dict[str, str]:
+    """Map those tensors of a source that have a task vector to the base's tensor of the same role.
+
+    These are the body and, where the base is a classifier of the same labels' number, its head.
+    """
+    heads = {name: name for name, info in source.head.items() if name in base.tensors}
+    fitting = {name: there for name, there in heads.items() if base.tensors[there].shape == source.tensors[name].shape}
+    return {name: there for name, there in body_counterparts(base, source).items() if there} | fitting
 
 
 def _names_in_a_base(name: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sprachbund import digests
-from sprachbund.checkpoints.tensors import TensorFile, TensorInfo
+from sprachbund.checkpoints.tensors import Extent, TensorFile, TensorInfo
 from sprachbund.errors import CheckpointError
 
 __all__ = ["ShardedTensors", "read_index"]
@@ -49,6 +49,10 @@ class ShardedTensors:
     def read(self, name: str) -> Any:
         """Return a tensor in its own dtype and shape, as a read-only view of its file."""
         return self._shards[self._place[name]].read(name)
+
+    def locate(self, name: str) -> Extent:
+        """Return where a tensor lies."""
+        return self._shards[self._place[name]].locate(name)
 
     @property
     def digest(self) -> str:

@@ -1,25 +1,28 @@
-"""Reading safetensors lazily, and writing them as a stream: header first, then one tensor's bytes after the other.
+"""Reading safetensors lazily, and writing them bit by bit: header first, then the parts of tensors as they come.
 
 The format: 8 bytes length of the header (little endian), the header as JSON (name → dtype, shape, offsets), the bytes. Files
-are mapped into memory, so that a tensor costs nothing before somebody reads it; numpy alone, no torch.
+are mapped into memory, so that a tensor costs nothing before somebody reads it; who reads all of a file in stretches, into
+memory of its own, asks where they lie (:class:`Extent`). numpy alone, no torch.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import ml_dtypes
 import numpy as np
 
 from sprachbund.errors import CheckpointError, naming
 
-__all__ = ["DTYPES", "TensorFile", "TensorInfo", "write_tensors"]
+__all__ = ["DTYPES", "Extent", "TensorFile", "TensorInfo", "TensorWriter", "write_tensors"]
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "F64": np.dtype(np.float64),
@@ -63,6 +66,15 @@ class TensorInfo:
         return self.dtype in {"F64", "F32", "F16", "BF16"}
 
 
+@dataclass(frozen=True)
+class Extent:
+    """Where the bytes of a tensor lie."""
+
+    path: Path
+    offset: int
+    info: TensorInfo
+
+
 class TensorFile:
     """One safetensors file, mapped into memory."""
 
@@ -85,6 +97,11 @@ class TensorFile:
         begin, _ = self._header[name]["data_offsets"]
         flat = self._bytes[begin : begin + info.nbytes].view(DTYPES[info.dtype])
         return flat.reshape(info.shape)
+
+    def locate(self, name: str) -> Extent:
+        """Return where a tensor lies."""
+        begin, _ = self._header[name]["data_offsets"]
+        return Extent(self.path, self._data_start + begin, self.tensors[name])
 
     @cached_property
     def _bytes(self) -> np.ndarray:
@@ -148,29 +165,79 @@ def _broken(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{path} is truncated or corrupt ({reason}): download or save it again.")
 
 
+class TensorWriter:
+    """A safetensors file that is being written: header first, then parts of tensors, in any order and from any thread.
+
+    The file has its size from the start, and what nobody writes is zero: who opens it writes all of it.
+    """
+
+    def __init__(self, path: Path, infos: Iterable[TensorInfo], metadata: Mapping[str, str]) -> None:
+        header: dict[str, Any] = {"__metadata__": dict(metadata)}
+        size = 0
+        for info in infos:
+            header[info.name] = {
+                "dtype": info.dtype,
+                "shape": list(info.shape),
+                "data_offsets": [size, size + info.nbytes],
+            }
+            size += info.nbytes
+        raw = json.dumps(header, separators=(",", ":")).encode()
+        raw += b" " * (-len(raw) % _LENGTH_BYTES)  # data aligned, as the safetensors library writes it
+        self.size = size
+        """Bytes of all tensors."""
+        self._path = path
+        self._places = {name: entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"}
+        self._data_start = _LENGTH_BYTES + len(raw)
+        with naming(path):
+            self._stream = path.open("wb")
+            self._stream.write(len(raw).to_bytes(_LENGTH_BYTES, "little") + raw)
+            self._stream.flush()
+            self._stream.truncate(self._data_start + size)
+
+    def put(self, info: TensorInfo, start: int, part: np.ndarray) -> None:
+        """Write elements of a tensor, in its dtype, from element ``start`` on."""
+        if part.dtype != DTYPES[info.dtype]:
+            raise ValueError(f"{info.name} is {info.dtype}, not {part.dtype}")
+        self.put_bytes(info, start * part.itemsize, part)
+
+    def put_bytes(self, info: TensorInfo, start: int, part: np.ndarray) -> None:
+        """Write some of a tensor's bytes, from byte ``start`` on, whatever they are taken for."""
+        begin, end = self._places[info.name]
+        offset = begin + start
+        if offset + part.nbytes > end:
+            raise ValueError(f"{info.name}: {part.nbytes} bytes do not fit at byte {start}")
+        data = _as_bytes(part).data
+        with naming(self._path):
+            while data:  # a disk may take less than it is given
+                done = os.pwrite(self._stream.fileno(), data, self._data_start + offset)
+                data, offset = data[done:], offset + done
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with naming(self._path):
+            self._stream.close()
+
+
 def write_tensors(
     path: Path, infos: Sequence[TensorInfo], chunks: Iterable[np.ndarray], metadata: Mapping[str, str]
 ) -> None:
     """Write a safetensors file as a stream; ``chunks`` yields each tensor's elements in order, in as many parts as it likes."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
-    offset = 0
-    for info in infos:
-        header[info.name] = {
-            "dtype": info.dtype,
-            "shape": list(info.shape),
-            "data_offsets": [offset, offset + info.nbytes],
-        }
-        offset += info.nbytes
-    raw = json.dumps(header, separators=(",", ":")).encode()
-    raw += b" " * (-len(raw) % _LENGTH_BYTES)  # data aligned, as the safetensors library writes it
-    with naming(path), path.open("wb") as stream:
-        stream.write(len(raw).to_bytes(_LENGTH_BYTES, "little"))
-        stream.write(raw)
-        written = sum(stream.write(part.data) for part in _contiguous(chunks))
-    if written != offset:
-        raise ValueError(f"{path}: {written} bytes of tensors written, the header says {offset}")
+    with TensorWriter(path, infos, metadata) as writer:
+        places = (info for info in infos if info.nbytes)
+        info, start, written = None, 0, 0
+        for chunk in (chunk for chunk in chunks if chunk.size):
+            if info is None or start == info.nbytes:
+                info, start = next(places), 0
+            writer.put_bytes(info, start, chunk)
+            start, written = start + chunk.nbytes, written + chunk.nbytes
+    if written != writer.size:
+        raise ValueError(f"{path}: {written} bytes of tensors written, the header says {writer.size}")
 
 
-def _contiguous(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield chunks as bytes: memoryview knows no bfloat16, and none without elements."""
-    return (np.ascontiguousarray(chunk).reshape(-1).view(np.uint8) for chunk in chunks if chunk.size)
+def _as_bytes(part: np.ndarray) -> np.ndarray:
+    """Return a part as bytes: memoryview knows no bfloat16, and none without elements."""
+    return np.ascontiguousarray(part).reshape(-1).view(np.uint8)

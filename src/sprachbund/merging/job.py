@@ -1,0 +1,227 @@
+"""What is to be merged, and what that means for each tensor: settled before a number is read.
+
+Sources are put into the order of their paths. Sums are then the same to the last bit in whatever order sources are named, and
+with whatever others they share a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sprachbund.checkpoints import (
+    Alignment,
+    Checkpoint,
+    TensorFile,
+    TensorInfo,
+    check_base,
+    check_mergeable,
+    counterparts,
+    vocabulary_tensors,
+)
+from sprachbund.errors import MixError
+from sprachbund.methods import METHODS, Method
+
+__all__ = ["Job", "Merge", "Weights", "WeightsOf", "Work", "settle"]
+
+Weights = Sequence[float] | npt.NDArray[Any]
+"""One per source, [K], or one for each row of a tensor, [K, rows]."""
+WeightsOf = Callable[[str], Weights]
+"""From the name of a tensor to its weights, where they are not the same for all."""
+
+STATISTICS = ("fisher", "gram")
+"""What a method can need of the sources besides their tensors."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One merge as it is asked for."""
+
+    sources: Sequence[Checkpoint]
+    weights: Weights | WeightsOf
+    method: str = "linear"
+    options: Mapping[str, object] = field(default_factory=dict)
+    base: Checkpoint | None = None
+    """θ₀, for methods on task vectors."""
+    statistics: Mapping[str, Sequence[TensorFile]] = field(default_factory=dict)
+    """By name (``fisher``, ``gram``), a file per source."""
+    seed: int = 0
+    """Of methods that drop at random."""
+    dtype: str | None = None
+    """What is written (a key of DTYPES); None for the widest of the sources."""
+    rows: npt.NDArray[np.int64] | None = None
+    """The rows of the vocabulary that are wanted, where not all are; for coefficient methods."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a merge does for one tensor."""
+
+    info: TensorInfo
+    """As it comes out."""
+    weights: npt.NDArray[np.float64]
+    """[K], or [K, rows] with a weight for each row."""
+    base: str | None
+    """Its name in the base; None if the base lacks it, or there is none."""
+    by_token: bool
+    """Whether it has a row for each token."""
+    by_method: bool
+    """Whether the method is asked; if not it is summed linearly or, an integer, copied."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A merge that has been checked, its sources in the order of their paths."""
+
+    sources: tuple[Checkpoint, ...]
+    lead: Checkpoint
+    """Whose config, tokenizer and shapes the merge has."""
+    method: Method
+    options: Mapping[str, Any]
+    base: Checkpoint | None
+    alignment: tuple[npt.NDArray[Any], ...] | None
+    """Where the rows of the lead's vocabulary stand in each source, -1 where they don't; None if it is one vocabulary."""
+    aligned: Alignment | None
+    """As it was found."""
+    rows: npt.NDArray[np.int64] | None
+    statistics: Mapping[str, Sequence[TensorFile]]
+    seed: int
+    works: tuple[Work, ...]
+
+    @property
+    def infos(self) -> list[TensorInfo]:
+        """The tensors that come out."""
+        return [work.info for work in self.works]
+
+    def only(self, names: Sequence[str]) -> Job:
+        """Return the same for these tensors alone; without names, for all."""
+        return replace(self, works=tuple(work for work in self.works if not names or work.info.name in names))
+
+
+def settle(merge: Merge) -> Job:
+    """Check a merge and say what it does for each tensor; headers are read, and nothing else.
+
+    Raises:
+        IncompatibleError: the checkpoints do not fit together.
+        MixError: weights and sources differ in number, or the method cannot be used in this way.
+    """
+    if not merge.sources:
+        raise MixError("A merge needs at least one source; got none.")
+    method = METHODS[merge.method]
+    count = len(merge.sources)
+    if merge.rows is not None and method.kind == "tensor":
+        raise ValueError(f"{method.name} looks at whole tensors, and makes them whole")
+    options = method.settle(merge.options, count)
+    aligned = check_mergeable(merge.sources)
+    order = sorted(range(count), key=lambda place: str(merge.sources[place].folder))
+    sources = tuple(merge.sources[place] for place in order)
+    lead = merge.sources[aligned.carrier if aligned else 0]
+    base = _check_base(merge, method, lead, aligned)
+    job = Job(
+        sources=sources,
+        lead=lead,
+        method=method,
+        options={name: value[order] if method.options[name].per_source else value for name, value in options.items()},
+        base=base,
+        alignment=tuple(aligned.rows[place] for place in order) if aligned else None,
+        aligned=aligned,
+        rows=merge.rows,
+        statistics=_statistics(merge, method, order),
+        seed=merge.seed,
+        works=(),
+    )
+    names = counterparts(base, lead) if base else {}
+    by_token = vocabulary_tensors(lead)
+    works = tuple(
+        _work(job, info, _of(merge.weights, info.name, count)[order], names.get(info.name), info.name in by_token)
+        for info in _merged_infos(sources, lead, merge.dtype)
+    )
+    for work in works:
+        if work.by_method:
+            method.check_sources(work.weights)
+    return replace(job, works=works)
+
+
+def _check_base(merge: Merge, method: Method, lead: Checkpoint, aligned: Alignment | None) -> Checkpoint | None:
+    """Return the base if the method is about task vectors; complain of what it cannot be used with."""
+    sums_alone = method.kind == "coefficient" and "products" not in method.needs
+    if aligned and (method.needs_base or not sums_alone):
+        raise MixError(
+            f"The sources have different vocabularies, which the method {method.name} cannot merge: "
+            "take linear, or sources with one vocabulary."
+        )
+    if not method.needs_base:
+        return None
+    if merge.base is None:
+        raise MixError(
+            f"The method {method.name} is about what the sources learned since their base: name it (--base)."
+        )
+    if check_base(merge.base, lead) is not None:
+        raise MixError(
+            f"{merge.base.name} has not the vocabulary of {lead.name}, which the method {method.name} needs: "
+            "take linear, or the base with all tokens."
+        )
+    return merge.base
+
+
+def _statistics(merge: Merge, method: Method, order: Sequence[int]) -> Mapping[str, Sequence[TensorFile]]:
+    found = {}
+    for name in set(STATISTICS) & set(method.needs):
+        files = merge.statistics.get(name, ())
+        if len(files) != len(merge.sources):
+            raise MixError(
+                f"The method {method.name} needs {name} statistics of each source: "
+                f"got {len(files)} for {len(merge.sources)} sources."
+            )
+        found[name] = [files[place] for place in order]
+    return found
+
+
+def _of(weights: Weights | WeightsOf, tensor: str, count: int) -> npt.NDArray[np.float64]:
+    numbers = np.asarray(weights(tensor) if callable(weights) else weights, dtype=np.float64)
+    if len(numbers) != count:
+        raise MixError(
+            f"A merge needs one weight per source; got {count} sources and {len(numbers)} weights for {tensor}."
+        )
+    return numbers
+
+
+def _work(job: Job, info: TensorInfo, weights: npt.NDArray[np.float64], base: str | None, by_token: bool) -> Work:
+    if job.rows is not None and by_token:
+        info = TensorInfo(info.name, info.dtype, (len(job.rows), *info.shape[1:]))
+        weights = weights[:, job.rows] if weights.ndim == 2 else weights
+    method = job.method
+    applies = info.is_float and not (method.needs_base and base is None)
+    if method.matrices_only:
+        applies = applies and _is_layer_matrix(info, by_token)
+    if "gram" in method.needs:
+        applies = applies and all(info.name in file.tensors for file in job.statistics["gram"])
+    return Work(info, weights, base if info.is_float else None, by_token, applies)
+
+
+def _is_layer_matrix(info: TensorInfo, by_token: bool) -> bool:
+    """Return whether a tensor is the weight of a linear layer: a matrix, and no table of embeddings."""
+    return len(info.shape) == 2 and not by_token and "embedding" not in info.name
+
+
+def _merged_infos(sources: Sequence[Checkpoint], lead: Checkpoint, dtype: str | None) -> list[TensorInfo]:
+    """Describe the merged tensors: shapes of the source that leads, in the dtype that is asked for or the widest of all."""
+    return [
+        TensorInfo(
+            name,
+            dtype if dtype and info.is_float else _widest([source.tensors[name].dtype for source in sources]),
+            info.shape,
+        )
+        for name, info in lead.tensors.items()
+    ]
+
+
+def _widest(dtypes: Sequence[str]) -> str:
+    """Return the dtype that holds all: the same for one dtype, F32 for a mix of sixteen-bit ones."""
+    if len(set(dtypes)) == 1:
+        return dtypes[0]
+    return "F64" if "F64" in dtypes else "F32"

@@ -1,0 +1,85 @@
+"""Stretches of tensors, read from their files into buffers that are used again and again.
+
+Every thread has files and buffers of its own. What a reader returns is good until the same thread reads again into the same
+buffer, so memory is that of a chunk, however large the sources and however many there are.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from sprachbund.checkpoints import DTYPES, Checkpoint, ShardedTensors, TensorFile
+from sprachbund.errors import MixError, naming
+from sprachbund.merging.numbers import widen
+
+__all__ = ["Readers", "check_finite", "not_finite"]
+
+
+class Readers:
+    """Reads on any number of threads; to be closed when the work is done."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+        self._opened: list[BinaryIO] = []
+
+    def buffer(self, use: str, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return ``count`` elements of this thread's memory for one use, whatever they hold."""
+        size = count * np.dtype(dtype).itemsize
+        buffers: dict[str, npt.NDArray[np.uint8]] = self._mine.__dict__.setdefault("buffers", {})
+        if use not in buffers or buffers[use].size < size:
+            buffers[use] = np.empty(size, dtype=np.uint8)
+        return buffers[use][:size].view(dtype)
+
+    def read(self, file: TensorFile | ShardedTensors, name: str, start: int, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Fill ``out``, float32 or float64, with elements of a tensor from ``start`` on, and return it."""
+        extent = file.locate(name)
+        dtype = DTYPES[extent.info.dtype]
+        raw = out if dtype == out.dtype else self.buffer("raw", out.size, dtype)
+        data = raw.view(np.uint8)
+        with naming(extent.path):
+            stream = self._stream(extent.path)
+            stream.seek(extent.offset + start * dtype.itemsize)
+            done = 0
+            while done < data.size:  # a system may return less than it is asked for
+                got = stream.readinto(data[done:].data)  # type: ignore[attr-defined]
+                if not got:
+                    raise MixError(f"{extent.path} became shorter while it was read: download or save it again.")
+                done += got
+        return widen(raw, out)
+
+    def _stream(self, path: Path) -> BinaryIO:
+        streams: dict[Path, BinaryIO] = self._mine.__dict__.setdefault("streams", {})
+        if path not in streams:
+            streams[path] = path.open("rb", buffering=0)
+            self._opened.append(streams[path])
+        return streams[path]
+
+    def close(self) -> None:
+        """Close all files."""
+        for stream in self._opened:
+            stream.close()
+
+
+def check_finite(values: npt.NDArray[Any], tensor: str, source: Checkpoint) -> None:
+    """Refuse NaN and infinite numbers.
+
+    Raises:
+        MixError: there is one; names tensor and checkpoint.
+    """
+    with np.errstate(all="ignore"):  # what is not finite, the sum isn't either
+        total = np.add.reduce(values, axis=None)
+    if not np.isfinite(total) and not np.isfinite(values).all():
+        raise not_finite(tensor, source)
+
+
+def not_finite(tensor: str, source: Checkpoint) -> MixError:
+    """Return the complaint about a checkpoint that holds something else than numbers."""
+    return MixError(
+        f"Tensor {tensor} of {source.name} holds NaN or infinite numbers: "
+        "leave this source out, or download or train it again."
+    )
