@@ -1,13 +1,19 @@
-"""From a choice of sources to a checkpoint: merge them, and say on the spot how it was done."""
+"""From choices of sources to checkpoints, or to tensors in memory: merge them, and say on the spot how it was done.
+
+Any number of merges are made in one pass over their sources, see :mod:`sprachbund.merging`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sprachbund import __version__, files, merging
 from sprachbund.cards import MergeDetails, MergedSource, read_details, write_details
@@ -26,10 +32,39 @@ from sprachbund.choosing import Choice
 from sprachbund.errors import MixError, StoreError
 from sprachbund.heads import head_agreement
 from sprachbund.merging import ELEMENTS_PER_CHUNK
+from sprachbund.methods import METHODS
 from sprachbund.store import now
 from sprachbund.uses import union_of_uses
 
-__all__ = ["distance_from_base", "merge_candidate", "merged_before", "seen_by"]
+__all__ = [
+    "InMemory",
+    "Wanted",
+    "candidate_of",
+    "distance_from_base",
+    "merge_candidate",
+    "merge_candidates",
+    "merged_before",
+    "merges_in_memory",
+    "seen_by",
+]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A merge that is wanted: of whom, and in whose name."""
+
+    choice: Choice
+    mode: str
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A merged model that is nowhere but in memory."""
+
+    lead: Checkpoint
+    """Whose config and tokenizer it has."""
+    tensors: Mapping[str, npt.NDArray[Any]]
+    details: MergeDetails
 
 
 def merge_candidate(
@@ -47,19 +82,75 @@ def merge_candidate(
         CheckpointError: a source is missing, or sources and base do not fit together.
         StoreError: there is something else at ``out`` and ``overwrite`` is off.
     """
-    files.remove_leftovers(out.parent)
+    return merge_candidates([Wanted(choice, mode)], zoo, [out], base=base, overwrite=overwrite)[0]
+
+
+def merge_candidates(
+    wanted: Sequence[Wanted],
+    zoo: Zoo,
+    outs: Sequence[Path],
+    *,
+    base: Checkpoint | None = None,
+    overwrite: bool = False,
+) -> list[MergeDetails]:
+    """Do the same for several choices, in one pass over their sources."""
+    made: dict[Path, MergeDetails] = {}
+    missing: list[tuple[Wanted, Path]] = []
+    for each, out in zip(wanted, outs, strict=True):
+        files.remove_leftovers(out.parent)
+        known = merged_before(out, candidate_of(each.choice, zoo, base), overwrite=overwrite)
+        if known and (base is None or _distances(known) == _moved(each.choice, zoo, base)):
+            made[out] = _as_chosen_now(out, known, each.choice, zoo)
+        else:
+            missing.append((each, out))
+    with ExitStack() as stack:
+        folders = [stack.enter_context(files.atomic_folder(out)) for _, out in missing]
+        merges = [_merge(each.choice, zoo, base) for each, _ in missing]
+        alignments = merging.merge_all(merges, folders)
+        for (each, out), folder, alignment in zip(missing, folders, alignments, strict=True):
+            made[out] = write_details(folder, _details(each, zoo, base, alignment))
+    return [made[out] for out in outs]
+
+
+def merges_in_memory(
+    wanted: Sequence[Wanted],
+    zoo: Zoo,
+    rows: Sequence[npt.NDArray[np.int64] | None],
+    *,
+    base: Checkpoint | None = None,
+) -> list[InMemory]:
+    """Merge into memory, in fp32; ``rows`` are the rows of the vocabulary that are wanted of each, None for all."""
+    merges = [
+        replace(_merge(each.choice, zoo, base), dtype="F32", rows=its_rows)
+        for each, its_rows in zip(wanted, rows, strict=True)
+    ]
+    return [
+        InMemory(found.lead, found.tensors, _details(each, zoo, base, found.alignment))
+        for each, found in zip(wanted, merging.in_memory(merges), strict=True)
+    ]
+
+
+def candidate_of(choice: Choice, zoo: Zoo, base: Checkpoint | None = None) -> dict[str, Any]:
+    """Return the model that a choice comes to by content; the base counts where the method is about task vectors."""
+    digests = {locale: zoo.checkpoint(locale).digest for locale in choice.mix.sources}
+    needed = METHODS[choice.recipe.method].needs_base and base is not None
+    return choice.mix.candidate(choice.recipe, digests, base.digest if needed and base else None)
+
+
+def _merge(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> merging.Merge:
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
-    digests = {locale: source.digest for locale, source in zip(choice.mix.sources, sources, strict=True)}
-    candidate = choice.mix.candidate(choice.recipe, digests)
-    distances = [None if base is None else distance_from_base(source, base) for source in sources]
-    known = merged_before(out, candidate, overwrite=overwrite)
-    if known and (base is None or [source.distance_from_base for source in known.sources] == distances):
-        return _as_chosen_now(out, known, choice, zoo)
-    with files.atomic_folder(out) as folder:
-        alignment = merging.merge(sources, choice.mix.weights, folder, method=choice.recipe.method)
-        return write_details(
-            folder, _details(choice, mode, candidate, sources, distances, alignment, seen_by(choice, zoo))
-        )
+    recipe = choice.recipe
+    return merging.Merge(sources, choice.mix.weights, recipe.method, recipe.options or {}, base)
+
+
+def _moved(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> list[float | None]:
+    """Return how far the sources are from their base, where it is known."""
+    sources = (zoo.checkpoint(locale) for locale in choice.mix.sources)
+    return [None if base is None else distance_from_base(source, base) for source in sources]
+
+
+def _distances(details: MergeDetails) -> list[float | None]:
+    return [source.distance_from_base for source in details.sources]
 
 
 def seen_by(choice: Choice, zoo: Zoo) -> tuple[str, ...]:
@@ -77,21 +168,15 @@ def _as_chosen_now(out: Path, known: MergeDetails, choice: Choice, zoo: Zoo) -> 
     return write_details(out, known.model_copy(update={"recipe": choice.recipe, "uses": uses, "sources": sources}))
 
 
-def _details(
-    choice: Choice,
-    mode: str,
-    candidate: Mapping[str, Any],
-    sources: Sequence[Checkpoint],
-    distances: Sequence[float | None],
-    alignment: Alignment | None,
-    uses: Sequence[str],
-) -> MergeDetails:
+def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignment | None) -> MergeDetails:
+    choice = each.choice
+    sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     agreement = head_agreement(sources)
     warnings = (agreement and agreement.warning, alignment and alignment.sentence)
     return MergeDetails(
-        mode=mode,
+        mode=each.mode,
         recipe=choice.recipe,
-        uses=tuple(uses),
+        uses=seen_by(choice, zoo),
         zoo=zoo_name(sources[0], choice.mix.sources[0]),
         sources=tuple(
             MergedSource(
@@ -103,13 +188,13 @@ def _details(
                 distance_from_base=distance,
             )
             for locale, source, weight, score, distance in zip(
-                choice.mix.sources, sources, choice.mix.weights, choice.scores, distances, strict=True
+                choice.mix.sources, sources, choice.mix.weights, choice.scores, _moved(choice, zoo, base), strict=True
             )
         ),
         effective_sources=choice.effective_sources,
         head_agreement=agreement.cosine if agreement else None,
         warnings=tuple(warning for warning in warnings if warning),
-        candidate=dict(candidate),
+        candidate=candidate_of(choice, zoo, base),
         created=now(),
         version=__version__,
     )

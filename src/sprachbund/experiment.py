@@ -19,7 +19,7 @@ import numpy as np
 from sprachbund import cells, files, locales, plan, store
 from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
-from sprachbund.candidates import merge_candidate, merged_before, seen_by
+from sprachbund.candidates import candidate_of, merge_candidate, merged_before, seen_by
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose, ranks, takes_everybody
 from sprachbund.config import ExperimentConfig, as_yaml
@@ -417,10 +417,10 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
         *_without_baseline(targets, wanted, chosen),
         *_check_labels(checkpoints.values(), inputs.data),
     )
-    source_digests = _digests(checkpoints, report)
+    _read(checkpoints, report)
     materials = _materials(config, inputs, targets, checkpoints) if adapts else {}
     planned = tuple(
-        _cell(config, inputs.data, target, variant, _candidate(target, variant, choices, materials, source_digests))
+        _cell(config, inputs.data, target, variant, _candidate(target, variant, choices, materials, inputs))
         for target, variant in wanted
     )
     open_cells = _open_cells(config, planned)
@@ -481,12 +481,11 @@ def _candidate(
     variant: Variant,
     choices: Mapping[tuple[str, str], Choice],
     materials: Mapping[str, Material],
-    source_digests: Mapping[str, str],
+    inputs: Inputs,
 ) -> Mapping[str, Any]:
     if variant.adaptation:
         return candidate(variant.adaptation, materials[target])
-    choice = choices[target, variant.name]
-    return choice.mix.candidate(choice.recipe, source_digests)
+    return candidate_of(choices[target, variant.name], inputs.zoo, inputs.base)
 
 
 def _recipe(cell: Cell, choices: Mapping[tuple[str, str], Choice]) -> Recipe:
@@ -495,12 +494,11 @@ def _recipe(cell: Cell, choices: Mapping[tuple[str, str], Choice]) -> Recipe:
     return choices[cell.target, cell.variant.name].recipe
 
 
-def _digests(checkpoints: Mapping[str, Checkpoint], report: Report) -> Mapping[str, str]:
-    digests = {}
-    for number, (locale, checkpoint) in enumerate(checkpoints.items(), start=1):
-        digests[locale] = checkpoint.digest
+def _read(checkpoints: Mapping[str, Checkpoint], report: Report) -> None:
+    """Read the sources to know them by their content, which they remember."""
+    for number, checkpoint in enumerate(checkpoints.values(), start=1):
+        _ = checkpoint.digest
         report("reading sources", number, len(checkpoints))
-    return digests
 
 
 def _cell(

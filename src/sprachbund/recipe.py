@@ -89,6 +89,8 @@ class Recipe(BaseModel):
     sharpness: float | None = None
     """Of the ``similarity`` weighting, in 1 / unit of similarity; None for the others."""
     method: str = "linear"
+    options: dict[str, Any] | None = None
+    """Of the method, those that were set; None where all are its defaults."""
     head_policy: str = "average"
     adaptation: dict[str, Any] | None = None
     """What was done with unlabelled text, see :mod:`sprachbund.adaptation`; None where there was none."""
@@ -113,19 +115,23 @@ class Mix:
         """Return what a candidate of this mix has seen of its target."""
         return union_of_uses(similarity_uses, [TARGET_TRAIN] if target in self.sources else [])
 
-    def candidate(self, recipe: Recipe, source_digests: Mapping[str, str]) -> dict[str, Any]:
+    def candidate(
+        self, recipe: Recipe, source_digests: Mapping[str, str], base_digest: str | None = None
+    ) -> dict[str, Any]:
         """Return the merged model's content: what went in, by digest, and what was done with it.
 
-        Weights count to nine digits: the last bits of a softmax differ between machines, and no result hangs on them.
+        Weights count to nine digits: the last bits of a softmax differ between machines, and no result hangs on them. The
+        base is that of methods on task vectors. What is None stands for what was there before it could be set.
         """
-        if len(self.sources) == 1:
+        if len(self.sources) == 1 and recipe.method == "linear":
             return single(source_digests[self.sources[0]])
+        settings = {"options": recipe.options, "base": base_digest}
         return {
             "kind": "merge",
             "method": recipe.method,
             "head_policy": recipe.head_policy,
             "sources": [[source_digests[s], f"{w:.9g}"] for s, w in zip(self.sources, self.weights, strict=True)],
-        }
+        } | {name: value for name, value in settings.items() if value is not None}
 
 
 def adapted(adaptation: Adaptation, target: str) -> Recipe:

@@ -14,6 +14,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +40,23 @@ from sprachbund.parallel import cores, in_order
 
 __all__ = [
     "ELEMENTS_PER_CHUNK",
+    "InMemory",
     "Merge",
     "Nowhere",
     "Sink",
     "WeightsOf",
+    "in_memory",
     "merge",
     "merge_all",
     "merged_tensors",
     "not_finite",
     "run",
     "shared_out",
-    "tensors_of_all",
 ]
 
 ELEMENTS_PER_CHUNK = 1 << 18
 """At most; 1 MiB of fp32."""
-ELEMENTS_AT_ONCE = 1 << 21
+ELEMENTS_AT_ONCE = 1 << 24
 """Of all merges that share a pass: what a thread holds in memory."""
 MOST_THREADS = 8
 """More don't make memory any faster."""
@@ -101,19 +103,29 @@ def merge_all(merges: Sequence[Merge], outs: Sequence[Path]) -> list[Alignment |
     return [job.aligned for job in jobs]
 
 
-def merged_tensors(
-    sources: Sequence[Checkpoint], weights: Weights | WeightsOf, *, names: Sequence[str] = (), **settings: Any
-) -> Mapping[str, npt.NDArray[Any]]:
-    """Return the merged tensors in memory: all of a small model, or those of these ``names``; settings as of :class:`Merge`."""
-    return tensors_of_all([Merge(sources, weights, **settings)], names)[0]
+@dataclass(frozen=True)
+class InMemory:
+    """A merged checkpoint in memory."""
+
+    lead: Checkpoint
+    """Whose config and tokenizer it has."""
+    tensors: Mapping[str, npt.NDArray[Any]]
+    alignment: Alignment | None
 
 
-def tensors_of_all(merges: Sequence[Merge], names: Sequence[str] = ()) -> list[Mapping[str, npt.NDArray[Any]]]:
-    """Return the tensors of several merges, made in one pass over the sources."""
+def in_memory(merges: Sequence[Merge], names: Sequence[str] = ()) -> list[InMemory]:
+    """Merge into memory, all in one pass over the sources: all tensors, or those of these ``names``."""
     jobs = [settle(each).only(names) for each in merges]
     arrays = [Arrays(job.infos) for job in jobs]
     _run(jobs, arrays)
-    return [each.tensors for each in arrays]
+    return [InMemory(job.lead, each.tensors, job.aligned) for job, each in zip(jobs, arrays, strict=True)]
+
+
+def merged_tensors(
+    sources: Sequence[Checkpoint], weights: Weights | WeightsOf, *, names: Sequence[str] = (), **settings: Any
+) -> Mapping[str, npt.NDArray[Any]]:
+    """Return the tensors of one merge in memory; settings as of :class:`Merge`."""
+    return in_memory([Merge(sources, weights, **settings)], names)[0].tensors
 
 
 def run(merges: Sequence[Merge], sinks: Sequence[Sink], threads: int | None = None) -> None:
