@@ -40,6 +40,7 @@ from sprachbund.parallel import cores, in_order
 
 __all__ = [
     "ELEMENTS_PER_CHUNK",
+    "Arrays",
     "InMemory",
     "Merge",
     "Nowhere",
@@ -51,6 +52,7 @@ __all__ = [
     "merged_tensors",
     "not_finite",
     "run",
+    "settle",
     "shared_out",
 ]
 
