@@ -77,8 +77,11 @@ def test_all_of_three_locales_is_counted(make: Make, monkeypatch: pytest.MonkeyP
     assert (found.cells, found.finished, found.zero_shot) == (9, 0, 0)
     assert found.by_variant == {"baseline": 3, "similarity": 3, "average": 3}
     assert (found.sources, found.source_bytes) == (9, 8 * SIZE + SIZE // 2), "three targets and six in merges"
-    baselines, merges = 2 * SIZE + SIZE // 2, 6 * (2 * SIZE + SIZE)
-    assert found.bytes_read == found.source_bytes + baselines + merges, "a merge reads two sources and is read itself"
+    baselines, merges = 2 * SIZE + SIZE // 2, 6 * SIZE + 6 * SIZE
+    assert found.bytes_read == found.source_bytes + baselines + merges, "six sources in one pass, and six merged models"
+    assert found.passes == 1
+    apart = estimate(make(memory=SIZE / 1e9))
+    assert (apart.passes, apart.bytes_read) == (3, found.bytes_read), "no source is in merges of two targets"
     assert found.bytes_written == 6 * SIZE
     assert found.bytes_free == 123_456_789
 
@@ -101,7 +104,7 @@ def test_what_is_finished_does_not_count(make: Make, quiet: Report) -> None:
     found = estimate(make())
     assert (found.cells, found.finished) == (9, 4)
     assert found.by_variant == {"baseline": 2, "similarity": 2, "average": 1}
-    assert found.bytes_read == found.source_bytes + 2 * SIZE + 3 * 3 * SIZE
+    assert found.bytes_read == found.source_bytes + 2 * SIZE + 4 * SIZE + 3 * SIZE, "four sources for three merges"
     assert found.bytes_written == 3 * SIZE
     assert found.seconds["cells"] == pytest.approx(5 * 4.4 + 3 * 2 * SIZE / 1000.0)
     assert estimate(make(overwrite=True, split="dev")).finished == 0, "what is to be replaced is to be done"

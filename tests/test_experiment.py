@@ -139,8 +139,8 @@ def test_progress_is_written_after_each_locale(make: Make, tmp_path: Path) -> No
         seen.append(read(tmp_path / "run" / PROGRESS) if (tmp_path / "run" / PROGRESS).exists() else None)
 
     make().run(look)
-    assert seen[:4] == [None] * 4, "once before the first cell, and after each of the first locale"
-    assert [len(progress["completed_locales"]) for progress in seen[4:]] == [1, 1, 1, 2, 2, 2]
+    assert seen[:5] == [None] * 5, "before all, before the merges, and after each cell of the first locale"
+    assert [len(progress["completed_locales"]) for progress in seen[5:]] == [1, 1, 1, 2, 2, 2]
     halfway = seen[6]
     assert halfway["completed_locales"] == ["de-DE"]
     assert halfway["remaining_locales"] == ["ja-JP", "sq-AL"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,7 +12,15 @@ import pytest
 from sprachbund import locales
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import UnknownName, UserError
-from sprachbund.plan import Cell, check_disk, check_writable, chosen_locales, chosen_variants
+from sprachbund.plan import (
+    Cell,
+    check_disk,
+    check_writable,
+    chosen_locales,
+    chosen_variants,
+    groups,
+    memory_for_merges,
+)
 from sprachbund.recipe import VARIANTS
 
 
@@ -147,3 +156,17 @@ def test_a_file_system_that_is_read_only_is_noticed_beforehand() -> None:
         pytest.skip("there is no /proc")
     with pytest.raises(UserError, match="Nothing can be written to /proc/run"):
         check_writable(Path("/proc/run"))
+
+
+def test_targets_stand_together_as_long_as_memory_allows() -> None:
+    bytes_of = {"a": 4, "b": 4, "c": 4, "d": 0, "e": 11, "f": 1}
+    assert groups("abcdef", bytes_of, 10) == (("a", "b"), ("c", "d"), ("e",), ("f",))
+    assert groups("abcdef", bytes_of, 1000) == (tuple("abcdef"),)
+    assert groups("abcdef", bytes_of, 0.5) == (("a",), ("b",), ("c", "d"), ("e",), ("f",))
+    assert groups("", {}, 10) == ()
+
+
+def test_memory_is_half_of_what_is_free_unless_somebody_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=6_000_000_000))
+    assert memory_for_merges(ExperimentConfig()) == 3e9
+    assert memory_for_merges(ExperimentConfig(memory=1.5)) == 1.5e9

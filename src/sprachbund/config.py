@@ -151,6 +151,12 @@ class ExperimentConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
     keep_models: Literal["all", "none"] = Field(
         default="all", description="Keep merged models in merged_models/, or remove each once it is evaluated."
     )
+    memory: float | None = Field(
+        default=None,
+        gt=0,
+        description="GB of memory for merged models: those of as many targets as fit are made in one pass over the sources. "
+        "Default: half of what is free.",
+    )
     zero_shot: bool = Field(
         default=False, description="Also evaluate every source on every chosen locale; --demo does."
     )

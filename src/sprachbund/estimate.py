@@ -56,8 +56,10 @@ class Estimate:
     sources: int
     source_bytes: int
     """Of all sources that are read."""
+    passes: int
+    """Over the sources: the merges of a group of targets are made in one, see :func:`sprachbund.plan.groups`."""
     bytes_read: int
-    """Over the whole run: a source that is in five merges is read five times, and once before to know it by its content."""
+    """Over the whole run: a source is read once for each pass that it is in, and once before to know it by its content."""
     bytes_written: int
     bytes_free: int
     """On the disk of the output folder."""
@@ -91,7 +93,7 @@ def estimate(experiment: Experiment) -> Estimate:
     read = dict(experiment.checkpoints)
     if config.wants_zero_shot:
         read |= {source: experiment.inputs.zoo.checkpoint(source) for source in experiment.sources}
-    ranked = experiment.similarity
+    ranked, passes = experiment.similarity, _passes(experiment)
     seconds = {}
     if rates and missing:
         if asked := _answer_seconds(experiment, missing, rates):
@@ -107,7 +109,9 @@ def estimate(experiment: Experiment) -> Estimate:
         by_variant={v.name: sum(cell.variant == v for cell in missing) for v in experiment.variants},
         sources=len(read),
         source_bytes=_nbytes(read.values()),
+        passes=len(passes),
         bytes_read=_nbytes(read.values())
+        + sum(_nbytes(sources) for sources in passes)
         + sum(_bytes_read(experiment, cell) for cell in missing)
         + _nbytes(read[source] for source in rows),
         bytes_written=sum(_merged_size(experiment, cell) for cell in merged),
@@ -142,7 +146,7 @@ def _open_targets(experiment: Experiment, source: str) -> list[str]:
 def _sources(experiment: Experiment, cell: Cell) -> list[Checkpoint]:
     if cell.variant.adaptation:
         return list(experiment.materials[cell.target].sources.values())
-    return [experiment.checkpoints[locale] for locale in experiment.choices[cell.target, cell.variant.name].mix.sources]
+    return [experiment.checkpoints[locale] for locale in experiment.mix(cell).sources]
 
 
 def _nbytes(checkpoints: Iterable[Checkpoint]) -> int:
@@ -153,10 +157,17 @@ def _merged_size(experiment: Experiment, cell: Cell) -> int:
     return _sources(experiment, cell)[0].nbytes
 
 
+def _passes(experiment: Experiment) -> list[list[Checkpoint]]:
+    """Return the sources of each pass that merges them."""
+    merges = ([cell for target in group for cell in experiment.open_merges(target)] for group in experiment.groups())
+    wanted = [{source for cell in cells for source in experiment.mix(cell).sources} for cells in merges]
+    return [[experiment.checkpoints[source] for source in sorted(sources)] for sources in wanted if sources]
+
+
 def _bytes_read(experiment: Experiment, cell: Cell) -> int:
-    """Return the bytes of the sources and, to evaluate it, of the merged model."""
-    read = _nbytes(_sources(experiment, cell))
-    return read + (_merged_size(experiment, cell) if cell.model_folder else 0)
+    """Return the bytes of the model that is evaluated, and of the sources where these are read for this cell alone."""
+    made = _merged_size(experiment, cell) if cell.model_folder else 0
+    return made + (_nbytes(_sources(experiment, cell)) if cell.variant.adaptation or not cell.model_folder else 0)
 
 
 def _partition(experiment: Experiment, target: str) -> Partition:

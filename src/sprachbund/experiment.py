@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,20 @@ import numpy as np
 from sprachbund import cells, files, locales, plan, store
 from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
-from sprachbund.candidates import candidate_of, merge_candidate, merged_before, seen_by
+from sprachbund.candidates import Wanted, candidate_of, merge_candidate, merge_candidates, merged_before, seen_by
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose, ranks, takes_everybody
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet, Partition
-from sprachbund.errors import MixError, StoreError, UserError, is_no_room
+from sprachbund.errors import MixError, SprachbundError, StoreError, UserError, is_no_room
 from sprachbund.evaluation import label_names
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
 from sprachbund.measuring import asked_sources, similarity_for
+from sprachbund.methods import METHODS
 from sprachbund.parallel import Report
 from sprachbund.plan import Cell
-from sprachbund.recipe import OWN, Recipe, Variant, adapted
+from sprachbund.recipe import OWN, Mix, Recipe, Variant, adapted
 from sprachbund.similarity import SimilarityMatrix, is_measured, load
 from sprachbund.store import Failure, Record, RunStore
 from sprachbund.zero_shot import known_row, run_zero_shot
@@ -119,18 +120,22 @@ class Experiment:
         started = store.now()
         self._ask(report)
         report("cells", done, len(self.cells))
-        for number, target in enumerate(self.targets, start=1):
-            for cell in (cell for cell in self.cells if cell.target == target):
-                result, was_there = self._cell(cell)
-                if isinstance(result, Record):
-                    records[target, cell.variant.name] = result
-                else:
-                    failures.append(result)
-                reused += was_there
-                done += not was_there
-                detail(_described(result, was_there))
-                report(f"cells, {target}", done, len(self.cells))
-            self._write_progress(started, number, records, failures)
+        finished = 0
+        for group in self.groups():
+            self._merge_together(group, report, done)
+            for target in group:
+                for cell in self._cells_of(target):
+                    result, was_there = self._cell(cell)
+                    if isinstance(result, Record):
+                        records[target, cell.variant.name] = result
+                    else:
+                        failures.append(result)
+                    reused += was_there
+                    done += not was_there
+                    detail(_described(result, was_there))
+                    report(f"cells, {target}", done, len(self.cells))
+                finished += 1
+                self._write_progress(started, finished, records, failures)
         outcome = Outcome(records, failures, reused)
         self._write_final(started, outcome)
         if self.config.wants_zero_shot and (failed_sources := self._zero_shot(report)):
@@ -155,6 +160,51 @@ class Experiment:
 
     def _partition(self, target: str) -> Partition:
         return self.inputs.data.partition(target, self.config.split)
+
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Return the targets in groups whose open merges are made in one pass over the sources."""
+        bytes_of = {target: sum(map(self._bytes_of, self.open_merges(target))) for target in self.targets}
+        return plan.groups(self.targets, bytes_of, plan.memory_for_merges(self.config))
+
+    def _cells_of(self, target: str) -> list[Cell]:
+        return [cell for cell in self.cells if cell.target == target]
+
+    def open_merges(self, target: str) -> list[Cell]:
+        """Return the cells of a target whose model has to be merged before it can be evaluated."""
+        return [
+            cell
+            for cell in self._cells_of(target)
+            if self._chosen(cell) and self.finished(cell) is None and not self._is_kept(cell)
+        ]
+
+    def _is_kept(self, cell: Cell) -> bool:
+        return self.config.keep_models == "all" and cell.model_folder is not None and cell.model_folder.exists()
+
+    def _base(self) -> Checkpoint | None:
+        """Return the base if merges are about task vectors."""
+        about = any(METHODS[choice.recipe.method].needs_base for choice in self.choices.values())
+        return self.inputs.base if about else None
+
+    def _bytes_of(self, cell: Cell) -> int:
+        return self.checkpoints[self.mix(cell).sources[0]].nbytes
+
+    def mix(self, cell: Cell) -> Mix:
+        """Return the mix of a cell that is merged, or of one source."""
+        return self.choices[cell.target, cell.variant.name].mix
+
+    def _merge_together(self, group: Sequence[str], report: Report, done: int) -> None:
+        """Make the open merges of these targets in one pass over their sources.
+
+        Where one of them cannot be made, none is: each is made by itself in its turn, and who fails says why.
+        """
+        cells_ = [cell for target in group for cell in self.open_merges(target)]
+        if len(cells_) < 2 or self.config.keep_models != "all":
+            return
+        report(f"cells, merging {len(cells_)} models", done, len(self.cells))
+        wanted = [Wanted(self.choices[cell.target, cell.variant.name], cell.variant.name) for cell in cells_]
+        outs = [cell.model_folder for cell in cells_ if cell.model_folder]
+        with suppress(SprachbundError):
+            merge_candidates(wanted, self.inputs.zoo, outs, base=self._base(), overwrite=self.config.overwrite)
 
     def finished(self, cell: Cell) -> Record | None:
         """Return the record of a cell, None as long as there is none."""
@@ -238,7 +288,7 @@ class Experiment:
         adaptation, mode = cell.variant.adaptation, cell.variant.name
         if adaptation is None:
             choice = self.choices[cell.target, cell.variant.name]
-            merge_candidate(choice, self.inputs.zoo, mode, folder, overwrite=overwrite)
+            merge_candidate(choice, self.inputs.zoo, mode, folder, base=self._base(), overwrite=overwrite)
         else:
             material = self.materials[cell.target]
             adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite)

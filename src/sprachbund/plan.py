@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from sprachbund import locales
 from sprachbund.checkpoints import Zoo
 from sprachbund.config import ExperimentConfig, ModelsConfig, PoolConfig
@@ -27,6 +29,8 @@ __all__ = [
     "chosen_locales",
     "chosen_variants",
     "existing_parent",
+    "groups",
+    "memory_for_merges",
     "pool",
     "size",
     "with_pool",
@@ -107,6 +111,27 @@ def chosen_variants(config: ExperimentConfig) -> tuple[Variant, ...]:
     if not chosen:
         raise UserError("Every variant is skipped: leave out one of the --skip flags.")
     return chosen
+
+
+def groups(targets: Sequence[str], bytes_of: Mapping[str, int], memory: float) -> tuple[tuple[str, ...], ...]:
+    """Return the targets in groups whose merges are made in one pass: as large as ``memory`` (bytes) allows, in their order.
+
+    ``bytes_of`` says what the merges of each target take. One that takes more than there is stands alone.
+    """
+    found: list[list[str]] = []
+    left = 0.0
+    for target in targets:
+        if not found or bytes_of[target] > max(left, 0):
+            found.append([])
+            left = memory
+        found[-1].append(target)
+        left -= bytes_of[target]
+    return tuple(map(tuple, found))
+
+
+def memory_for_merges(config: ExperimentConfig) -> float:
+    """Return the bytes that merged models may take in memory: ``--memory``, by default half of what is free."""
+    return config.memory * 1e9 if config.memory else psutil.virtual_memory().available / 2
 
 
 def check_disk(folder: Path, open_cells: Sequence[Cell], bytes_per_model: int, *, keep: bool) -> None:

@@ -190,7 +190,10 @@ def _lines(found: Estimate) -> list[tuple[str, str]]:
     lines = [
         ("cells", f"{missing} of {found.cells} to do{_bracketed(found.by_variant) if missing else ''}"),
         ("sources", f"{found.sources}, {size(found.source_bytes)}"),
-        ("to read", f"{size(found.bytes_read)}, a source once to know it and once for each merge that it is in"),
+        (
+            "to read",
+            f"{size(found.bytes_read)}: sources once to know them, and in {_passes(found.passes)} to merge them",
+        ),
         ("to write", f"{size(found.bytes_written)} of merged models; {size(found.bytes_free)} free"),
     ]
     if found.zero_shot:
@@ -209,6 +212,10 @@ def _lines(found: Estimate) -> list[tuple[str, str]]:
             f"{rates.texts:.0f} texts/s, {rates.load:.2f} s to load a model, {size(rates.merge)}/s of sources merged",
         ),
     ]
+
+
+def _passes(count: int) -> str:
+    return "1 pass" if count == 1 else f"{count} passes"
 
 
 def _durations(seconds: Mapping[str, float]) -> dict[str, str]:
