@@ -17,7 +17,7 @@ import pytest
 
 from sprachbund import files, parallel
 from sprachbund.errors import DataError
-from sprachbund.parallel import Failed
+from sprachbund.parallel import Failed, in_order
 
 
 def prepare(threads: int) -> None:
@@ -238,3 +238,33 @@ def test_who_stops_to_read_waits_for_no_thread() -> None:
     outcomes.close()  # type: ignore[attr-defined]
     go_on.set()
     assert len(begun) < 10
+
+
+# --- in order, on threads ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_in_order_whoever_is_done_first(threads: int) -> None:
+    def late_if_even(number: int) -> int:
+        time.sleep(0.005 * (number % 2 == 0))
+        return number
+
+    assert list(in_order(late_if_even, range(20), threads)) == list(range(20))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_after_an_error_nobody_goes_on(threads: int) -> None:
+    begun: list[int] = []
+
+    def third_fails(number: int) -> int:
+        begun.append(number)
+        if number == 2:
+            raise ValueError("two")
+        return number
+
+    found: list[int] = []
+    with pytest.raises(ValueError, match="two"):
+        found.extend(in_order(third_fails, range(100), threads))
+    before = len(begun)
+    time.sleep(0.02)
+    assert len(begun) == before <= 3 + 2 * threads

@@ -198,7 +198,7 @@ class Experiment:
         Where one of them cannot be made, none is: each is made by itself in its turn, and who fails says why.
         """
         cells_ = [cell for target in group for cell in self.open_merges(target)]
-        if len(cells_) < 2 or self.config.keep_models != "all":
+        if not cells_ or self.config.keep_models != "all":
             return
         report(f"cells, merging {len(cells_)} models", done, len(self.cells))
         wanted = [Wanted(self.choices[cell.target, cell.variant.name], cell.variant.name) for cell in cells_]

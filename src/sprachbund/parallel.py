@@ -114,12 +114,18 @@ def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], threads: int
             for task in tasks:
                 under_way.append(pool.submit(work, task))
                 if len(under_way) >= 2 * threads:
-                    yield under_way.popleft().result()
+                    yield _outcome(under_way.popleft())
             while under_way:
-                yield under_way.popleft().result()
+                yield _outcome(under_way.popleft())
         finally:
             for future in under_way:
                 future.cancel()
+
+
+def _outcome(future: Future[Result]) -> Result:
+    """Return what came of it; an error has the same traceback whether it was there at once or was waited for."""
+    wait([future])
+    return future.result()
 
 
 class _CutOff:
