@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,16 +35,18 @@ def apply(
         summary |= each.of(cut, numbers, summary, **named(each.of, settled))
     if "summary" in method.needs:
         given["summary"] = summary
-    return np.asarray(method.function(cut, numbers, **given, **settled)).reshape(shape)
+    return np.asarray(method.function(cut.copy(), numbers, **given, **settled)).reshape(shape)
 
 
 def as_cut(vectors: Array, granularity: Granularity) -> Array:
     """Return [n, *shape] as a method of this granularity gets it."""
     if granularity == "element":
-        return vectors.reshape(len(vectors), -1)
+        return vectors.reshape(len(vectors), math.prod(vectors.shape[1:]))
     if granularity == "row":
         rows = vectors.shape[1] if vectors.ndim > 2 else 1
-        return vectors.reshape(len(vectors), rows, -1)
+        return vectors.reshape(
+            len(vectors), rows, math.prod(vectors.shape[2:] if vectors.ndim > 2 else vectors.shape[1:])
+        )
     return vectors
 
 

@@ -7,7 +7,7 @@ needed). There are two kinds:
   sources' vectors, to coefficients `[n]`. The engine does the sum: Σ cᵢ θᵢ, or θ₀ + Σ cᵢ τᵢ. It is said ``of`` which it is.
 - A **tensor method** maps stacked tensors `[n, *cut]` and weights `[n]` to `[*cut]`: a tensor, or a task vector that the engine
   adds to θ₀. The name of its first parameter says which. ``granularity`` says how the engine may cut tensors up; how it does
-  never changes a result.
+  never changes a result. It may overwrite the tensors that it gets: they are in a buffer of the engine's.
 
 Parameters have no defaults, options have: ``summary``, ``generators``, ``fisher``, ``gram`` and ``products`` are handed in
 because the signature names them; keyword parameters with a type and a default are what users can set (``--set density=0.2``).
@@ -34,12 +34,15 @@ from sprachbund.registry import Registry
 __all__ = [
     "METHODS",
     "Array",
+    "Density",
+    "ElectSign",
     "Fraction",
     "Granularity",
     "Method",
     "Option",
     "Pass",
     "PerSource",
+    "Rescale",
     "Scale",
     "Scope",
     "coefficient_method",
@@ -66,6 +69,10 @@ class _EachSource:
 PerSource = Annotated[float, _EachSource()]
 """One number for all sources, or one for each: a method gets an array [n]. Bounds go around it:
 ``Annotated[PerSource, Field(gt=0, le=1)]``."""
+
+Density = Annotated[PerSource, Field(gt=0, le=1, description="Fraction of a source's task vector that is kept.")]
+ElectSign = Annotated[bool, Field(description="Whether signs are elected, and those that agree averaged.")]
+Rescale = Annotated[bool, Field(description="Whether what is kept is divided by the probability of being kept.")]
 
 
 @dataclass(frozen=True)
