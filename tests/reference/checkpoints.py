@@ -108,8 +108,45 @@ def write(folder: Path) -> None:
         place = folder / model
         place.mkdir(parents=True)
         save_file(thetas(model), place / "model.safetensors", metadata={"format": "pt"})
-        for name, content in (("config.json", CONFIG), ("tokenizer.json", _tokenizer()), ("tokenizer_config.json", {})):
+        for name, content in (
+            ("config.json", CONFIG),
+            ("tokenizer.json", tokenizer(WORDS)),
+            ("tokenizer_config.json", {}),
+        ):
             (place / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def tokenizer(words: int) -> Mapping[str, Any]:
+    """What stands in the tokenizer.json of a vocabulary of so many made-up words."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    vocabulary = [*special, *(f"▁w{number}" for number in range(words - len(special)))]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {
+                "id": number,
+                "content": word,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
+            for number, word in enumerate(special)
+        ],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        "post_processor": None,
+        "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        "model": {
+            "type": "Unigram",
+            "unk_id": 3,
+            "vocab": [[word, float(-number)] for number, word in enumerate(vocabulary)],
+            "byte_fallback": False,
+        },
+    }
 
 
 def _dense(name: str, shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
@@ -143,36 +180,3 @@ def _numbers(key: str, shape: tuple[int, ...], size: float) -> Floats:
 
 def _generator(key: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([SEED, zlib.crc32(key.encode())]))
-
-
-def _tokenizer() -> Mapping[str, Any]:
-    """A tokenizer of WORDS words, none of which matters here."""
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    words = [*special, *(f"▁w{number}" for number in range(WORDS - len(special)))]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            {
-                "id": number,
-                "content": word,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-            for number, word in enumerate(special)
-        ],
-        "normalizer": None,
-        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
-        "post_processor": None,
-        "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
-        "model": {
-            "type": "Unigram",
-            "unk_id": 3,
-            "vocab": [[word, float(-number)] for number, word in enumerate(words)],
-            "byte_fallback": False,
-        },
-    }
