@@ -9,8 +9,9 @@
 In a venv of its own: neither tool is needed here otherwise. The checkpoints are those of ``tests/reference/checkpoints.py``;
 mergekit runs each recipe in ``tests/reference/recipes``, FusionBench's lowest functions run on each case of
 ``tests/reference/fusionbench.py``. Where mergekit draws a random mask, ``torch.bernoulli(p)`` is replaced by u < p, with u from
-``checkpoints.lots``: so that the tests can hand the same u to us, and probabilities are compared together with masks. All in
-float32, on the CPU. A golden file that is there and agrees to 1e-7 of the largest number stays as it is.
+``checkpoints.lots``: so that the tests can hand the same u to us, and probabilities are compared together with masks. mergekit
+works in float32, as its recipes say; FusionBench, which takes singular values and inverts, is given float64. All of it on the
+CPU, and kept as float32. A golden file that is there and agrees to 1e-7 of the largest number stays as it is.
 """
 
 from __future__ import annotations
@@ -101,18 +102,20 @@ def given_lots() -> Iterator[None]:
 def of_fusionbench(case: Case) -> Tensors:
     """Return what FusionBench makes of the sources: task vectors, or thetas for fisher and regmean."""
     if case.method == "fisher":
-        merged = merging_with_fisher_weights(listed(case), fishers(case), torch.tensor(case.weights), **case.options)
+        merged = merging_with_fisher_weights(
+            listed(case), fishers(case), torch.tensor(case.weights, dtype=torch.float64), **case.options
+        )
     elif case.method == "regmean":
         merged = merging_with_regmean_weights(listed(case), grams(case), **case.options)
     else:
         merged = of_task_vectors(case)
-    return {name: tensor.detach().contiguous().numpy() for name, tensor in merged.items()}
+    return {name: tensor.detach().float().contiguous().numpy() for name, tensor in merged.items()}
 
 
 def of_task_vectors(case: Case) -> Params:
     """Return the merged task vector of the matrices; vectors are no business of these methods."""
     taus = [
-        {name: torch.from_numpy(tau) * weight for name, tau in checkpoints.taus(source).items() if name in matrices()}
+        {name: wide(tau) * weight for name, tau in checkpoints.taus(source).items() if name in matrices()}
         for source, weight in zip(case.sources, case.weights, strict=True)
     ]
     functions = {
@@ -128,16 +131,13 @@ def listed(case: Case) -> dict[str, list[torch.Tensor]]:
     """Return each tensor of all sources; for regmean those that have a Gram matrix."""
     names = linear_layers() if case.method == "regmean" else tuple(checkpoints.shapes())
     thetas = [checkpoints.thetas(source) for source in case.sources]
-    return {name: [torch.from_numpy(each[name]) for each in thetas] for name in names}
+    return {name: [wide(each[name]) for each in thetas] for name in names}
 
 
 def fishers(case: Case) -> list[Params]:
     """Return the made-up Fisher diagonals of each source."""
     return [
-        {
-            name: torch.from_numpy(checkpoints.fisher(source, name, shape))
-            for name, shape in checkpoints.shapes().items()
-        }
+        {name: wide(checkpoints.fisher(source, name, shape)) for name, shape in checkpoints.shapes().items()}
         for source in case.sources
     ]
 
@@ -146,11 +146,16 @@ def grams(case: Case) -> list[Params]:
     """Return the made-up Gram matrices of each source, by the name of the layer."""
     return [
         {
-            name.removesuffix(".weight"): torch.from_numpy(checkpoints.gram(source, name, matrices()[name][1]))
+            name.removesuffix(".weight"): wide(checkpoints.gram(source, name, matrices()[name][1]))
             for name in linear_layers()
         }
         for source in case.sources
     ]
+
+
+def wide(array: np.ndarray) -> torch.Tensor:
+    """Return a tensor in float64."""
+    return torch.from_numpy(array).double()
 
 
 def keep(path: Path, tensors: Tensors) -> None:
