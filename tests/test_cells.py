@@ -23,7 +23,7 @@ from sprachbund.store import Record
 
 def evaluate(folder: Path, tiny: TinyData, out: Path, locale: str = "sq-AL", split: str = "test") -> Record:
     subject = cells.describe(open_checkpoint(folder), locale)
-    return cells.evaluate(subject, tiny, split, "mine", out, started=time.monotonic())
+    return cells.evaluate(subject, tiny, split, "mine", out, precision="fp32", started=time.monotonic())
 
 
 def merged(pico: Pico, out: Path, *sources: str, target: str = "sq-AL") -> Path:

@@ -12,7 +12,7 @@ from pico import Pico
 from sprachbund import inference, merging
 from sprachbund.adaptation import CoefficientSettings, Groups
 from sprachbund.checkpoints import Checkpoint
-from sprachbund.coefficients import OBJECTIVES, _compact, group_of, learn_coefficients
+from sprachbund.coefficients import OBJECTIVES, group_of, learn_coefficients
 from sprachbund.ensembles import softmax
 
 TEXTS = ("aska bala", "counte dono furi", "greeto keme", "leava lisu mano", "aske pito", "counto runa") * 6
@@ -88,10 +88,3 @@ def test_tensors_fall_into_groups() -> None:
     assert {name: group_of(name, "layer") for name in names} == names
     assert {group_of(name, "model") for name in names} == {"model"}
     assert [group_of(name, "tensor") for name in names] == list(names)
-
-
-def test_tokens_are_renumbered_and_the_first_stay() -> None:
-    compact, rows = _compact([[0, 7, 2], [0, 9, 7, 2]], keep=2)
-    assert rows == [0, 1, 2, 7, 9]
-    assert compact == [[0, 3, 2], [0, 4, 3, 2]]
-    assert [[rows[token] for token in text] for text in compact] == [[0, 7, 2], [0, 9, 7, 2]]

@@ -220,7 +220,9 @@ def test_it_is_evaluated_end_to_end(
     assert len({row.tobytes() for row in together}) > len(texts) // 2, "answers hang on the words"
 
     subject = cells.describe(sources[0], "de-DE")
-    record = cells.evaluate(subject, tiny, "test", "baseline", tmp_path / "record", started=time.monotonic())
+    record = cells.evaluate(
+        subject, tiny, "test", "baseline", tmp_path / "record", precision="fp32", started=time.monotonic()
+    )
     assert isinstance(record, Record)
     gold = tiny.partition("de-DE", "test").intents
     hits = sum(INTENTS[answer] == intent for answer, intent in zip(together[:-1].argmax(axis=1), gold, strict=True))

@@ -15,6 +15,7 @@ from pico import FILLERS, INTENTS, MAX_TOKENS, Pico, TinyData, poison, rewrite
 from sprachbund import inference
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.errors import CheckpointError
+from sprachbund.inference import answering, tokens
 
 LOT = random.Random(0)
 TEXTS = [" ".join(LOT.choices(FILLERS, k=LOT.randrange(1, 7))) for _ in range(40)]
@@ -57,7 +58,7 @@ def test_logits_come_in_the_order_of_the_texts(model: torch.nn.Module, encoded: 
 
 
 def test_no_batch_has_more_tokens_than_asked_for(encoded: inference.Encoded) -> None:
-    batches = list(inference._batches(encoded, 100))
+    batches = list(answering.batches(encoded, 100))
     assert sorted(index for batch in batches for index in batch) == list(range(40))
     for batch in batches:
         assert len(batch) * max(len(encoded[index]) for index in batch) <= 100
@@ -99,12 +100,12 @@ def test_a_tokenizer_that_allows_less_is_believed(pico: Pico) -> None:
         ({"model_type": "camembert", "max_position_embeddings": 34, "pad_token_id": 1}, 32),
         ({"model_type": "bert", "max_position_embeddings": 34, "pad_token_id": 0}, 34),
         ({"model_type": "deberta-v2", "max_position_embeddings": 512, "pad_token_id": 0}, 512),
-        ({"model_type": "t5"}, inference.MOST_TOKENS),
+        ({"model_type": "t5"}, tokens.MOST_TOKENS),
     ],
 )
 def test_positions_are_counted_as_the_model_counts_them(config: dict[str, Any], expected: int, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert inference._positions(tmp_path) == expected
+    assert tokens.positions(tmp_path) == expected
 
 
 def test_without_a_tokenizer_nothing_is_read_as_unknown_words(pico: Pico) -> None:
@@ -208,7 +209,7 @@ def test_states_do_not_hang_on_what_stands_beside_a_text(base: Checkpoint) -> No
     encoder, words = inference.load_encoder(base.folder), inference.load_tokenizer(base.folder)
     texts = [" ".join(FILLERS[: 1 + number % 7]) for number in range(20)]
     encoded = inference.tokenise(words, texts)
-    together = inference.mean_states(encoder, encoded, tokens_per_batch=64)
+    together = inference.mean_states(encoder, encoded, budget=64)
     alone = np.concatenate([inference.mean_states(encoder, [tokens]) for tokens in encoded])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert together.shape == (20, 16)

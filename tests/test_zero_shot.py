@@ -13,6 +13,7 @@ from pico import INTENTS, Pico, TinyData, poison, rewrite, rows_of, tiny_data
 
 from sprachbund import cells, inference
 from sprachbund.checkpoints import Checkpoint, Zoo
+from sprachbund.config import Precision
 from sprachbund.data import Partition, Row
 from sprachbund.errors import StoreError
 from sprachbund.store import RunStore, Transfer, TransferCell
@@ -32,7 +33,11 @@ def zoo(pico: Pico) -> Zoo:
 @pytest.fixture
 def run(zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Run:
     def run_it(
-        split: str = "test", targets: Iterable[str] = TARGETS, data: TinyData = tiny, overwrite: bool = False
+        split: str = "test",
+        targets: Iterable[str] = TARGETS,
+        data: TinyData = tiny,
+        overwrite: bool = False,
+        precision: Precision = "fp32",
     ) -> list[Transfer]:
         outcome = run_zero_shot(
             RunStore(tmp_path / "results"),
@@ -41,6 +46,7 @@ def run(zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Run:
             split,
             SOURCES,
             tuple(targets),
+            precision=precision,
             jobs=1,
             report=lambda stage, done, total: None,
             overwrite=overwrite,
@@ -66,7 +72,9 @@ def test_each_number_is_that_of_a_single_evaluation(run: Run, zoo: Zoo, tiny: Ti
         assert row.digest == zoo.checkpoint(row.source).digest
         for target, cell in row.cells.items():
             subject = cells.describe(zoo.checkpoint(row.source), target)
-            alone = cells.evaluate(subject, tiny, "test", "x", tmp_path / "x", started=time.monotonic())
+            alone = cells.evaluate(
+                subject, tiny, "test", "x", tmp_path / "x", precision="fp32", started=time.monotonic()
+            )
             assert (cell.correct, cell.total) == (alone.performance.correct, 24)
             assert cell.data_digest == alone.dataset_info.digest
             assert cell.majority_rate == 0.25
@@ -92,10 +100,10 @@ def test_new_targets_are_added_to_what_is_known(run: Run, monkeypatch: pytest.Mo
     from sprachbund.measures import evaluate_transfer
 
     def spy(
-        checkpoint: Checkpoint, names: Any, partitions: Sequence[Partition], encoded: Any
+        checkpoint: Checkpoint, names: Any, partitions: Sequence[Partition], precision: Precision
     ) -> dict[str, TransferCell]:
         asked.append(tuple(partition.locale for partition in partitions))
-        return evaluate_transfer(checkpoint, names, partitions, encoded)
+        return evaluate_transfer(checkpoint, names, partitions, precision)
 
     monkeypatch.setattr("sprachbund.zero_shot.evaluate_transfer", spy)
     both = run(targets=["sq-AL", "ja-JP"])
@@ -138,7 +146,8 @@ def test_rows_of_other_data_are_in_the_way(run: Run, tmp_path: Path) -> None:
     run()
     changed = tiny_data(source=other_words)
     with pytest.raises(
-        StoreError, match=r"transfer/test/de-DE\.json is about other models or data \(.*tiny\): choose another folder"
+        StoreError,
+        match=r"transfer/test/de-DE\.json is about other models or data, or in .*tiny, fp32\): choose another folder",
     ):
         run(data=changed)
     assert run(data=changed, overwrite=True)[0].cells["ja-JP"].data_digest == changed.partition("ja-JP", "test").digest
@@ -163,7 +172,7 @@ def test_a_killed_run_goes_on_where_it_was(
 
     run_store = RunStore(tmp_path / "results")
     with pytest.raises(KeyboardInterrupt):
-        run_zero_shot(run_store, zoo, tiny, "test", SOURCES, TARGETS, jobs=1, report=stop)
+        run_zero_shot(run_store, zoo, tiny, "test", SOURCES, TARGETS, precision="fp32", jobs=1, report=stop)
     (first,) = run_store.transfers("test")
     rows = run()
     assert [row.source for row in rows] == list(SOURCES)
@@ -185,7 +194,7 @@ def test_a_source_that_fails_stops_no_other_and_is_tried_again(
 
     def run(report: Report = quiet) -> ZeroShot:
         sources = ("de-DE", "fr-FR", "sq-AL")
-        return run_zero_shot(run_store, zoo, tiny, "test", sources, TARGETS, jobs=1, report=report)
+        return run_zero_shot(run_store, zoo, tiny, "test", sources, TARGETS, precision="fp32", jobs=1, report=report)
 
     outcome = run(lambda stage, done, total: reports.append((done, total)))
     assert [row.source for row in outcome.rows] == ["de-DE", "sq-AL"]

@@ -22,6 +22,7 @@ from sprachbund.candidates import merged_before
 from sprachbund.cards import MergeDetails, MergedSource, write_details
 from sprachbund.checkpoints import EMBEDDINGS, Checkpoint, align, learned_tokens, open_checkpoint, zoo_name, zoo_uses
 from sprachbund.coefficients import Coefficients, learn_coefficients
+from sprachbund.config import EXACT, Precision
 from sprachbund.distillation import distil
 from sprachbund.ensembles import ENSEMBLES, debiased
 from sprachbund.errors import MixError, UserError
@@ -178,15 +179,26 @@ class Answers:
     details: MergeDetails
 
 
-def ensemble(adaptation: Adaptation, target: str, material: Material, texts: Sequence[str], *, mode: str) -> Answers:
+def ensemble(
+    adaptation: Adaptation,
+    target: str,
+    material: Material,
+    texts: Sequence[str],
+    *,
+    mode: str,
+    precision: Precision = EXACT,
+) -> Answers:
     """Return what the sources say together to ``texts``, with weights and preferences found on the unlabelled ones.
+
+    ``precision`` is that of what they say to ``texts``; what is found on the others is found in fp32.
 
     Raises:
         MixError: a source cannot answer.
     """
     evidence = _evidence(adaptation, material, target)
     weights = _shares(adaptation, weights_of(adaptation, evidence))
-    asked = replace(material, texts=tuple(texts)).evidence(learned=False)
+    answers = replace(material.answers, precision=precision)
+    asked = replace(material, texts=tuple(texts), answers=answers).evidence(learned=False)
     logits = debiased(asked.logits, evidence.preferences, adaptation.debias)
     details = _details(adaptation, target, mode, material, evidence, _Made(weights))
     return Answers(ENSEMBLES[adaptation.ensemble](logits, weights), details)
@@ -332,9 +344,9 @@ def _agreement(
     folder: Path, texts: Sequence[str], wanted: npt.NDArray[np.float64], where: npt.NDArray[np.bool_]
 ) -> float:
     """Return the share of those texts that a checkpoint answers as it is wanted."""
-    model, tokenizer = _loaded(folder)
+    model = inference.ready(inference.load_classifier(folder))
     asked = [text for text, here in zip(texts, where, strict=True) if here]
-    answers = inference.logits(model, inference.tokenise(tokenizer, asked)).argmax(axis=1)
+    answers = inference.logits(model, inference.encode(folder, asked)).argmax(axis=1)
     return float((answers == wanted[where].argmax(axis=1)).mean())
 
 

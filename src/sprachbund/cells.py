@@ -19,6 +19,7 @@ import numpy as np
 from sprachbund import __version__, digests, inference, store
 from sprachbund.cards import MergeDetails, read_details
 from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
+from sprachbund.config import Precision
 from sprachbund.data import DataSet, Partition
 from sprachbund.evaluation import label_names, performance, predictions
 from sprachbund.recipe import single
@@ -26,9 +27,8 @@ from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Pr
 from sprachbund.training.jobs import JOINED, trained_on
 from sprachbund.uses import TARGET_TRAIN, union_of_uses
 
-__all__ = ["PRECISION", "Subject", "dataset_info", "describe", "evaluate", "record"]
+__all__ = ["Subject", "dataset_info", "describe", "evaluate", "record"]
 
-PRECISION = "fp32"
 EXAMPLES = 10
 
 
@@ -48,9 +48,9 @@ class Subject:
         """The model by content."""
         return self.details.candidate if self.details else single(self.checkpoint.digest)
 
-    def identity(self, data_digest: str, split: str) -> str:
+    def identity(self, data_digest: str, split: str, precision: Precision) -> str:
         """Return the identity of its cell."""
-        return store.cell_identity(self.candidate, data_digest=data_digest, split=split, precision=PRECISION)
+        return store.cell_identity(self.candidate, data_digest=data_digest, split=split, precision=precision)
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -75,7 +75,16 @@ def describe(checkpoint: Checkpoint, locale: str) -> Subject:
     return Subject(checkpoint, locale, read_details(checkpoint.folder))
 
 
-def evaluate(subject: Subject, data: DataSet, split: str, variant: str, folder: Path, *, started: float) -> Record:
+def evaluate(
+    subject: Subject,
+    data: DataSet,
+    split: str,
+    variant: str,
+    folder: Path,
+    *,
+    precision: Precision,
+    started: float,
+) -> Record:
     """Evaluate a model, write record and predictions into ``folder``, return the record.
 
     ``started`` is the monotonic time at which work on the cell began.
@@ -84,21 +93,28 @@ def evaluate(subject: Subject, data: DataSet, split: str, variant: str, folder: 
         IncompatibleError: the model was made for other labels.
     """
     folder_of = subject.checkpoint.folder
-    model, tokenizer = inference.load_classifier(folder_of), inference.load_tokenizer(folder_of)
-    texts = data.partition(subject.locale, split).texts
-    logits = inference.logits(model, inference.tokenise(tokenizer, texts))
-    return record(subject, data, split, variant, folder, logits, started=started)
+    model = inference.ready(inference.load_classifier(folder_of), precision)
+    logits = inference.logits(model, inference.encode(folder_of, data.partition(subject.locale, split).texts))
+    return record(subject, data, split, variant, folder, logits, precision=precision, started=started)
 
 
 def record(
-    subject: Subject, data: DataSet, split: str, variant: str, folder: Path, logits: np.ndarray, *, started: float
+    subject: Subject,
+    data: DataSet,
+    split: str,
+    variant: str,
+    folder: Path,
+    logits: np.ndarray,
+    *,
+    precision: Precision,
+    started: float,
 ) -> Record:
     """Write record and predictions of a model that has answered with ``logits`` [rows, labels]; return the record."""
     partition = data.partition(subject.locale, split)
     checkpoint = subject.checkpoint
     rows = predictions(logits, label_names(checkpoint.labels, data, checkpoint.name).names, partition)
     made = Record(
-        identity=subject.identity(partition.digest, split),
+        identity=subject.identity(partition.digest, split, precision),
         evaluation_info=EvaluationInfo(
             variant=variant,
             locale=subject.locale,
@@ -106,7 +122,7 @@ def record(
             uses=subject.uses,
             timestamp=store.now(),
             seconds=round(time.monotonic() - started, 3),
-            precision=PRECISION,
+            precision=precision,
             versions=_versions(),
         ),
         model_info=_model_info(subject),

@@ -25,7 +25,7 @@ from torch.func import functional_call
 
 from sprachbund.adaptation import CoefficientSettings, Groups
 from sprachbund.checkpoints import Checkpoint, check_one_vocabulary
-from sprachbund.inference import Encoded, load_classifier, load_tokenizer, pad, tokenise
+from sprachbund.inference import as_tensor, compact, encode, fixed_tokens, load_classifier, pad
 from sprachbund.training import batches
 from sprachbund.training.loop import Progress
 
@@ -78,8 +78,7 @@ def learn_coefficients(
     check_one_vocabulary(sources, "learning coefficients")
     model = load_classifier(sources[0].folder).requires_grad_(False)
     pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
-    # Models tell padding by its number, and some count positions from it: it has to stay where it is.
-    encoded, rows = _compact(tokenise(load_tokenizer(sources[0].folder), texts), keep=pad_id + 1)
+    encoded, rows = compact(encode(sources[0].folder, texts), keep=fixed_tokens(model.config))
     stacks = _stacks(sources, model, rows)
     names = list(dict.fromkeys(group_of(name, settings.groups) for name in stacks))
     first = torch.log(torch.tensor(start, dtype=torch.float32).clamp_min(TINY))
@@ -109,14 +108,9 @@ def learn_coefficients(
     return Coefficients(settings.groups, dict(zip(names, learned, strict=True)))
 
 
-def _compact(encoded: Encoded, keep: int) -> tuple[Encoded, list[int]]:
-    """Renumber the tokens to those that occur; the first ``keep`` stay what they are. Return the old number of each new one."""
-    rows = list(range(keep)) + sorted({token for text in encoded for token in text if token >= keep})
-    numbers = {token: number for number, token in enumerate(rows)}
-    return [[numbers[token] for token in text] for text in encoded], rows
-
-
-def _stacks(sources: Sequence[Checkpoint], model: torch.nn.Module, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+def _stacks(
+    sources: Sequence[Checkpoint], model: torch.nn.Module, rows: npt.NDArray[np.int64]
+) -> dict[str, torch.Tensor]:
     """Return each parameter of all sources, [K, *shape]; of the token embeddings the rows of ``rows`` alone."""
     embeddings = model.get_input_embeddings().weight  # type: ignore[operator]
     stacks = {}
@@ -124,14 +118,8 @@ def _stacks(sources: Sequence[Checkpoint], model: torch.nn.Module, rows: Sequenc
         parts = [source.file.read(name) for source in sources]
         if parameter is embeddings:
             parts = [part[rows] for part in parts]
-        stacks[name] = torch.stack([_tensor(part) for part in parts])
+        stacks[name] = torch.stack([as_tensor(part) for part in parts])
     return stacks
-
-
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    if array.dtype.name == "bfloat16":  # which numpy has from elsewhere, and torch does not take
-        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
-    return torch.from_numpy(array.copy())
 
 
 def _entropy(probabilities: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from sprachbund.recipe import SEED_VARIANTS
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
 __all__ = [
+    "EXACT",
     "AdaptConfig",
     "AggregateConfig",
     "BaseConfig",
@@ -29,6 +30,8 @@ __all__ = [
     "MergeConfig",
     "PlotConfig",
     "PoolConfig",
+    "Precision",
+    "PrecisionConfig",
     "ResultsConfig",
     "SimilarityConfig",
     "Sort",
@@ -37,6 +40,10 @@ __all__ = [
 ]
 
 Split = Literal["train", "dev", "test"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+"""In what numbers a model answers."""
+EXACT: Precision = "fp32"
+"""The default; and whatever decides how a candidate is made is always asked for in it."""
 Sort = Literal["family", "gain"]
 """Rows by language family, or by what similarity gains over the baseline, the best first."""
 
@@ -96,6 +103,16 @@ class PoolConfig(_Config):
     )
 
 
+class PrecisionConfig(_Config):
+    """In what numbers models answer."""
+
+    precision: Precision = Field(
+        default=EXACT,
+        description="Numbers in which the evaluated models answer: fp32, exact; bf16; fp16 (on a GPU); int8 (on a CPU). "
+        "Results of one variant are all in one.",
+    )
+
+
 class CheckConfig(BaseConfig, PoolConfig, ModelsConfig):
     """What sources are, and whether they can be merged."""
 
@@ -130,7 +147,7 @@ class _OutputConfig(_Config):
     )
 
 
-class ExperimentConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
+class ExperimentConfig(PrecisionConfig, _OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """All locales × variants."""
 
     locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all that the data holds.")
@@ -207,7 +224,7 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     overwrite: bool = Field(default=False, description="Replace another model that is in the way.")
 
 
-class EvaluateConfig(DataConfig):
+class EvaluateConfig(PrecisionConfig, DataConfig):
     """One checkpoint on one locale."""
 
     base_model: str = Field(description="Checkpoint: a folder, or a repository on the hub, MODEL[@REVISION].")
@@ -220,7 +237,7 @@ class EvaluateConfig(DataConfig):
     overwrite: bool = Field(default=False, description="Replace a result of something else that is in the way.")
 
 
-class TransferConfig(PoolConfig, InputsConfig):
+class TransferConfig(PrecisionConfig, PoolConfig, InputsConfig):
     """Every source on every locale."""
 
     locales: tuple[str, ...] = Field(

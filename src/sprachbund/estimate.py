@@ -19,7 +19,6 @@ from sprachbund import inference, merging, parallel, plan
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.data import Partition
 from sprachbund.experiment import Experiment, answers
-from sprachbund.inference import Tokenizer
 from sprachbund.plan import Cell
 from sprachbund.uses import union_of_uses
 from sprachbund.zero_shot import known_row
@@ -37,7 +36,7 @@ class Rates:
     """What was measured on this machine."""
 
     load: float
-    """Seconds to load a model and its tokenizer."""
+    """Seconds to load a model; texts are tokenised once, whoever is asked about them."""
     texts: float
     """Texts per second that a model classifies."""
     merge: float
@@ -138,7 +137,13 @@ def _open_targets(experiment: Experiment, source: str) -> list[str]:
     if experiment.store.transfer(source, config.split) is None:  # nothing to compare a source with: it need not be read
         return list(experiment.targets)
     row = known_row(
-        experiment.store, inputs.zoo.checkpoint(source), source, inputs.data, config.split, config.overwrite
+        experiment.store,
+        inputs.zoo.checkpoint(source),
+        source,
+        inputs.data,
+        config.split,
+        config.precision,
+        config.overwrite,
     )
     return [target for target in experiment.targets if target not in row.cells]
 
@@ -212,19 +217,19 @@ def _row_seconds(experiment: Experiment, targets: list[str], rates: Rates) -> fl
 def _measure(experiment: Experiment) -> Rates:
     sources = _sources(experiment, max(experiment.cells, key=lambda cell: len(_sources(experiment, cell))))
     texts = _partition(experiment, experiment.targets[0]).texts[:PROBE_TEXTS]
-    _load(sources[0])  # the first time imports libraries
+    encoded = inference.encode(sources[0].folder, texts)
+    _load(sources[0], experiment)  # the first time imports libraries
     start = time.perf_counter()
-    model, tokenizer = _load(sources[0])
+    model = _load(sources[0], experiment)
     load = time.perf_counter() - start
-    encoded = inference.tokenise(tokenizer, texts)
     inference.logits(model, encoded[:1])
     start = time.perf_counter()
     inference.logits(model, encoded)
     return Rates(load, len(texts) / (time.perf_counter() - start), _merge_rate(sources))
 
 
-def _load(source: Checkpoint) -> tuple[Module, Tokenizer]:
-    return inference.load_classifier(source.folder), inference.load_tokenizer(source.folder)
+def _load(source: Checkpoint, experiment: Experiment) -> Module:
+    return inference.ready(inference.load_classifier(source.folder), experiment.config.precision)
 
 
 def _merge_rate(sources: list[Checkpoint]) -> float:

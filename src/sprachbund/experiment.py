@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sprachbund import cells, files, locales, plan, store
+from sprachbund import cells, files, inference, locales, plan, store
 from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import Wanted, candidate_of, merge_candidate, merge_candidates, merged_before, seen_by
@@ -148,15 +148,17 @@ class Experiment:
 
         A source that fails here fails again, and is told of, in each cell that needs it.
         """
-        lots: dict[Sequence[str], None] = {}
+        known = answers(self.config)
+        lots: dict[AnswerStore, dict[Sequence[str], None]] = {}
         for cell in self.cells:
             if cell.variant.adaptation and not self.finished(cell):
-                lots[self.materials[cell.target].texts] = None
+                lots.setdefault(known, {})[self.materials[cell.target].texts] = None
                 if cell.variant.adaptation.kind == "ensemble":
-                    lots[self._partition(cell.target).texts] = None
-        if lots:
-            sources = {name: source for each in self.materials.values() for name, source in each.sources.items()}
-            answers(self.config).collect(sources, list(lots), jobs=self.config.jobs, report=report)
+                    evaluated = replace(known, precision=self.config.precision)
+                    lots.setdefault(evaluated, {})[self._partition(cell.target).texts] = None
+        sources = {name: source for each in self.materials.values() for name, source in each.sources.items()}
+        for kept, texts in lots.items():
+            kept.collect(sources, list(texts), jobs=self.config.jobs, report=report)
 
     def _partition(self, target: str) -> Partition:
         return self.inputs.data.partition(target, self.config.split)
@@ -250,12 +252,19 @@ class Experiment:
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
             return cells.evaluate(
-                subject, self.inputs.data, config.split, cell.variant.name, cell.results_folder, started=started
+                subject,
+                self.inputs.data,
+                config.split,
+                cell.variant.name,
+                cell.results_folder,
+                precision=config.precision,
+                started=started,
             )
 
     def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float) -> Record:
         material = self.materials[cell.target]
-        found = ensemble(adaptation, cell.target, material, self._partition(cell.target).texts, mode=cell.variant.name)
+        texts, precision = self._partition(cell.target).texts, self.config.precision
+        found = ensemble(adaptation, cell.target, material, texts, mode=cell.variant.name, precision=precision)
         first = next(iter(material.sources.values()))
         together = Checkpoint(first.folder, f"{cell.variant.name} of {len(material.sources)} sources")
         subject = cells.Subject(together, cell.target, found.details, members=len(material.sources))
@@ -266,6 +275,7 @@ class Experiment:
             cell.variant.name,
             cell.results_folder,
             np.log(found.probabilities + TINY),
+            precision=precision,
             started=started,
         )
 
@@ -301,6 +311,7 @@ class Experiment:
             self.config.split,
             self.sources,
             self.targets,
+            precision=self.config.precision,
             jobs=self.config.jobs,
             report=report,
             overwrite=self.config.overwrite,
@@ -447,6 +458,7 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     Raises:
         UserError: names the first thing that stands in the way.
     """
+    inference.check_precision(config.precision)
     held = inputs.data.locales
     config = plan.with_pool(config, held, inputs.left_out)
     targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
@@ -562,7 +574,7 @@ def _cell(
         model,
         data_digest=data.partition(target, config.split).digest,
         split=config.split,
-        precision=cells.PRECISION,
+        precision=config.precision,
     )
     is_made = variant.selection != OWN and not (variant.adaptation and variant.adaptation.kind == "ensemble")
     folder = config.output_dir / MERGED_MODELS / f"{variant.name}_merge_{target}" if is_made else None
@@ -595,9 +607,11 @@ def _check_columns(
     for record in known.records():
         info, made = record.evaluation_info, record.model_info.recipe
         there = known.folder(info.variant, info.locale)
-        if (record.dataset_info.name, info.split, record.model_info.zoo) != setup or there in folders or made is None:
+        if (record.dataset_info.name, info.split, record.model_info.zoo) != setup or there in folders:
             continue
-        different = store.differences(recipes.get(info.variant, made), made)
+        different = store.differences(recipes.get(info.variant, made), made) if made else []
+        if info.variant in recipes and info.precision != config.precision:
+            different.append("precision")
         if different:
             raise StoreError(
                 f"{there} was made with another {' and '.join(different)} than this run has: results of one variant stand "
@@ -610,7 +624,15 @@ def _check_rows(config: ExperimentConfig, inputs: Inputs) -> None:
     known = RunStore(config.output_dir / RESULTS)
     for source in plan.pool(config, inputs.data.locales):
         if known.transfer(source, config.split):
-            known_row(known, inputs.zoo.checkpoint(source), source, inputs.data, config.split, config.overwrite)
+            known_row(
+                known,
+                inputs.zoo.checkpoint(source),
+                source,
+                inputs.data,
+                config.split,
+                config.precision,
+                config.overwrite,
+            )
 
 
 def _check_labels(checkpoints: Iterable[Checkpoint], data: DataSet) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 from sprachbund import cache, digests, locks
 from sprachbund.checkpoints import Zoo, zoo_name
-from sprachbund.config import ChoiceConfig
+from sprachbund.config import EXACT, ChoiceConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import MixError
 from sprachbund.inputs import Inputs
@@ -111,9 +111,11 @@ def transfers(
     with locks.exclusive(kept.root, wait=lambda holder: report(f"waiting for {holder}", 0, 1)):
         for source in sources:
             known = results.transfer(source, DEV) if results else None
-            if known and kept.transfer(source, DEV) is None:
+            if known and known.precision == EXACT and kept.transfer(source, DEV) is None:
                 kept.write_transfer(known)
         # Rows of models or data that have changed since are measured anew: a cache holds nothing that somebody would miss.
-        found = run_zero_shot(kept, zoo, data, DEV, sources, targets, jobs=jobs, report=report, overwrite=True)
+        found = run_zero_shot(
+            kept, zoo, data, DEV, sources, targets, precision=EXACT, jobs=jobs, report=report, overwrite=True
+        )
     refuse_failures(found.failures)
     return found.rows

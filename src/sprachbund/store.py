@@ -213,6 +213,8 @@ class Transfer(_Section):
     """Name of the data set."""
     uses: tuple[str, ...] = ("nothing",)
     """What the source has seen of any other locale."""
+    precision: str = "fp32"
+    """In what numbers it answered; rows from before there was a choice do not say."""
     cells: dict[str, TransferCell] = Field(default_factory=dict)
 
 

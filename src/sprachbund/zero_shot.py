@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from sprachbund import inference, parallel
 from sprachbund.checkpoints import Checkpoint, Zoo, zoo_name, zoo_uses
+from sprachbund.config import Precision
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CheckpointError, StoreError
 from sprachbund.evaluation import label_names
-from sprachbund.inference import Encoded
 from sprachbund.measures import evaluate_transfer
 from sprachbund.parallel import Failed, Report
 from sprachbund.store import RunStore, Transfer, TransferCell
@@ -41,6 +41,7 @@ def run_zero_shot(
     sources: Sequence[str],
     targets: Sequence[str],
     *,
+    precision: Precision,
     jobs: int,
     report: Report,
     overwrite: bool = False,
@@ -48,9 +49,9 @@ def run_zero_shot(
     """Evaluate every source in every target, except where the store knows.
 
     Raises:
-        StoreError: the store holds rows of other models or data and ``overwrite`` is off.
+        StoreError: the store holds rows of other models, data or precision and ``overwrite`` is off.
     """
-    rows, tasks, failures = _known_and_open(store, zoo, data, split, sources, targets, overwrite)
+    rows, tasks, failures = _known_and_open(store, zoo, data, split, sources, targets, precision, overwrite)
     stage = f"zero-shot {split}"
     report(stage, len(rows) + len(failures), len(sources))
     for task, outcome in parallel.attempts(_evaluate, tasks, jobs or parallel.cores()):
@@ -73,12 +74,15 @@ class _Task:
     checkpoint: Checkpoint
     names: tuple[str, ...]
     partitions: tuple[Partition, ...]
+    precision: Precision
     row: Transfer
 
 
-def _task(checkpoint: Checkpoint, data: DataSet, split: str, targets: Sequence[str], row: Transfer) -> _Task:
+def _task(
+    checkpoint: Checkpoint, data: DataSet, split: str, targets: Sequence[str], precision: Precision, row: Transfer
+) -> _Task:
     names = label_names(checkpoint.labels, data, checkpoint.name).names
-    return _Task(checkpoint, names, tuple(data.partitions(split, targets)), row)
+    return _Task(checkpoint, names, tuple(data.partitions(split, targets)), precision, row)
 
 
 def _known_and_open(
@@ -88,6 +92,7 @@ def _known_and_open(
     split: str,
     sources: Sequence[str],
     targets: Sequence[str],
+    precision: Precision,
     overwrite: bool,
 ) -> tuple[dict[str, Transfer], list[_Task], dict[str, str]]:
     """Return the rows that are complete, what is to be done for the others, and why some sources cannot be used."""
@@ -97,10 +102,10 @@ def _known_and_open(
     for source in sources:
         try:
             checkpoint = zoo.checkpoint(source)
-            row = known_row(store, checkpoint, source, data, split, overwrite)
+            row = known_row(store, checkpoint, source, data, split, precision, overwrite)
             open_targets = tuple(target for target in targets if target not in row.cells)
             if open_targets:
-                tasks.append(_task(checkpoint, data, split, open_targets, row))
+                tasks.append(_task(checkpoint, data, split, open_targets, precision, row))
                 continue
         except CheckpointError as error:
             failures[source] = str(error)
@@ -111,23 +116,25 @@ def _known_and_open(
     return rows, tasks, failures
 
 
-_encoded: dict[tuple[str, str], Encoded] = {}
-"""Token ids by tokenizer and partition, shared by all sources that a process evaluates."""
-
-
 def _evaluate(task: _Task) -> Transfer:
     inference.quieten()
-    cells = evaluate_transfer(task.checkpoint, task.names, task.partitions, _encoded)
+    cells = evaluate_transfer(task.checkpoint, task.names, task.partitions, task.precision)
     return task.row.model_copy(update={"cells": {**task.row.cells, **cells}})
 
 
 def known_row(
-    store: RunStore, checkpoint: Checkpoint, source: str, data: DataSet, split: str, overwrite: bool
+    store: RunStore,
+    checkpoint: Checkpoint,
+    source: str,
+    data: DataSet,
+    split: str,
+    precision: Precision,
+    overwrite: bool,
 ) -> Transfer:
     """Return what is known of a source, an empty row where that is nothing.
 
     Raises:
-        StoreError: the store holds a row of other models or data and ``overwrite`` is off.
+        StoreError: the store holds a row of other models, data or precision and ``overwrite`` is off.
     """
     fresh = Transfer(
         source=source,
@@ -136,17 +143,19 @@ def known_row(
         split=split,
         dataset=data.name,
         uses=union_of_uses(zoo_uses(checkpoint)),
+        precision=precision,
     )
     row = store.transfer(source, split)
     if row is None:
         return fresh
-    if row.digest == fresh.digest and all(_holds(cell, data, locale, split) for locale, cell in row.cells.items()):
+    same_data = all(_holds(cell, data, locale, split) for locale, cell in row.cells.items())
+    if (row.digest, row.precision) == (fresh.digest, precision) and same_data:
         return row.model_copy(update={"zoo": fresh.zoo, "dataset": fresh.dataset})  # they may have been moved since
     if overwrite:
         return fresh
     raise StoreError(
-        f"{store.root}/transfer/{split}/{source}.json is about other models or data ({row.zoo}, {row.dataset}): "
-        "choose another folder, or replace it with --overwrite."
+        f"{store.root}/transfer/{split}/{source}.json is about other models or data, or in another precision "
+        f"({row.zoo}, {row.dataset}, {row.precision}): choose another folder, or replace it with --overwrite."
     )
 
 

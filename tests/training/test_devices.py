@@ -17,7 +17,8 @@ from torch.utils._pytree import tree_leaves
 from transformers import XLMRobertaForMaskedLM, XLMRobertaForSequenceClassification
 
 from sprachbund.errors import UserError
-from sprachbund.training import devices, finetune, pretrain
+from sprachbund.inference import devices
+from sprachbund.training import finetune, pretrain
 from sprachbund.training.settings import FinetuneSettings, PretrainSettings
 
 ELSEWHERE = torch.device("meta")

@@ -43,6 +43,7 @@ def demo(
         "dev",
         lambda held, without: locales.names(),
         lambda held: held,
+        precision=config.precision,
         jobs=config.jobs,
         overwrite=overwrite,
     )

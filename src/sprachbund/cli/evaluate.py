@@ -34,6 +34,7 @@ def evaluate(*, config: Annotated[EvaluateConfig, Parameter(name="*")]) -> int:
         raise UserError(
             "--locale is needed: the locale to evaluate on. See --list-locales of run_large_scale_experiment.py."
         )
+    inference.check_precision(config.precision)
     check_writable(config.results_dir)
     started = time.monotonic()
     with Reporter() as report:
@@ -47,10 +48,18 @@ def evaluate(*, config: Annotated[EvaluateConfig, Parameter(name="*")]) -> int:
         say(note)
     subject = cells.describe(checkpoint, locale)
     folder = config.results_dir / _folder_name(config, locale)
-    identity = subject.identity(dataset.partition(locale, config.split).digest, config.split)
+    identity = subject.identity(dataset.partition(locale, config.split).digest, config.split, config.precision)
     record = store.find_record(folder, identity, overwrite=config.overwrite)
     if record is None:
-        record = cells.evaluate(subject, dataset, config.split, config.prefix or "", folder, started=started)
+        record = cells.evaluate(
+            subject,
+            dataset,
+            config.split,
+            config.prefix or "",
+            folder,
+            precision=config.precision,
+            started=started,
+        )
     result(lambda: record, lambda: _show(record, folder / RECORD))
     return 0
 

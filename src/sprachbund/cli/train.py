@@ -40,8 +40,8 @@ def pretrain(
     settings: Annotated[PretrainSettings, Parameter(name="*")] = PretrainSettings(),
 ) -> int:
     """Pre-train a small multilingual encoder on the train texts of all locales, without a label."""
+    from sprachbund.inference import devices
     from sprachbund.plan import check_writable
-    from sprachbund.training import devices
     from sprachbund.training.jobs import train_base
 
     check_writable(out.parent)
@@ -87,9 +87,9 @@ def train(
 ) -> int:
     """Fine-tune a base once per locale or group of locales, all heads from one seed; finished sources are kept."""
     from sprachbund import inference, parallel
+    from sprachbund.inference import devices
     from sprachbund.inputs import notes_on, open_base
     from sprachbund.plan import check_writable
-    from sprachbund.training import devices
     from sprachbund.training.jobs import train_groups
 
     inference.quieten()

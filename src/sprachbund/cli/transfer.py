@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from sprachbund import locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, result, say
-from sprachbund.config import InputsConfig, TransferConfig
+from sprachbund.config import InputsConfig, Precision, TransferConfig
 from sprachbund.errors import CellsFailed
 from sprachbund.report import Correlation, transfer_similarity_correlation
 from sprachbund.store import RunStore, Transfer
@@ -32,6 +32,7 @@ def transfer(*, config: Annotated[TransferConfig, Parameter(name="*")] = Transfe
         config.split,
         lambda held, without: pool(config, held, without),
         lambda held: locales.check(config.locales, held) or held,
+        precision=config.precision,
         jobs=config.jobs,
         overwrite=config.overwrite,
         instead="--results-dir",
@@ -49,6 +50,7 @@ def evaluate_sources(
     wanted_sources: Needed,
     targets: Targets,
     *,
+    precision: Precision,
     jobs: int,
     overwrite: bool,
     instead: str = "--output-dir",
@@ -60,6 +62,7 @@ def evaluate_sources(
     from sprachbund.zero_shot import run_zero_shot
 
     inference.quieten()
+    inference.check_precision(precision)
     check_writable(store.root)
     with Reporter() as report:
         # What the data lacks is said before anything is written.
@@ -77,6 +80,7 @@ def evaluate_sources(
                 split,
                 sources,
                 targets(held),
+                precision=precision,
                 jobs=jobs,
                 report=report,
                 overwrite=overwrite,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from sprachbund import digests, files, inference, parallel
 from sprachbund.checkpoints import Checkpoint
+from sprachbund.config import EXACT, Precision
 from sprachbund.errors import CheckpointError
 from sprachbund.parallel import Failed, Report
 
@@ -29,9 +30,11 @@ DIGITS = 16
 
 @dataclass(frozen=True)
 class AnswerStore:
-    """Answers under one folder: ``{checkpoint}/{texts}.npy``, each [texts, labels]."""
+    """Answers under one folder: ``{checkpoint}/{texts}.npy``, each [texts, labels]; ``{texts}-bf16.npy`` where not in fp32."""
 
     root: Path
+    precision: Precision = EXACT
+    """In what numbers the models answer, whatever their answers are kept in."""
 
     def read(self, checkpoint: Checkpoint, texts: Sequence[str]) -> HalfArray | None:
         """Return the logits of a checkpoint, labels in its own order; None if they are not known."""
@@ -72,7 +75,8 @@ class AnswerStore:
         files.write_bytes(self._path(checkpoint, _digest(texts)), content.getvalue())
 
     def _path(self, checkpoint: Checkpoint, texts_digest: str) -> Path:
-        return self.root / checkpoint.digest[:DIGITS] / f"{texts_digest[:DIGITS]}.npy"
+        kind = "" if self.precision == EXACT else f"-{self.precision}"
+        return self.root / checkpoint.digest[:DIGITS] / f"{texts_digest[:DIGITS]}{kind}.npy"
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,9 @@ class _Task:
 def _answer(task: _Task) -> None:
     inference.quieten()
     folder = task.checkpoint.folder
-    model, tokenizer = inference.load_classifier(folder), inference.load_tokenizer(folder)
+    model = inference.ready(inference.load_classifier(folder), task.store.precision)
     for texts in task.lots:
-        task.store.write(task.checkpoint, texts, inference.logits(model, inference.tokenise(tokenizer, texts)))
+        task.store.write(task.checkpoint, texts, inference.logits(model, inference.encode(folder, texts)))
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sprachbund.errors import MixError
-from sprachbund.inference import load_encoder, load_tokenizer, mean_states, tokenise
+from sprachbund.inference import devices, encode, load_encoder, mean_states
 from sprachbund.measures.similarities import MEASURES, Context, FloatArray, Measure, texts_digests
 
 __all__ = ["embedding"]
@@ -30,11 +30,11 @@ def embedding(context: Context) -> FloatArray:
         raise MixError(
             "The similarity embedding is centred over the sources, so it needs 2 or more: add some (--sources)."
         )
-    encoder, tokenizer = load_encoder(base.folder), load_tokenizer(base.folder)
+    encoder = load_encoder(base.folder).to(devices.chosen())
     means: dict[str, np.ndarray] = {}
     names = list(dict.fromkeys([*context.targets, *context.sources]))
     for number, name in enumerate(names, start=1):
-        states = mean_states(encoder, tokenise(tokenizer, context.texts(name)))
+        states = mean_states(encoder, encode(base.folder, context.texts(name)))
         means[name] = states.mean(axis=0, dtype=np.float64)
         context.report("embedding", number, len(names))
     centre = np.mean([means[source] for source in context.sources], axis=0)

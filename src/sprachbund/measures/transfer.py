@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from sprachbund.checkpoints import Checkpoint
+from sprachbund.config import Precision
 from sprachbund.data import Partition
 from sprachbund.evaluation import correct
-from sprachbund.inference import Encoded, load_classifier, load_tokenizer, logits, tokenise
+from sprachbund.inference import encode, load_classifier, logits, ready
 from sprachbund.measures.similarities import MEASURES, Context, FloatArray, Measure
 from sprachbund.similarity import SimilarityMatrix
 from sprachbund.store import Transfer, TransferCell
@@ -25,21 +26,16 @@ def evaluate_transfer(
     checkpoint: Checkpoint,
     names: Sequence[str],
     partitions: Iterable[Partition],
-    encoded: dict[tuple[str, str], Encoded],
+    precision: Precision,
 ) -> dict[str, TransferCell]:
-    """Return the accuracy of one source in each target's partition; ``names`` are those of its logits.
-
-    ``encoded`` keeps token ids by the digests of tokenizer and partition: sources of one base share the work.
-    """
-    model, tokenizer = load_classifier(checkpoint.folder), load_tokenizer(checkpoint.folder)
+    """Return the accuracy of one source in each target's partition; ``names`` are those of its logits."""
+    model = ready(load_classifier(checkpoint.folder), precision)
     cells = {}
     for partition in partitions:
-        key = (checkpoint.tokenizer_digest, partition.digest)
-        if key not in encoded:
-            encoded[key] = tokenise(tokenizer, partition.texts)
+        encoded = encode(checkpoint.folder, partition.texts)
         cells[partition.locale] = TransferCell(
             data_digest=partition.digest,
-            correct=correct(logits(model, encoded[key]), names, partition),
+            correct=correct(logits(model, encoded), names, partition),
             total=len(partition),
             majority_rate=partition.majority_rate(),
         )

@@ -1,4 +1,4 @@
-"""Where to train: on a GPU if there is one. It is no part of what a model is: a finished one is found again on any machine."""
+"""Where models run: on a GPU if there is one. It is no part of what a model is: a trained one is found again on any machine."""
 
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""A checkpoint and texts in, logits out: loading, tokenising, precision and device, batches."""
+
+from sprachbund.inference.answering import logits, mean_states
+from sprachbund.inference.loading import (
+    as_tensor,
+    fixed_tokens,
+    live_classifier,
+    load_classifier,
+    load_encoder,
+    quieten,
+)
+from sprachbund.inference.precision import check_precision, ready
+from sprachbund.inference.tokens import (
+    Encoded,
+    Tokenizer,
+    compact,
+    encode,
+    load_tokenizer,
+    pad,
+    running_tokens,
+    tokenise,
+)
+
+__all__ = [
+    "Encoded",
+    "Tokenizer",
+    "as_tensor",
+    "check_precision",
+    "compact",
+    "encode",
+    "fixed_tokens",
+    "live_classifier",
+    "load_classifier",
+    "load_encoder",
+    "load_tokenizer",
+    "logits",
+    "mean_states",
+    "pad",
+    "quieten",
+    "ready",
+    "running_tokens",
+    "tokenise",
+]

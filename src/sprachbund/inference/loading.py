@@ -1,0 +1,165 @@
+"""Classifiers and encoders of checkpoints, from their folders or with tensors from memory.
+
+transformers forgives what would make figures that mean nothing: it fills absent tensors with random numbers. Such models are
+refused here, whichever way their tensors come.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+from sprachbund.checkpoints import open_checkpoint
+from sprachbund.errors import CheckpointError
+
+__all__ = ["as_tensor", "fixed_tokens", "live_classifier", "load_classifier", "load_encoder", "naming", "quieten"]
+
+
+def quieten() -> None:
+    """Keep transformers from drawing progress bars and giving advice: our own output says what users need."""
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load_classifier(folder: Path) -> torch.nn.Module:
+    """Return the classifier of a checkpoint in fp32, ready to evaluate.
+
+    Raises:
+        CheckpointError: it cannot be read, or not every tensor of a classifier is in it as its config says.
+    """
+    _ = open_checkpoint(folder).labels  # reads config and header, and complains of either in words of ours
+    with naming(folder, "model"):
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    return _complete(model, found, str(folder))
+
+
+def live_classifier(
+    folder: Path,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    vocabulary_rows: npt.NDArray[np.int64] | None = None,
+    name: str = "",
+) -> torch.nn.Module:
+    """Return a classifier that has the config of a checkpoint and tensors from memory, in fp32, ready to evaluate.
+
+    Nothing is copied that is fp32 and may be written to: who reuses the arrays for another model changes this one. To build
+    it takes a few hundredths of a second, so that each candidate gets one of its own.
+
+    With ``vocabulary_rows``, sorted, what has a row for each token has those rows only, and the model takes the token ids that
+    :func:`~sprachbund.inference.compact` gives; answers are those of the whole model to the last bit. ``name`` is what
+    messages call it.
+
+    Raises:
+        CheckpointError: not every tensor of a classifier is there as the config says.
+    """
+    with naming(folder, "model"):
+        config = AutoConfig.from_pretrained(str(folder))
+    if vocabulary_rows is not None:
+        fixed = fixed_tokens(config)
+        if not np.array_equal(vocabulary_rows[:fixed], np.arange(fixed)):
+            raise ValueError(f"the first {fixed} tokens have to stay where they are")
+        config.vocab_size = len(vocabulary_rows)
+    config.name_or_path = name = name or str(folder)
+    with naming(folder, "model"):
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            None,
+            config=config,
+            state_dict={tensor: as_tensor(array) for tensor, array in tensors.items()},
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    return _complete(model, found, name)
+
+
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor that shares its memory; a copy where that is read-only, which torch does not know."""
+    if not array.flags.writeable:
+        array = array.copy()
+    if array.dtype.name == "bfloat16":  # which numpy has from elsewhere, and torch does not take
+        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def fixed_tokens(config: Any) -> int:
+    """Return how many of the first token numbers a model knows by number, and have to stay when tokens are renumbered.
+
+    Models tell padding by its number, and some count positions from it; BART looks for the end of a text.
+    """
+    named = [getattr(config, name, None) for name in ("pad_token_id", "eos_token_id")]
+    return 1 + max(int(number or 0) for found in named for number in (found if isinstance(found, list) else [found]))
+
+
+def _complete(model: Any, found: Mapping[str, Any], name: str) -> torch.nn.Module:
+    """Return the model for evaluation, if all its tensors and no other layers were there.
+
+    Raises:
+        CheckpointError: names what is missing, of another shape, or too much.
+    """
+    for tensor, saved, expected in sorted(found["mismatched_keys"]):
+        raise CheckpointError(
+            f"{name}: tensor {tensor} is {_shape(saved)}, where its config.json asks for {_shape(expected)}: "
+            "save or download the checkpoint again."
+        )
+    if found["missing_keys"]:
+        raise CheckpointError(
+            f"{name} lacks tensors of a classifier, {', '.join(sorted(found['missing_keys'])[:3])} among them: "
+            "fine-tune it, or save it again as what it is."
+        )
+    unused = sorted(tensor for tensor in found["unexpected_keys"] if ".layer." in tensor or ".layers." in tensor)
+    if unused:  # a head of another kind may be left over, a layer may not
+        raise CheckpointError(
+            f"{name} has tensors that its config.json does not tell of, {', '.join(unused[:3])} among them: "
+            "save or download the checkpoint again."
+        )
+    classifier: torch.nn.Module = model.eval()
+    return classifier
+
+
+def load_encoder(folder: Path) -> torch.nn.Module:
+    """Return the encoder of a checkpoint without any head, in fp32, ready to be asked for its states.
+
+    Raises:
+        CheckpointError: it cannot be read, or not every tensor of an encoder is in it.
+    """
+    open_checkpoint(folder)
+    with naming(folder, "model"):
+        model, found = AutoModel.from_pretrained(str(folder), dtype=torch.float32, output_loading_info=True)
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    if missing:  # a pooler feeds a head, and no state comes from it
+        raise CheckpointError(
+            f"{folder} lacks tensors of an encoder, {', '.join(missing[:3])} among them: save it again as what it is."
+        )
+    encoder: torch.nn.Module = model.eval()
+    return encoder
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))
+
+
+@contextmanager
+def naming(folder: Path, what: str) -> Iterator[None]:
+    """Let whatever transformers says about a checkpoint's files name the checkpoint.
+
+    Its readers raise what they please: OSError, KeyError, bare Exception. All of it is about the files; what it was is kept.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason, *_ = re.split(r"[.:]?(?:\s*\n|\. |$)", str(error).strip())
+        raise CheckpointError(
+            f"The {what} in {folder} cannot be read by transformers{f' ({reason})' if ' ' in reason else ''}: "
+            "save or download the checkpoint again, or update transformers."
+        ) from error
