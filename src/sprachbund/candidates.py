@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sprachbund import __version__, files, merging
+from sprachbund import __version__, files, heads, merging
 from sprachbund.cards import MergeDetails, MergedSource, read_details, write_details
 from sprachbund.checkpoints import (
     CONFIG,
@@ -24,7 +24,6 @@ from sprachbund.checkpoints import (
 )
 from sprachbund.choosing import Choice
 from sprachbund.errors import MixError, StoreError
-from sprachbund.heads import head_agreement
 from sprachbund.merging import ELEMENTS_PER_CHUNK
 from sprachbund.store import now
 from sprachbund.uses import union_of_uses
@@ -40,8 +39,11 @@ def merge_candidate(
     *,
     base: Checkpoint | None = None,
     overwrite: bool = False,
+    texts: Sequence[str] = (),
 ) -> MergeDetails:
     """Merge the sources of a choice into the checkpoint ``out``; a model of the same content there is left as it is.
+
+    ``texts`` are those that a head policy needs, see :func:`sprachbund.heads.unlabelled_for`.
 
     Raises:
         CheckpointError: a source is missing, or sources and base do not fit together.
@@ -50,16 +52,18 @@ def merge_candidate(
     files.remove_leftovers(out.parent)
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     digests = {locale: source.digest for locale, source in zip(choice.mix.sources, sources, strict=True)}
-    candidate = choice.mix.candidate(choice.recipe, digests)
+    candidate = choice.mix.candidate(choice.recipe, digests, texts)
     distances = [None if base is None else distance_from_base(source, base) for source in sources]
     known = merged_before(out, candidate, overwrite=overwrite)
     if known and (base is None or [source.distance_from_base for source in known.sources] == distances):
         return _as_chosen_now(out, known, choice, zoo)
     with files.atomic_folder(out) as folder:
-        alignment = merging.merge(sources, choice.mix.weights, folder, method=choice.recipe.method)
-        return write_details(
-            folder, _details(choice, mode, candidate, sources, distances, alignment, seen_by(choice, zoo))
-        )
+        policy, mix = choice.recipe.head_policy, choice.mix
+        weights = heads.weights_for(policy, mix.sources, mix.weights, sources[0])
+        alignment = merging.merge(sources, weights, folder, method=choice.recipe.method)
+        said = heads.finish(policy, mix.sources, sources, mix.weights, folder, texts)
+        details = _details(choice, mode, candidate, sources, distances, alignment, seen_by(choice, zoo))
+        return write_details(folder, details.model_copy(update={"reasons": said}))
 
 
 def seen_by(choice: Choice, zoo: Zoo) -> tuple[str, ...]:
@@ -86,8 +90,9 @@ def _details(
     alignment: Alignment | None,
     uses: Sequence[str],
 ) -> MergeDetails:
-    agreement = head_agreement(sources)
-    warnings = (agreement and agreement.warning, alignment and alignment.sentence)
+    agreement = heads.head_agreement(sources)
+    averaged = choice.recipe.head_policy == heads.AVERAGE
+    warnings = (averaged and agreement and agreement.warning, alignment and alignment.sentence)
     return MergeDetails(
         mode=mode,
         recipe=choice.recipe,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from sprachbund.recipe import SEED_VARIANTS
+from sprachbund.recipe import AVERAGE, SEED_VARIANTS
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "DataConfig",
     "EvaluateConfig",
     "ExperimentConfig",
+    "HeadConfig",
     "InputsConfig",
     "MergeConfig",
     "PlotConfig",
@@ -123,6 +124,16 @@ class ChoiceConfig(PoolConfig):
     )
 
 
+class HeadConfig(_Config):
+    """What becomes of the classification heads."""
+
+    head_policy: str = Field(
+        default=AVERAGE,
+        description="The classification heads of a merge: average: merged like all else; from:LOCALE: that of one source; "
+        "wide: all, side by side; refit: one, fitted to unlabelled text (--data split:…).",
+    )
+
+
 class _OutputConfig(_Config):
     output_dir: Path = Field(default=Path(), description="Where results/, merged_models/ and the progress files go.")
     overwrite: bool = Field(
@@ -130,7 +141,7 @@ class _OutputConfig(_Config):
     )
 
 
-class ExperimentConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
+class ExperimentConfig(_OutputConfig, HeadConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """All locales × variants."""
 
     locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all that the data holds.")
@@ -164,7 +175,7 @@ class ExperimentConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
         return (self.zero_shot or self.demo) and not self.skip_zero_shot
 
 
-class MergeConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
+class MergeConfig(_OutputConfig, HeadConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """One merge for one target."""
 
     mode: Literal["similarity", "average", "manual"] = Field(

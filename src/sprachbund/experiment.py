@@ -26,6 +26,7 @@ from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import MixError, StoreError, UserError, is_no_room
 from sprachbund.evaluation import label_names
+from sprachbund.heads import AVERAGE, unlabelled_for, with_head_policy
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
 from sprachbund.measuring import asked_sources, similarity_for
@@ -238,7 +239,8 @@ class Experiment:
         adaptation, mode = cell.variant.adaptation, cell.variant.name
         if adaptation is None:
             choice = self.choices[cell.target, cell.variant.name]
-            merge_candidate(choice, self.inputs.zoo, mode, folder, overwrite=overwrite)
+            texts = unlabelled_for(choice.recipe.head_policy, cell.target, self.inputs.data)
+            merge_candidate(choice, self.inputs.zoo, mode, folder, overwrite=overwrite, texts=texts)
         else:
             material = self.materials[cell.target]
             adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite)
@@ -403,10 +405,12 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     sources, wanted = plan.pool(config, held), _planned(config, held, inputs.left_out)
     matrix = _similarity(config, inputs, targets, chosen, report)
     choices = {
-        (target, variant.name): choose(variant, target, config, matrix)
+        (target, variant.name): with_head_policy(choose(variant, target, config, matrix), config.head_policy)
         for target, variant in wanted
         if variant.adaptation is None
     }
+    if config.head_policy != AVERAGE and not any(map(ranks, chosen)):
+        raise UserError("--head-policy has no effect with these variants, none of which merges: leave it out.")
     adapts = any(variant.adaptation for variant in chosen)
     involved = {source for choice in choices.values() for source in choice.mix.sources}
     if adapts:
@@ -420,7 +424,13 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     source_digests = _digests(checkpoints, report)
     materials = _materials(config, inputs, targets, checkpoints) if adapts else {}
     planned = tuple(
-        _cell(config, inputs.data, target, variant, _candidate(target, variant, choices, materials, source_digests))
+        _cell(
+            config,
+            inputs.data,
+            target,
+            variant,
+            _candidate(target, variant, choices, materials, source_digests, inputs.data),
+        )
         for target, variant in wanted
     )
     open_cells = _open_cells(config, planned)
@@ -482,11 +492,13 @@ def _candidate(
     choices: Mapping[tuple[str, str], Choice],
     materials: Mapping[str, Material],
     source_digests: Mapping[str, str],
+    data: DataSet,
 ) -> Mapping[str, Any]:
     if variant.adaptation:
         return candidate(variant.adaptation, materials[target])
     choice = choices[target, variant.name]
-    return choice.mix.candidate(choice.recipe, source_digests)
+    texts = unlabelled_for(choice.recipe.head_policy, target, data)
+    return choice.mix.candidate(choice.recipe, source_digests, texts)
 
 
 def _recipe(cell: Cell, choices: Mapping[tuple[str, str], Choice]) -> Recipe:

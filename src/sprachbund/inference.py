@@ -20,7 +20,8 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from sprachbund.checkpoints import counts_after_padding, open_checkpoint
+from sprachbund.checkpoints import WIDE_HEAD, counts_after_padding, open_checkpoint
+from sprachbund.checkpoints.modeling_wide import WideHeadForSequenceClassification
 from sprachbund.errors import CheckpointError
 
 __all__ = [
@@ -85,9 +86,12 @@ def load_classifier(folder: Path) -> torch.nn.Module:
     Raises:
         CheckpointError: it cannot be read, or not every tensor of a classifier is in it as its config says.
     """
-    _ = open_checkpoint(folder).labels  # reads config and header, and complains of either in words of ours
+    checkpoint = open_checkpoint(folder)
+    _ = checkpoint.labels  # reads config and header, and complains of either in words of ours
+    # No code of a folder is ever run: what a wide head is, this package knows by itself.
+    kind = WideHeadForSequenceClassification if WIDE_HEAD in checkpoint.config else AutoModelForSequenceClassification
     with _naming(folder, "model"):
-        model, found = AutoModelForSequenceClassification.from_pretrained(
+        model, found = kind.from_pretrained(
             str(folder), dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
         )
     for name, saved, expected in sorted(found["mismatched_keys"]):
