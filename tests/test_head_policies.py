@@ -345,6 +345,7 @@ def test_the_refit_head_is_the_best_fit_to_the_wide_head(zoo: Zoo, tiny: TinyDat
     assert torch.equal(made["classifier.dense.bias"], first["classifier.dense.bias"])
     alike = left_out(features, wanted, best * unit).argmax(axis=1) == wanted.argmax(axis=1)
     assert f"it answers {alike.mean():.3f} of them alike" in details.reasons[0]
+    assert "with the hidden layer of de-DE;" in details.reasons[0]
     assert details.reasons[0] in (tmp_path / "refit/README.md").read_text(encoding="utf-8")
 
 

@@ -110,7 +110,7 @@ def finish(
     if len(sources) == 1 or policy == AVERAGE:
         return ()
     if policy == REFIT:
-        return (refit_head(folder, sources, weights, texts),)
+        return (refit_head(folder, names, sources, weights, texts),)
     if policy == WIDE:
         head = wide_head(sources, weights)
         write_wide_head(head, folder)

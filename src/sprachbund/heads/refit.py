@@ -85,8 +85,12 @@ def best_ridge(features: FloatArray, wanted: FloatArray) -> Fit:
     return min(fits, key=lambda fit: float(np.square(fit.left_out - wanted).sum()))
 
 
-def refit_head(folder: Path, sources: Sequence[Checkpoint], weights: Sequence[float], texts: Sequence[str]) -> str:
+def refit_head(
+    folder: Path, names: Sequence[str], sources: Sequence[Checkpoint], weights: Sequence[float], texts: Sequence[str]
+) -> str:
     """Give the merged model in a folder the head that answers the texts most like the wide head; say how much like it.
+
+    ``names`` are those of the sources for people: paths say more about a machine than about a model.
 
     Raises:
         IncompatibleError: how the heads are made is not known.
@@ -106,7 +110,7 @@ def refit_head(folder: Path, sources: Sequence[Checkpoint], weights: Sequence[fl
     same = float((fit.left_out.argmax(axis=1) == wanted.argmax(axis=1)).mean())
     return (
         f"The head was fitted to the wide head's answers to {len(texts)} texts, with the hidden layer of "
-        f"{sources[kept].name}; it answers {same:.3f} of them alike, each by a fit to all others."
+        f"{names[kept]}; it answers {same:.3f} of them alike, each by a fit to all others."
     )
 
 
