@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sprachbund import __version__, files, merging
+from sprachbund import __version__, files, heads, merging
 from sprachbund.cards import MergeDetails, MergedSource, read_details, write_details
 from sprachbund.checkpoints import (
     CONFIG,
@@ -30,7 +30,6 @@ from sprachbund.checkpoints import (
 )
 from sprachbund.choosing import Choice
 from sprachbund.errors import MixError, StoreError
-from sprachbund.heads import head_agreement
 from sprachbund.merging import ELEMENTS_PER_CHUNK
 from sprachbund.methods import METHODS
 from sprachbund.store import now
@@ -55,6 +54,8 @@ class Wanted:
 
     choice: Choice
     mode: str
+    texts: Sequence[str] = ()
+    """Those that a head policy needs, see :func:`sprachbund.heads.unlabelled_for`."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,17 @@ def merge_candidate(
     *,
     base: Checkpoint | None = None,
     overwrite: bool = False,
+    texts: Sequence[str] = (),
 ) -> MergeDetails:
     """Merge the sources of a choice into the checkpoint ``out``; a model of the same content there is left as it is.
+
+    ``texts`` are those that a head policy needs, see :func:`sprachbund.heads.unlabelled_for`.
 
     Raises:
         CheckpointError: a source is missing, or sources and base do not fit together.
         StoreError: there is something else at ``out`` and ``overwrite`` is off.
     """
-    return merge_candidates([Wanted(choice, mode)], zoo, [out], base=base, overwrite=overwrite)[0]
+    return merge_candidates([Wanted(choice, mode, texts)], zoo, [out], base=base, overwrite=overwrite)[0]
 
 
 def merge_candidates(
@@ -98,7 +102,7 @@ def merge_candidates(
     missing: list[tuple[Wanted, Path]] = []
     for each, out in zip(wanted, outs, strict=True):
         files.remove_leftovers(out.parent)
-        known = merged_before(out, candidate_of(each.choice, zoo, base), overwrite=overwrite)
+        known = merged_before(out, candidate_of(each, zoo, base), overwrite=overwrite)
         if known and (base is None or _distances(known) == _moved(each.choice, zoo, base)):
             made[out] = _as_chosen_now(out, known, each.choice, zoo)
         else:
@@ -108,7 +112,9 @@ def merge_candidates(
         merges = [_merge(each.choice, zoo, base) for each, _ in missing]
         alignments = merging.merge_all(merges, folders)
         for (each, out), folder, alignment in zip(missing, folders, alignments, strict=True):
-            made[out] = write_details(folder, _details(each, zoo, base, alignment))
+            reasons = _finish_head(each, zoo, folder)
+            details = _details(each, zoo, base, alignment)
+            made[out] = write_details(folder, details.model_copy(update={"reasons": reasons}))
     return [made[out] for out in outs]
 
 
@@ -130,17 +136,26 @@ def merges_in_memory(
     ]
 
 
-def candidate_of(choice: Choice, zoo: Zoo, base: Checkpoint | None = None) -> dict[str, Any]:
+def candidate_of(wanted: Wanted, zoo: Zoo, base: Checkpoint | None = None) -> dict[str, Any]:
     """Return the model that a choice comes to by content; the base counts where the method is about task vectors."""
+    choice = wanted.choice
     digests = {locale: zoo.checkpoint(locale).digest for locale in choice.mix.sources}
-    needed = METHODS[choice.recipe.method].needs_base and base is not None
-    return choice.mix.candidate(choice.recipe, digests, base.digest if needed and base else None)
+    counted = base.digest if base and METHODS[choice.recipe.method].needs_base else None
+    return choice.mix.candidate(choice.recipe, digests, counted, wanted.texts)
+
+
+def _finish_head(wanted: Wanted, zoo: Zoo, folder: Path) -> tuple[str, ...]:
+    """Give a merged model the head that its policy asks for, and say what was done."""
+    mix = wanted.choice.mix
+    sources = [zoo.checkpoint(locale) for locale in mix.sources]
+    return heads.finish(wanted.choice.recipe.head_policy, mix.sources, sources, mix.weights, folder, wanted.texts)
 
 
 def _merge(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> merging.Merge:
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
-    recipe = choice.recipe
-    return merging.Merge(sources, choice.mix.weights, recipe.method, recipe.options or {}, base)
+    recipe, names = choice.recipe, choice.mix.sources
+    weights = heads.weights_for(recipe.head_policy, names, choice.mix.weights, sources[0])
+    return merging.Merge(sources, weights, recipe.method, recipe.options or {}, base)
 
 
 def _moved(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> list[float | None]:
@@ -171,8 +186,9 @@ def _as_chosen_now(out: Path, known: MergeDetails, choice: Choice, zoo: Zoo) -> 
 def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignment | None) -> MergeDetails:
     choice = each.choice
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
-    agreement = head_agreement(sources)
-    warnings = (agreement and agreement.warning, alignment and alignment.sentence)
+    agreement = heads.head_agreement(sources)
+    averaged = choice.recipe.head_policy == heads.AVERAGE
+    warnings = (averaged and agreement and agreement.warning, alignment and alignment.sentence)
     return MergeDetails(
         mode=each.mode,
         recipe=choice.recipe,
@@ -194,7 +210,7 @@ def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignme
         effective_sources=choice.effective_sources,
         head_agreement=agreement.cosine if agreement else None,
         warnings=tuple(warning for warning in warnings if warning),
-        candidate=candidate_of(choice, zoo, base),
+        candidate=candidate_of(each, zoo, base),
         created=now(),
         version=__version__,
     )

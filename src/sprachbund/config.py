@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from sprachbund.recipe import SEED_VARIANTS
+from sprachbund.recipe import AVERAGE, SEED_VARIANTS
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "DataConfig",
     "EvaluateConfig",
     "ExperimentConfig",
+    "HeadConfig",
     "InputsConfig",
     "MergeConfig",
     "PlotConfig",
@@ -140,6 +141,16 @@ class ChoiceConfig(PoolConfig):
     )
 
 
+class HeadConfig(_Config):
+    """What becomes of the classification heads."""
+
+    head_policy: str = Field(
+        default=AVERAGE,
+        description="The classification heads of a merge: average: merged like all else; from:LOCALE: that of one source; "
+        "wide: all, side by side; refit: one, fitted to unlabelled text (--data split:…).",
+    )
+
+
 class _OutputConfig(_Config):
     output_dir: Path = Field(default=Path(), description="Where results/, merged_models/ and the progress files go.")
     overwrite: bool = Field(
@@ -147,7 +158,7 @@ class _OutputConfig(_Config):
     )
 
 
-class ExperimentConfig(PrecisionConfig, _OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
+class ExperimentConfig(PrecisionConfig, _OutputConfig, HeadConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """All locales × variants."""
 
     locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all that the data holds.")
@@ -187,7 +198,7 @@ class ExperimentConfig(PrecisionConfig, _OutputConfig, ChoiceConfig, BaseConfig,
         return (self.zero_shot or self.demo) and not self.skip_zero_shot
 
 
-class MergeConfig(_OutputConfig, ChoiceConfig, BaseConfig, InputsConfig):
+class MergeConfig(_OutputConfig, HeadConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """One merge for one target."""
 
     mode: Literal["similarity", "average", "manual"] = Field(

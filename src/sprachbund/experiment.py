@@ -19,13 +19,14 @@ import numpy as np
 from sprachbund import cells, files, inference, locales, plan, store
 from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
-from sprachbund.candidates import Wanted, candidate_of, merge_candidate, merge_candidates, merged_before, seen_by
+from sprachbund.candidates import Wanted, candidate_of, merge_candidates, merged_before, seen_by
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose, ranks, takes_everybody
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import MixError, SprachbundError, StoreError, UserError, is_no_room
 from sprachbund.evaluation import label_names
+from sprachbund.heads import AVERAGE, unlabelled_for, with_head_policy
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
 from sprachbund.measuring import asked_sources, similarity_for
@@ -182,6 +183,11 @@ class Experiment:
     def _is_kept(self, cell: Cell) -> bool:
         return self.config.keep_models == "all" and cell.model_folder is not None and cell.model_folder.exists()
 
+    def _wanted(self, cell: Cell) -> Wanted:
+        choice = self.choices[cell.target, cell.variant.name]
+        texts = unlabelled_for(choice.recipe.head_policy, cell.target, self.inputs.data)
+        return Wanted(choice, cell.variant.name, texts)
+
     def _base(self) -> Checkpoint | None:
         """Return the base if merges are about task vectors."""
         about = any(METHODS[choice.recipe.method].needs_base for choice in self.choices.values())
@@ -203,7 +209,7 @@ class Experiment:
         if not cells_ or self.config.keep_models != "all":
             return
         report(f"cells, merging {len(cells_)} models", done, len(self.cells))
-        wanted = [Wanted(self.choices[cell.target, cell.variant.name], cell.variant.name) for cell in cells_]
+        wanted = [self._wanted(cell) for cell in cells_]
         outs = [cell.model_folder for cell in cells_ if cell.model_folder]
         with suppress(SprachbundError):
             merge_candidates(wanted, self.inputs.zoo, outs, base=self._base(), overwrite=self.config.overwrite)
@@ -297,8 +303,7 @@ class Experiment:
     def _make(self, cell: Cell, folder: Path, *, overwrite: bool = False) -> None:
         adaptation, mode = cell.variant.adaptation, cell.variant.name
         if adaptation is None:
-            choice = self.choices[cell.target, cell.variant.name]
-            merge_candidate(choice, self.inputs.zoo, mode, folder, base=self._base(), overwrite=overwrite)
+            merge_candidates([self._wanted(cell)], self.inputs.zoo, [folder], base=self._base(), overwrite=overwrite)
         else:
             material = self.materials[cell.target]
             adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite)
@@ -465,10 +470,12 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     sources, wanted = plan.pool(config, held), _planned(config, held, inputs.left_out)
     matrix = _similarity(config, inputs, targets, chosen, report)
     choices = {
-        (target, variant.name): choose(variant, target, config, matrix)
+        (target, variant.name): with_head_policy(choose(variant, target, config, matrix), config.head_policy)
         for target, variant in wanted
         if variant.adaptation is None
     }
+    if config.head_policy != AVERAGE and not any(map(ranks, chosen)):
+        raise UserError("--head-policy has no effect with these variants, none of which merges: leave it out.")
     adapts = any(variant.adaptation for variant in chosen)
     involved = {source for choice in choices.values() for source in choice.mix.sources}
     if adapts:
@@ -547,7 +554,9 @@ def _candidate(
 ) -> Mapping[str, Any]:
     if variant.adaptation:
         return candidate(variant.adaptation, materials[target])
-    return candidate_of(choices[target, variant.name], inputs.zoo, inputs.base)
+    choice = choices[target, variant.name]
+    texts = unlabelled_for(choice.recipe.head_policy, target, inputs.data)
+    return candidate_of(Wanted(choice, variant.name, texts), inputs.zoo, inputs.base)
 
 
 def _recipe(cell: Cell, choices: Mapping[tuple[str, str], Choice]) -> Recipe:

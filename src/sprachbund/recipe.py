@@ -13,18 +13,23 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from sprachbund import digests
 from sprachbund.adaptation import ADAPTATIONS, Adaptation
 from sprachbund.errors import MixError
 from sprachbund.registry import Registry
 from sprachbund.uses import TARGET_TRAIN, union_of_uses
 
 __all__ = [
+    "AVERAGE",
+    "FROM",
     "GIVEN",
     "MANUAL",
     "OWN",
+    "REFIT",
     "RELIABILITY",
     "SEED_VARIANTS",
     "VARIANTS",
+    "WIDE",
     "Mix",
     "Recipe",
     "Variant",
@@ -37,6 +42,8 @@ OWN = "own"
 """The selection that takes nothing but the target's own source."""
 MANUAL = "manual"
 """The selection (and the weighting) that somebody typed."""
+AVERAGE, WIDE, REFIT, FROM = "average", "wide", "refit", "from:"
+"""What becomes of the heads in a merge, see :mod:`sprachbund.heads`; the last stands before the locale of a source."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class Recipe(BaseModel):
     method: str = "linear"
     options: dict[str, Any] | None = None
     """Of the method, those that were set; None where all are its defaults."""
-    head_policy: str = "average"
+    head_policy: str = AVERAGE
     adaptation: dict[str, Any] | None = None
     """What was done with unlabelled text, see :mod:`sprachbund.adaptation`; None where there was none."""
 
@@ -116,22 +123,34 @@ class Mix:
         return union_of_uses(similarity_uses, [TARGET_TRAIN] if target in self.sources else [])
 
     def candidate(
-        self, recipe: Recipe, source_digests: Mapping[str, str], base_digest: str | None = None
+        self,
+        recipe: Recipe,
+        source_digests: Mapping[str, str],
+        base_digest: str | None = None,
+        texts: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Return the merged model's content: what went in, by digest, and what was done with it.
 
         Weights count to nine digits: the last bits of a softmax differ between machines, and no result hangs on them. The
-        base is that of methods on task vectors. What is None stands for what was there before it could be set.
+        base is that of methods on task vectors, ``texts`` are those that the head is fitted to, if it is. What is None stands
+        for what was there before it could be set.
         """
         if len(self.sources) == 1 and recipe.method == "linear":
             return single(source_digests[self.sources[0]])
-        settings = {"options": recipe.options, "base": base_digest}
+        fitted = digests.of_value(list(texts)) if recipe.head_policy == REFIT else None
+        settings = {"options": recipe.options, "base": base_digest, "texts": fitted}
         return {
             "kind": "merge",
             "method": recipe.method,
-            "head_policy": recipe.head_policy,
+            "head_policy": _by_content(recipe.head_policy, source_digests),
             "sources": [[source_digests[s], f"{w:.9g}"] for s, w in zip(self.sources, self.weights, strict=True)],
         } | {name: value for name, value in settings.items() if value is not None}
+
+
+def _by_content(head_policy: str, source_digests: Mapping[str, str]) -> str:
+    """Return a head policy with the digest of the source that it names, if it does."""
+    named = head_policy.removeprefix(FROM)
+    return head_policy if named == head_policy else f"{FROM}{source_digests[named]}"
 
 
 def adapted(adaptation: Adaptation, target: str) -> Recipe:

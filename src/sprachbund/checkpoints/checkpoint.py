@@ -32,6 +32,7 @@ __all__ = [
     "TOKEN_COUNTS",
     "TRAINING_CARD",
     "WEIGHTS",
+    "WIDE_HEAD",
     "ZOO_CARD",
     "Checkpoint",
     "open_checkpoint",
@@ -95,6 +96,8 @@ LAST_OF_HEAD = (
     "logits_proj.weight",
 )
 """The matrices with a row per label."""
+WIDE_HEAD = "sprachbund_wide_head"
+"""The entry of a config that says that the head is several heads side by side, see :mod:`modeling_wide`."""
 
 
 @dataclass(frozen=True)

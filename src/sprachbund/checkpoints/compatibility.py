@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sprachbund.checkpoints.checkpoint import Checkpoint
+from sprachbund.checkpoints.checkpoint import WIDE_HEAD, Checkpoint
 from sprachbund.checkpoints.vocabulary import Alignment, align, vocabulary_tensors
 from sprachbund.errors import CheckpointError, IncompatibleError
 
@@ -34,6 +34,7 @@ def check_mergeable(sources: Sequence[Checkpoint]) -> Alignment | None:
     first = sources[0]
     for source in sources:
         source.check_tokenizer()
+        _check_head(source)
     for other in sources[1:]:
         _check_labels(first, other)
         _check_tensors(first, other)
@@ -153,6 +154,14 @@ def _names_in_a_base(name: str) -> Iterator[str]:
         for now, once in _ONCE_CALLED.items():
             if candidate.endswith(now):
                 yield candidate.removesuffix(now) + once
+
+
+def _check_head(source: Checkpoint) -> None:
+    if WIDE_HEAD in source.config:  # the mean of two such heads has no meaning: which of their parts belong together?
+        raise IncompatibleError(
+            f"{source.name} has a wide head, made of those of several sources: merge these sources instead, or make it anew "
+            "with --head-policy refit."
+        )
 
 
 def _check_labels(first: Checkpoint, other: Checkpoint) -> None:

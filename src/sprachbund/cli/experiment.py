@@ -154,15 +154,18 @@ def _print_outcome(prepared: Experiment, outcome: Outcome, name: str) -> None:
 
 def warn_of_heads(records: Iterable[Record]) -> None:
     """Say how many merges averaged heads that do not fit together."""
-    from sprachbund.heads import TOO_LOW
+    from sprachbund.heads import AVERAGE, TOO_LOW
 
-    agreements = [agreement for record in records if (agreement := record.model_info.head_agreement) is not None]
+    made = (record.model_info for record in records)
+    averaged = (model for model in made if (model.recipe or {}).get("head_policy", AVERAGE) == AVERAGE)
+    agreements = [model.head_agreement for model in averaged if model.head_agreement is not None]
     strangers = [agreement for agreement in agreements if agreement < TOO_LOW]
     if strangers:
         say(
             f"warning: in {len(strangers)} of {len(agreements)} merges the classification heads do not fit together "
             f"(smallest cosine {min(strangers):.2f}): they were initialised independently, and averaging cancels them. "
-            "Expect weak merges; sources trained with one head seed (sprachbund train) do not have this problem."
+            "Expect weak merges, or keep all heads (--head-policy wide; refit makes an ordinary head of them); sources "
+            "trained with one head seed (sprachbund train) do not have this problem."
         )
 
 

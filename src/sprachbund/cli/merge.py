@@ -28,6 +28,7 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     from sprachbund.cards import DETAILS_TEXT
     from sprachbund.choosing import choose
     from sprachbund.experiment import MERGED_MODELS, RESULTS
+    from sprachbund.heads import unlabelled_for, with_head_policy
     from sprachbund.inputs import open_inputs, open_sources
     from sprachbund.measuring import asked_sources, similarity_for
     from sprachbund.plan import check_room, check_writable, with_pool
@@ -36,9 +37,11 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     from sprachbund.store import RunStore
 
     check_writable(config.output_dir / MERGED_MODELS)
-    known = data.load(config.data).locales if config.data else ()
+    given = data.load(config.data) if config.data else None
+    known = given.locales if given else ()
     target = locales.find(config.target_lang, known).name
     config = _settled(config, known)
+    texts = unlabelled_for(config.head_policy, target, given)
     with Reporter() as report:
         found: Sources | Inputs
         if config.mode != MANUAL and is_measured(config.similarity):
@@ -49,7 +52,7 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
             pooled = with_pool(config, inputs.data.locales, inputs.left_out)
             results = RunStore(config.output_dir / RESULTS)
             matrix = similarity_for(pooled, (target,), inputs, results=results, report=report)
-            choice = choose(VARIANTS[config.mode], target, pooled, matrix)
+            choice = with_head_policy(choose(VARIANTS[config.mode], target, pooled, matrix), config.head_policy)
         else:
             _choice(config, target, known)  # what is wrong with it is said before any model is looked for
             found = open_sources(config, lambda without: _choice(config, target, known, without).mix.sources, report)
@@ -60,7 +63,9 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     if not out.exists():
         size = found.zoo.checkpoint(choice.mix.sources[0]).nbytes
         check_room(config.output_dir, size, "A merged model needs", "make room")
-    details = merge_candidate(choice, found.zoo, config.mode, out, base=found.base, overwrite=config.overwrite)
+    details = merge_candidate(
+        choice, found.zoo, config.mode, out, base=found.base, overwrite=config.overwrite, texts=texts
+    )
     for warning in details.warnings:
         say(f"warning: {warning}")
 
@@ -88,6 +93,12 @@ def _settled(config: MergeConfig, known: Sequence[str]) -> MergeConfig:
 
 
 def _choice(config: MergeConfig, target: str, known: Sequence[str], without: Collection[str] = ()) -> Choice:
+    from sprachbund.heads import with_head_policy
+
+    return with_head_policy(_mixed(config, target, known, without), config.head_policy)
+
+
+def _mixed(config: MergeConfig, target: str, known: Sequence[str], without: Collection[str]) -> Choice:
     """Choose without a model in sight; sources that are left out (``without``) are replaced by others, but not by hand."""
     from sprachbund import similarity
     from sprachbund.choosing import choose, choose_by_hand

@@ -18,7 +18,8 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from sprachbund.checkpoints import open_checkpoint
+from sprachbund.checkpoints import WIDE_HEAD, open_checkpoint
+from sprachbund.checkpoints.modeling_wide import WideHeadForSequenceClassification
 from sprachbund.errors import CheckpointError
 
 __all__ = ["as_tensor", "fixed_tokens", "live_classifier", "load_classifier", "load_encoder", "naming", "quieten"]
@@ -36,9 +37,12 @@ def load_classifier(folder: Path) -> torch.nn.Module:
     Raises:
         CheckpointError: it cannot be read, or not every tensor of a classifier is in it as its config says.
     """
-    _ = open_checkpoint(folder).labels  # reads config and header, and complains of either in words of ours
+    checkpoint = open_checkpoint(folder)
+    _ = checkpoint.labels  # reads config and header, and complains of either in words of ours
+    # No code of a folder is ever run: what a wide head is, this package knows by itself.
+    kind = WideHeadForSequenceClassification if WIDE_HEAD in checkpoint.config else AutoModelForSequenceClassification
     with naming(folder, "model"):
-        model, found = AutoModelForSequenceClassification.from_pretrained(
+        model, found = kind.from_pretrained(
             str(folder), dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
         )
     return _complete(model, found, str(folder))

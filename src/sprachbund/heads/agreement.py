@@ -38,8 +38,9 @@ class HeadAgreement:
             return None
         return (
             f"The classification heads of {self.first} and {self.second} have cosine {self.cosine:.2f}: they were "
-            "initialised independently, and averaging them cancels them. Expect a weak merge; sources trained with one "
-            "head seed (sprachbund train) do not have this problem."
+            "initialised independently, and averaging them cancels them. Expect a weak merge, or keep all of them in "
+            "sprachbund merge or experiment (--head-policy wide; refit makes an ordinary head of them); sources trained with "
+            "one head seed (sprachbund train) do not have this problem."
         )
 
 
