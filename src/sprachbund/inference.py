@@ -26,6 +26,7 @@ from sprachbund.errors import CheckpointError
 __all__ = [
     "Encoded",
     "Tokenizer",
+    "check_vocabulary",
     "load_classifier",
     "load_encoder",
     "load_tokenizer",
@@ -176,7 +177,7 @@ def logits(model: torch.nn.Module, encoded: Encoded, tokens_per_batch: int = TOK
     Raises:
         CheckpointError: the model has no embedding of a token, or answers with NaN or infinite numbers.
     """
-    _check_vocabulary(model, encoded)
+    check_vocabulary(model, encoded)
     pad_id = _pad_id(model)
     device = next(model.parameters()).device
     out: np.ndarray | None = None
@@ -202,7 +203,7 @@ def mean_states(encoder: torch.nn.Module, encoded: Encoded, tokens_per_batch: in
     Raises:
         CheckpointError: the encoder has no embedding of a token, or gives NaN or infinite numbers.
     """
-    _check_vocabulary(encoder, encoded)
+    check_vocabulary(encoder, encoded)
     pad_id = _pad_id(encoder)
     device = next(encoder.parameters()).device
     out = np.empty((len(encoded), int(encoder.config.hidden_size)), dtype=np.float32)  # type: ignore[union-attr, arg-type]
@@ -224,7 +225,12 @@ def _pad_id(model: torch.nn.Module) -> int:
     return int(pad_id)  # type: ignore[arg-type]
 
 
-def _check_vocabulary(model: torch.nn.Module, encoded: Encoded) -> None:
+def check_vocabulary(model: torch.nn.Module, encoded: Encoded) -> None:
+    """Complain if a model has no embedding of a token.
+
+    Raises:
+        CheckpointError: names model and token.
+    """
     rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
     largest = max((token for tokens in encoded for token in tokens), default=0)
     if largest >= rows:
