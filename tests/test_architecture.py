@@ -23,7 +23,7 @@ ROWS = (
     ("methods", "similarity", "data", "checkpoints"),
     ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards"),
     ("merging", "inference", "training"),
-    ("evaluation", "ensembles", "measures"),
+    ("evaluation", "ensembles", "measures", "statistics"),
     ("selection", "choosing", "heads", "coefficients", "distillation", "candidates", "survey"),
     ("inputs", "cells", "zero_shot", "measuring", "adapt", "experiment", "estimate"),
     ("report",),

@@ -34,7 +34,7 @@ from filelock import FileLock, Timeout
 from sprachbund import files
 from sprachbund.errors import StoreError
 
-__all__ = ["Holder", "check_free", "exclusive"]
+__all__ = ["Holder", "check_free", "exclusive", "made_once"]
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -99,6 +99,19 @@ def check_free(folder: Path, name: str = "", *, instead: str = "--output-dir") -
     if _path(folder, name).exists():
         with exclusive(folder, name, instead=instead):
             pass
+
+
+def made_once(parent: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """Return the folder ``name`` in ``parent``; ``make`` fills it if it is not there, and who asks in the meantime waits."""
+    folder = parent / name
+    if folder.is_dir():
+        return folder
+    with exclusive(parent, name, wait=lambda holder: None):
+        if not folder.is_dir():
+            files.remove_leftovers(parent)
+            with files.atomic_folder(folder) as new:
+                make(new)
+    return folder
 
 
 def _path(folder: Path, name: str) -> Path:

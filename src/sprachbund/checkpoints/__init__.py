@@ -12,7 +12,14 @@ from sprachbund.checkpoints.checkpoint import (
     Checkpoint,
     open_checkpoint,
 )
-from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable, counterparts, misfits
+from sprachbund.checkpoints.compatibility import (
+    body_counterparts,
+    check_base,
+    check_mergeable,
+    counterparts,
+    misfits,
+    saved_name,
+)
 from sprachbund.checkpoints.sharded import ShardedTensors
 from sprachbund.checkpoints.tensors import DTYPES, Extent, TensorFile, TensorInfo, TensorWriter, write_tensors
 from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
@@ -73,6 +80,7 @@ __all__ = [
     "on_the_hub",
     "open_checkpoint",
     "read_token_counts",
+    "saved_name",
     "source_locale",
     "split_subfolder",
     "sub_checkpoints",

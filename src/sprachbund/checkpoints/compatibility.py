@@ -12,7 +12,7 @@ from sprachbund.checkpoints.checkpoint import WIDE_HEAD, Checkpoint
 from sprachbund.checkpoints.vocabulary import Alignment, align, vocabulary_tensors
 from sprachbund.errors import CheckpointError, IncompatibleError
 
-__all__ = ["body_counterparts", "check_base", "check_mergeable", "counterparts", "misfits"]
+__all__ = ["body_counterparts", "check_base", "check_mergeable", "counterparts", "misfits", "saved_name"]
 
 _PERHAPS_HEAD = re.compile(r"(\w+\.)?pooler\.|head\.(dense|norm)\.")
 """Layers between encoder and classifier that are pre-trained in some bases and new in the classifier over others.
@@ -148,12 +148,21 @@ def counterparts(base: Checkpoint, source: Checkpoint) -> dict[str, str]:
     return {name: there for name, there in body_counterparts(base, source).items() if there} | fitting
 
 
+def saved_name(checkpoint: Checkpoint, name: str) -> str | None:
+    """Return the name under which a checkpoint holds a tensor that transformers calls ``name``; None if it does not."""
+    return next((each for each in _names_over_time(name) if each in checkpoint.tensors), None)
+
+
 def _names_in_a_base(name: str) -> Iterator[str]:
     for candidate in (name, name.split(".", 1)[-1]):
-        yield candidate
-        for now, once in _ONCE_CALLED.items():
-            if candidate.endswith(now):
-                yield candidate.removesuffix(now) + once
+        yield from _names_over_time(candidate)
+
+
+def _names_over_time(name: str) -> Iterator[str]:
+    yield name
+    for now, once in _ONCE_CALLED.items():
+        if name.endswith(now):
+            yield name.removesuffix(now) + once
 
 
 def _check_head(source: Checkpoint) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sprachbund import cache, digests, files, locks
+from sprachbund import cache, digests, locks
 
 __all__ = ["copy_files", "file_digests", "kept", "place"]
 
@@ -27,15 +27,7 @@ def place() -> Path:
 def kept(made_of: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
     """Return the folder of what is made of these (digests, by what they are of); ``make`` fills it if it is not there."""
     key = digests.of_value({"version": CONVERSION_VERSION, **made_of})
-    folder = place() / key
-    if folder.is_dir():
-        return folder
-    with locks.exclusive(place(), key, wait=lambda holder: None):
-        if not folder.is_dir():
-            files.remove_leftovers(place())
-            with files.atomic_folder(folder) as new:
-                make(new)
-    return folder
+    return locks.made_once(place(), key, make)
 
 
 def file_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A checkpoint and texts in, logits out: loading, tokenising, precision and device, batches."""
 
-from sprachbund.inference.answering import logits, mean_states
+from sprachbund.inference.answering import check_vocabulary, logits, mean_states
 from sprachbund.inference.loading import (
     as_tensor,
     fixed_tokens,
@@ -26,6 +26,7 @@ __all__ = [
     "Tokenizer",
     "as_tensor",
     "check_precision",
+    "check_vocabulary",
     "compact",
     "encode",
     "fixed_tokens",

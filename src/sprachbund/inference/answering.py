@@ -14,7 +14,7 @@ import torch
 from sprachbund.errors import CheckpointError
 from sprachbund.inference.tokens import Encoded, pad
 
-__all__ = ["batches", "logits", "mean_states", "tokens_per_batch"]
+__all__ = ["batches", "check_vocabulary", "logits", "mean_states", "tokens_per_batch"]
 
 TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 32768}
 """By type of device. On a CPU: tools/bench_inference.py --budgets. A GPU wants more at a time; that figure is not measured."""
@@ -33,7 +33,7 @@ def logits(model: torch.nn.Module, encoded: Encoded, budget: int | None = None) 
     """
     if not encoded:
         raise ValueError("there are no texts to classify")
-    _check_vocabulary(model, encoded)
+    check_vocabulary(model, encoded)
     out = _gathered(
         encoded,
         (
@@ -54,7 +54,7 @@ def mean_states(encoder: torch.nn.Module, encoded: Encoded, budget: int | None =
     Raises:
         CheckpointError: the encoder has no embedding of a token, or gives NaN or infinite numbers.
     """
-    _check_vocabulary(encoder, encoded)
+    check_vocabulary(encoder, encoded)
     out = _gathered(
         encoded,
         (
@@ -116,7 +116,12 @@ def _pad_id(model: torch.nn.Module) -> int:
     return int(pad_id)  # type: ignore[arg-type]
 
 
-def _check_vocabulary(model: torch.nn.Module, encoded: Encoded) -> None:
+def check_vocabulary(model: torch.nn.Module, encoded: Encoded) -> None:
+    """Complain if a model has no embedding of a token.
+
+    Raises:
+        CheckpointError: names model and token.
+    """
     rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
     largest = max((token for tokens in encoded for token in tokens), default=0)
     if largest >= rows:
