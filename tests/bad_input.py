@@ -44,6 +44,8 @@ MODELS = '--models "models/{locale}"'
 INPUTS = f"{MODELS} --data massive:data"
 EXPERIMENT = f"experiment {INPUTS} --locales {TARGET} --num-languages 2"
 MERGE = f"merge {MODELS} --mode manual --target-lang {TARGET} --sources el-GR ro-RO"
+BLEND = "merge --source models/el-GR models/ro-RO --out merged"
+BY_RECIPE = "merge recipe.yml --out merged"
 EVALUATE = f"evaluate --base-model models/{TARGET} --locale {TARGET} --data massive:data --prefix baseline"
 ZOO = "transfer --models zoo.csv --data massive:data"
 ON_HUB = f"evaluate --locale {TARGET} --data massive:data --base-model"
@@ -52,6 +54,7 @@ TRAIN_ALL = TRAIN.removesuffix(" --locales sq-AL")
 NEWS, DESCRIBED = "data --data table:news.csv", "data --data table:news.yaml"
 RECORD = f"results/baseline_{TARGET}/results.json"
 WEIGHTS = f"models/{TARGET}/model.safetensors"
+HEAD = "classifier.out_proj.weight"
 CONFIG = f"models/{TARGET}/config.json"
 
 Spoil = Callable[[Path], None]
@@ -191,6 +194,13 @@ def adapter(**config: Any) -> Spoil:
     return together(remove(WEIGHTS), write(f"models/{TARGET}/adapter_config.json", json.dumps({**usual, **config})))
 
 
+def recipe(method: str, *more: str, weights: bool = True) -> Spoil:
+    """A mergekit recipe of two models, with other lines."""
+    models = [f"- model: models/{source}" for source in SOURCES]
+    listed = [f"{model}\n  parameters: {{weight: 1}}" if weights else model for model in models]
+    return write("recipe.yml", "\n".join([f"merge_method: {method}", "models:", *listed, *more]))
+
+
 def zoo(text: str, name: str = "zoo.csv") -> Spoil:
     return write(name, text)
 
@@ -208,6 +218,11 @@ def other_base(folder: Path) -> None:
 
 def other_vocabulary(folder: Path) -> None:
     tokenizer("x").save_pretrained(folder / "models" / SOURCES[0])
+
+
+def stranger(folder: Path) -> None:
+    """A model with a vocabulary of its own."""
+    Pico(folder).source("other", labels=INTENTS, words=tokenizer("x"))
 
 
 def reordered(change: Callable[[dict[str, Any]], Any]) -> Spoil:
@@ -1012,6 +1027,157 @@ CASES = {
             table("yo,test,a,b"),
             during=without_lang2vec,
         ),
+    ),
+    "Merges of any checkpoints": (
+        Case("nothing to merge", "merge", ("--mode", "--target-lang", "--source", "recipe")),
+        Case("no source", "merge --method linear --out merged", ("--source is needed",)),
+        Case("no folder for the merge", "merge --source models/el-GR", ("--out is needed",)),
+        Case(
+            "a merge for a target, and of any checkpoints",
+            f"{BLEND} --mode average",
+            ("--mode", "--source", "leave one out"),
+        ),
+        Case("a missing source", "merge --source models/el-RG --out merged", ("models/el-RG", "check the name")),
+        Case("one source twice", f"{BLEND} --source models/el-GR", ("models/el-GR", "twice", "once")),
+        Case("an unknown method", f"{BLEND} --method task_arithmetik", ("'task_arithmetik'", "did you mean task_a")),
+        Case("a method that needs a base", f"{BLEND} --method ties", ("ties", "base", "--base")),
+        Case("a base that has no effect", f"{BLEND} --base base", ("base", "no effect", "linear", "leave it out")),
+        Case("a seed that has no effect", f"{BLEND} --seed 7", ("--seed", "no effect", "linear", "leave it out")),
+        Case("an unknown option", f"{BLEND} --method ties --base base --set densty=1", ("no option densty", "density")),
+        Case("an option out of bounds", f"{BLEND} --method ties --base base --set density=2", ("density", "2", "1")),
+        Case(
+            "more values of an option than sources",
+            f"{BLEND} --method ties --base base --set density=[1,1,1]",
+            ("density", "3 values for 2 sources", "one each"),
+        ),
+        Case("an option without a value", f"{BLEND} --set density", ("--set density", "NAME=VALUE")),
+        Case("an option whose value is none", f"{BLEND} --set density=[", ("--set density=[", "number")),
+        Case("an option that is set twice", f"{BLEND} --set a=1 a=2", ("--set a", "twice", "once")),
+        Case("weights for other sources", f"{BLEND} --weights 1 2 3", ("--weights", "3 numbers for 2", "one each")),
+        Case("weights that cannot be normalised", f"{BLEND} --weights 1 -1", ("sum to 0", "--no-normalize")),
+        Case("a weight of any source that is no number", f"{BLEND} --weights 1 nan", ("finite", "nan in place 2 of 2")),
+        Case("no weights to take as they are", f"{BLEND} --no-normalize", ("--no-normalize", "--weights")),
+        Case(
+            "weights for a method without",
+            f"{BLEND} --method model_stock --base base --weights 1 2",
+            ("model_stock", "the same", "leave out the weights"),
+        ),
+        Case(
+            "more sources than a method takes",
+            f"{BLEND} --source models/{TARGET} --method slerp",
+            ("slerp", "at most 2", "got 3"),
+        ),
+        Case("a method that needs texts", f"{BLEND} --method fisher", ("fisher", "one file for each", "--text")),
+        Case("texts that have no effect", f"{BLEND} --text texts.txt", ("--text", "no effect", "linear")),
+        Case("missing texts", f"{BLEND} --method fisher --text a.txt b.txt", ("no file a.txt", "one text a line")),
+        Case(
+            "a method that needs texts, for a target",
+            f"{MERGE} --method fisher",
+            ("fisher", "texts", "--source", "--text"),
+        ),
+        Case("a method that needs a base, for a target", f"{MERGE} --method ties", ("ties", "base", "--base")),
+        Case("NaN in one of any sources", BLEND, ("models/el-GR", "NaN"), tensors("el-GR", put(HEAD, float("nan")))),
+        Case(
+            "another merge in the way",
+            f"{BLEND} --weights 1 2",
+            ("merged holds another model", "--out", "--overwrite"),
+            lambda folder: run(shlex.split(BLEND)),
+        ),
+        Case(
+            "something else in the way of a merge",
+            BLEND,
+            ("merged is there and is no model", "--out"),
+            write("merged/notes.txt", "mine"),
+        ),
+        Case("no room for a merge", BLEND, ("A merged model needs", "--out"), during=little_room),
+    ),
+    "Recipes of mergekit": (
+        Case("a missing recipe", BY_RECIPE, ("no file recipe.yml", "mergekit recipe")),
+        Case("a folder in place of a recipe", "merge models --out merged", ("models is a folder", "--source")),
+        Case("a recipe that is no YAML", BY_RECIPE, ("recipe.yml", "not YAML", "mend"), write("recipe.yml", "a: [")),
+        Case("a recipe that is a list", BY_RECIPE, ("recipe.yml", "merge_method"), write("recipe.yml", "- a")),
+        Case("a recipe and a flag of its own", f"{BY_RECIPE} --dtype float16", ("--dtype", "recipe", "leave one out")),
+        Case("a recipe for a target", f"{BY_RECIPE} --target-lang sqi", ("--target-lang", "recipe.yml", "leave")),
+        Case("a recipe without a method", BY_RECIPE, ("recipe.yml", "merge_method"), write("recipe.yml", "models: []")),
+        Case("an unknown merge_method", BY_RECIPE, ("'linea'", "did you mean linear?"), recipe("linea")),
+        Case("a recipe without models", BY_RECIPE, ("models", "- model"), write("recipe.yml", "merge_method: linear")),
+        Case(
+            "a recipe of a missing model",
+            BY_RECIPE,
+            ("models/el-GR", "check the name"),
+            together(recipe("linear"), remove("models/el-GR")),
+        ),
+        Case(
+            "an unknown key", BY_RECIPE, ("'dtpye'", "recipe.yml", "did you mean dtype?"), recipe("linear", "dtpye: a")
+        ),
+        Case(
+            "a key that is not honoured",
+            BY_RECIPE,
+            ("chat_template", "not honoured", "leave it out"),
+            recipe("linear", "chat_template: auto"),
+        ),
+        Case("slices of layers", BY_RECIPE, ("slices", "not honoured"), recipe("linear", "slices: []")),
+        Case(
+            "a parameter that is not honoured",
+            BY_RECIPE,
+            ("int8_mask", "not honoured", "ties"),
+            recipe("ties", "base_model: base", "parameters: {int8_mask: true}"),
+        ),
+        Case(
+            "a parameter of another method",
+            BY_RECIPE,
+            ("density", "not honoured", "linear"),
+            recipe("linear", "parameters: {density: 0.2}"),
+        ),
+        Case(
+            "a density for each layer",
+            BY_RECIPE,
+            ("density", "between tensors", "one number"),
+            recipe("ties", "base_model: base", "parameters: {density: [0.2, 0.8]}"),
+        ),
+        Case(
+            "signs elected, and a sum over those that agree",
+            BY_RECIPE,
+            ("normalize: false", "dare_ties", "write normalize: true"),
+            recipe("dare_ties", "base_model: base"),
+        ),
+        Case("a recipe without weights", BY_RECIPE, ("models/el-GR", "no weight"), recipe("linear", weights=False)),
+        Case(
+            "a weight that is a word",
+            BY_RECIPE,
+            ("weight", "'many'"),
+            recipe("linear", "- {model: a, parameters: {weight: many}}"),
+        ),
+        Case("a recipe without a base", BY_RECIPE, ("ties", "add base_model"), recipe("ties")),
+        Case(
+            "slerp of more than two", BY_RECIPE, ("slerp", "base_model and one other"), recipe("slerp", weights=False)
+        ),
+        Case(
+            "a base with a weight",
+            BY_RECIPE,
+            ("base", "no effect", "leave them out"),
+            recipe("ties", "- {model: base, parameters: {weight: 1}}", "base_model: base"),
+        ),
+        Case(
+            "an adapter added in a recipe",
+            BY_RECIPE,
+            ("base+adapter", "not honoured", "folder"),
+            recipe("linear", "base_model: base+adapter"),
+        ),
+        Case("an unknown dtype", BY_RECIPE, ("dtype", "did you mean", "float16"), recipe("linear", "dtype: flot16")),
+        Case(
+            "a tokenizer of a base that is not named",
+            BY_RECIPE,
+            ("tokenizer_source", "no base_model"),
+            recipe("linear", "tokenizer_source: base"),
+        ),
+        Case(
+            "a tokenizer of another vocabulary",
+            BY_RECIPE,
+            ("the tokenizer of other", "models/el-GR", "another vocabulary"),
+            together(recipe("linear", "tokenizer_source: other"), stranger),
+        ),
+        Case("a seed that a recipe has no use for", f"{BY_RECIPE} --seed 1", ("--seed", "no effect"), recipe("linear")),
     ),
     "Sources and weights": (
         Case(

@@ -6,17 +6,17 @@ Any number of merges are made in one pass over their sources, see :mod:`sprachbu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sprachbund import __version__, files, heads, merging
-from sprachbund.cards import MergeDetails, MergedSource, read_details, write_details
+from sprachbund.cards import BlendDetails, MergeDetails, MergedSource, read_details, write_details
 from sprachbund.checkpoints import (
     CONFIG,
     Alignment,
@@ -40,12 +40,15 @@ __all__ = [
     "Wanted",
     "candidate_of",
     "distance_from_base",
+    "made_before",
     "merge_candidate",
     "merge_candidates",
     "merged_before",
     "merges_in_memory",
     "seen_by",
 ]
+
+Details = TypeVar("Details", MergeDetails, BlendDetails)
 
 
 @dataclass(frozen=True)
@@ -224,11 +227,18 @@ def merged_before(
     Raises:
         StoreError: there is something else and ``overwrite`` is off, or something that is no model at all.
     """
+    return made_before(out, candidate, read_details, overwrite=overwrite, instead=instead)
+
+
+def made_before(
+    out: Path, candidate: Mapping[str, Any], read: Callable[[Path], Details | None], *, overwrite: bool, instead: str
+) -> Details | None:
+    """Do the same for models whose details are read in another way."""
     if not out.exists():
         return None
     if not (out / CONFIG).is_file():
         raise StoreError(f"{out} is there and is no model: move it away, or choose another {instead}.")
-    details = read_details(out)
+    details = read(out)
     if details and details.candidate == candidate:
         return details
     if overwrite:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,9 +20,24 @@ from sprachbund.checkpoints import CONFIG, WEIGHTS
 from sprachbund.errors import CheckpointError
 from sprachbund.recipe import Recipe
 
-__all__ = ["DETAILS", "DETAILS_TEXT", "MergeDetails", "MergedSource", "read_details", "write_details"]
+__all__ = [
+    "BLEND",
+    "DETAILS",
+    "DETAILS_TEXT",
+    "BlendDetails",
+    "BlendedModel",
+    "MergeDetails",
+    "MergedSource",
+    "read_blend",
+    "read_details",
+    "write_blend",
+    "write_details",
+]
 
 DETAILS, DETAILS_TEXT, CARD = "merge_details.json", "merge_details.txt", "README.md"
+BLEND = "blend.json"
+"""In the place of these beside a merge of any checkpoints, which has no target."""
+_Details = TypeVar("_Details", bound=BaseModel)
 
 
 class MergedSource(BaseModel):
@@ -65,19 +80,76 @@ class MergeDetails(BaseModel):
     """Of sprachbund."""
 
 
+class BlendedModel(BaseModel):
+    """A source of a blend, or its base."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    digest: str
+    weight: float | None = None
+    """None for the base, and where it is not the same for all tensors."""
+
+
+class BlendDetails(BaseModel):
+    """How a merge of any checkpoints came about, see :mod:`sprachbund.blends`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = 1
+    method: str
+    options: dict[str, Any]
+    """All of them, defaults too."""
+    sources: tuple[BlendedModel, ...]
+    base: BlendedModel | None
+    seed: int | None
+    """None where nothing is drawn at random."""
+    dtype: str | None
+    asked: dict[str, Any]
+    """What was asked for, with the names as they were typed."""
+    warnings: tuple[str, ...]
+    candidate: dict[str, Any]
+    tensors_digest: str = ""
+    """SHA-256 of model.safetensors, filled in on writing."""
+    created: str
+    version: str
+    """Of sprachbund."""
+
+
 def read_details(folder: Path) -> MergeDetails | None:
     """Return how the model in a folder was merged; None if it was not, or if the details belong to other tensors."""
-    path = folder / DETAILS
+    details = _read(folder / DETAILS, MergeDetails)
+    return details if details and _digest(folder) == details.tensors_digest else None
+
+
+def read_blend(folder: Path) -> BlendDetails | None:
+    """Return how the model in a folder was blended; None if it was not, or if the details belong to other tensors."""
+    details = _read(folder / BLEND, BlendDetails)
+    return details if details and _digest(folder) == details.tensors_digest else None
+
+
+def _read(path: Path, kind: type[_Details]) -> _Details | None:
     if not path.is_file():
         return None
     try:
-        details = MergeDetails.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise CheckpointError(
             f"{path} does not describe a merge of sprachbund: merge again, or remove the file to evaluate the model as it is."
         ) from error
+
+
+def _digest(folder: Path) -> str | None:
+    """Return the digest of the tensors in a folder; None if there are none."""
     weights = folder / WEIGHTS
-    return details if weights.is_file() and digests.of_file(weights) == details.tensors_digest else None
+    return digests.of_file(weights) if weights.is_file() else None
+
+
+def write_blend(folder: Path, details: BlendDetails) -> BlendDetails:
+    """Write how the model in ``folder`` was blended; return the details as written."""
+    complete = details.model_copy(update={"tensors_digest": digests.of_file(folder / WEIGHTS)})
+    files.write_json(folder / BLEND, complete.model_dump())
+    return complete
 
 
 def write_details(folder: Path, details: MergeDetails) -> MergeDetails:

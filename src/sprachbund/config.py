@@ -20,6 +20,7 @@ __all__ = [
     "EXACT",
     "AdaptConfig",
     "AggregateConfig",
+    "AnyMergeConfig",
     "BaseConfig",
     "CheckConfig",
     "ChoiceConfig",
@@ -206,7 +207,41 @@ class MergeConfig(_OutputConfig, HeadConfig, ChoiceConfig, BaseConfig, InputsCon
     )
     target_lang: str = Field(description="Target: a locale (sq-AL) or a language code (sqi).")
     weights: tuple[float, ...] = Field(
-        default=(), description="One weight per source, with --mode manual; normalised to 1."
+        default=(),
+        description="One weight per source; normalised to 1. Default: equal. For a target: with --mode manual.",
+    )
+    method: str = Field(
+        default="linear", description="How the sources are merged: linear, ties, … (sprachbund methods)."
+    )
+    set: tuple[str, ...] = Field(
+        default=(),
+        description="Options of the method, NAME=VALUE; [VALUE,VALUE] is one for each source (sprachbund methods).",
+    )
+
+
+class AnyMergeConfig(MergeConfig):
+    """One merge: for a target, of checkpoints that are named, or as a recipe says."""
+
+    mode: Literal["similarity", "average", "manual"] | None = Field(  # type: ignore[assignment]
+        default=None, description=MergeConfig.model_fields["mode"].description
+    )
+    target_lang: str | None = Field(  # type: ignore[assignment]
+        default=None, description=MergeConfig.model_fields["target_lang"].description
+    )
+    source: tuple[str, ...] = Field(
+        default=(),
+        description="Instead of a target: the checkpoints to merge, each MODEL[@REVISION][:SUBFOLDER], where MODEL is a folder "
+        "or a repository on the hub.",
+    )
+    out: Path | None = Field(default=None, description="Folder of their merge.")
+    no_normalize: bool = Field(default=False, description="Take --weights as they are typed.")
+    dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        default=None, description="Numbers to write. Default: the widest of the sources."
+    )
+    seed: int | None = Field(default=None, ge=0, description="Seed of methods that drop at random. Default: 0.")
+    text: tuple[Path, ...] = Field(
+        default=(),
+        description="For methods that measure the sources (fisher, regmean): a UTF-8 file of texts for each, one text a line.",
     )
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "embedded_if",
     "notes_on",
     "open_base",
+    "open_each",
     "open_inputs",
     "open_one",
     "open_sources",
@@ -208,6 +209,23 @@ def open_base(name: str, report: Report) -> Checkpoint:
         CheckpointError: there is none.
     """
     return _named(name, None, report)
+
+
+def open_each(names: Sequence[str], report: Report) -> dict[str, Checkpoint]:
+    """Return the checkpoints of these names, fetched if they are on the hub; what is missing is said before that.
+
+    Raises:
+        CheckpointError: one is not there.
+        UserError: there is no room for them.
+    """
+    places = {name: place for name in names if (place := on_the_hub(name))}
+    absent = hub.look_up(places.values())
+    here = {name: open_base(name, report) for name in names if name not in places}
+    for place in absent:
+        raise absent[place]
+    _check_room(places)
+    hub.fetch(places.values(), report)
+    return {name: here[name] if name in here else open_base(name, report) for name in names}
 
 
 def _start(

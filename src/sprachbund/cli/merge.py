@@ -1,16 +1,20 @@
-"""``sprachbund merge``: one merged model for one target (``run_merging_pipeline.py``)."""
+"""``sprachbund merge``: one merged model for one target (``run_merging_pipeline.py``), or of any checkpoints (:mod:`blend`)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from sprachbund import locales
 from sprachbund.cli.app import app
+from sprachbund.cli.blend import blend, options_of
 from sprachbund.cli.console import Reporter, console, result, say
-from sprachbund.config import ChoiceConfig, MergeConfig
+from sprachbund.cli.sentences import SEE_HELP
+from sprachbund.config import AnyMergeConfig, BaseConfig, ChoiceConfig, MergeConfig
 from sprachbund.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,9 +24,54 @@ if TYPE_CHECKING:
 __all__ = ["merge"]
 
 
+EITHER_FORM = {"weights", "overwrite", "method", "set", *BaseConfig.model_fields}
+"""Flags of a merge for a target and of a merge of any checkpoints."""
+
+
 @app.command
-def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
-    """Merge sources into one model for a target language: OUTPUT_DIR/merged_models/{mode}_merge_{target}/."""
+def merge(
+    recipe: Annotated[
+        Path | None, Parameter(help="A mergekit recipe (YAML), with --out: all else stands in it.")
+    ] = None,
+    /,
+    *,
+    config: Annotated[AnyMergeConfig, Parameter(name="*")] = AnyMergeConfig(),
+) -> int:
+    """Merge sources into one model for a target language: OUTPUT_DIR/merged_models/{mode}_merge_{target}/.
+
+    With --source, or with a mergekit recipe, merge any checkpoints into the folder --out, by any method.
+    """
+    typed = config.model_fields_set
+    for_target = [name for name in AnyMergeConfig.model_fields if name in typed & _of_target()]
+    for_any = [name for name in AnyMergeConfig.model_fields if name in typed - _of_target() - EITHER_FORM]
+    if for_target and (recipe or for_any):
+        other = str(recipe) if recipe else _flag(for_any[0])
+        raise UserError(
+            f"{_flag(for_target[0])} is about a merge for a target language, {other} about one of any checkpoints: "
+            "leave one out."
+        )
+    if recipe or for_any:
+        return blend(recipe, config)
+    if not for_target:
+        raise UserError(
+            f"Say what to merge: --mode and --target-lang, for a language; --source, any checkpoints; or a recipe. {SEE_HELP}"
+        )
+    for needed in ("mode", "target_lang"):
+        if getattr(config, needed) is None:
+            raise UserError(f"{_flag(needed)} is needed. {SEE_HELP}")
+    return _for_target(MergeConfig(**{name: getattr(config, name) for name in typed}))
+
+
+def _of_target() -> set[str]:
+    """Return the flags of a merge for a target that no other has."""
+    return MergeConfig.model_fields.keys() - EITHER_FORM
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _for_target(config: MergeConfig) -> int:
     from sprachbund import data
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
@@ -42,6 +91,7 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
     target = locales.find(config.target_lang, known).name
     config = _settled(config, known)
     texts = unlabelled_for(config.head_policy, target, given)
+    _check_method(config)
     with Reporter() as report:
         found: Sources | Inputs
         if config.mode != MANUAL and is_measured(config.similarity):
@@ -54,9 +104,12 @@ def merge(*, config: Annotated[MergeConfig, Parameter(name="*")]) -> int:
             matrix = similarity_for(pooled, (target,), inputs, results=results, report=report)
             choice = with_head_policy(choose(VARIANTS[config.mode], target, pooled, matrix), config.head_policy)
         else:
-            _choice(config, target, known)  # what is wrong with it is said before any model is looked for
+            _by_method(
+                _choice(config, target, known), config
+            )  # what is wrong with it is said before any model is looked for
             found = open_sources(config, lambda without: _choice(config, target, known, without).mix.sources, report)
             choice = _choice(config, target, known, found.left_out)
+    choice = _by_method(choice, config)
     for note in found.notes:
         say(note)
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
@@ -90,6 +143,33 @@ def _settled(config: MergeConfig, known: Sequence[str]) -> MergeConfig:
     elif config.weights:
         raise UserError("--weights goes with --mode manual: in the other modes the weighting is what the mode says.")
     return config.model_copy(update={"sources": named})
+
+
+def _check_method(config: MergeConfig) -> None:
+    """Refuse a method that cannot be used for a target, or not without a base."""
+    from sprachbund.merging import STATISTICS
+    from sprachbund.methods import METHODS
+
+    method = METHODS[config.method]
+    if set(STATISTICS) & set(method.needs):
+        raise UserError(
+            f"The method {method.name} measures each source on texts of its own: merge the checkpoints by name "
+            "(--source, with --text)."
+        )
+    if method.needs_base and not (config.base or config.demo):
+        raise UserError(
+            f"The method {method.name} is about what the sources learned since their base: name it (--base)."
+        )
+
+
+def _by_method(choice: Choice, config: MergeConfig) -> Choice:
+    """Return the choice with its recipe's method and options."""
+    from sprachbund.methods import METHODS
+
+    options = options_of(config.set)
+    METHODS[config.method].settle(options, len(choice.mix.sources))
+    recipe = choice.recipe.model_copy(update={"method": config.method, "options": options or None})
+    return replace(choice, recipe=recipe)
 
 
 def _choice(config: MergeConfig, target: str, known: Sequence[str], without: Collection[str] = ()) -> Choice:

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from sprachbund.errors import UnknownName, is_no_room
 from sprachbund.files import PARTIAL
 
-__all__ = ["of_command_line", "of_system"]
+__all__ = ["SEE_HELP", "of_command_line", "of_system"]
 
 SEE_HELP = "See --help."
 _NUMBERS = {int: "a whole number", float: "a number"}

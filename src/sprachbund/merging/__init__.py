@@ -32,7 +32,7 @@ from sprachbund.checkpoints import (
     TensorWriter,
 )
 from sprachbund.merging.by_method import coefficients, put_by_method
-from sprachbund.merging.job import Job, Merge, Weights, WeightsOf, settle
+from sprachbund.merging.job import STATISTICS, Job, Merge, Weights, WeightsOf, settle
 from sprachbund.merging.reading import Readers, not_finite
 from sprachbund.merging.sinks import Arrays, Nowhere, Sink
 from sprachbund.merging.sums import Sum, chunks_of, put_copy, put_rows, put_stretch, shared_out, shares_pass
@@ -40,6 +40,7 @@ from sprachbund.parallel import cores, in_order
 
 __all__ = [
     "ELEMENTS_PER_CHUNK",
+    "STATISTICS",
     "Arrays",
     "InMemory",
     "Merge",

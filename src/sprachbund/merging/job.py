@@ -26,7 +26,7 @@ from sprachbund.checkpoints import (
 from sprachbund.errors import MixError
 from sprachbund.methods import METHODS, Method
 
-__all__ = ["Job", "Merge", "Weights", "WeightsOf", "Work", "settle"]
+__all__ = ["STATISTICS", "Job", "Merge", "Weights", "WeightsOf", "Work", "settle"]
 
 Weights = Sequence[float] | npt.NDArray[Any]
 """One per source, [K], or one for each row of a tensor, [K, rows]."""

@@ -1,0 +1,388 @@
+"""Any checkpoints, merged by any method: no locale, no target, nothing that is chosen or measured.
+
+A blend is asked for by flags, ``sprachbund merge --method ties --source …``, or by a mergekit recipe (:mod:`mergekit`). It is
+made into a model folder of its own, with a file beside the tensors that says of what.
+
+A weight is a number; a row of numbers, which is drawn out over the layers, from the first to the last; or values for tensors by
+a part of their names, of which the first that fits counts, as in mergekit's recipes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from sprachbund import __version__, digests, files, merging
+from sprachbund.candidates import made_before
+from sprachbund.cards import BlendDetails, BlendedModel, read_blend, write_blend
+from sprachbund.checkpoints import (
+    COMPANIONS,
+    CONFIG,
+    Alignment,
+    Checkpoint,
+    TensorFile,
+    check_one_vocabulary,
+    counterparts,
+)
+from sprachbund.errors import IncompatibleError, MixError
+from sprachbund.heads import head_agreement
+from sprachbund.merging import STATISTICS, WeightsOf
+from sprachbund.methods import METHODS, Method
+from sprachbund.store import now
+
+__all__ = [
+    "UNION",
+    "Blend",
+    "Dtype",
+    "Ingredients",
+    "Weight",
+    "Where",
+    "check",
+    "equally",
+    "known_before",
+    "make",
+    "weights_of",
+]
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+DTYPE_CODES: Mapping[str, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+UNION = "union"
+"""The tokenizer that knows all tokens of all models; here they all have to have the same."""
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.(\d+)\.")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Where(_Frozen):
+    """A value for those tensors whose name has something in it."""
+
+    filter: str
+    """Empty: all tensors."""
+    value: float | tuple[float, ...]
+
+
+Weight: TypeAlias = float | tuple[float, ...] | tuple[Where, ...]
+
+
+class Blend(_Frozen):
+    """What is to be merged, and how; models by name."""
+
+    method: str
+    sources: tuple[str, ...]
+    weights: tuple[Weight, ...]
+    """One per source."""
+    normalize: bool = True
+    """Whether weights are divided by their sum, for each tensor."""
+    options: dict[str, Any] = {}
+    """Of the method; defaults for the others."""
+    base: str | None = None
+    """θ₀, for methods on task vectors."""
+    dtype: Dtype | None = None
+    """What is written; None for the widest of the sources."""
+    seed: int | None = None
+    """Of methods that drop at random; None for 0."""
+    tokenizer: str | None = None
+    """The model whose tokenizer the blend gets, or ``union``; None for the source's whose config it gets."""
+
+    @property
+    def how(self) -> Method:
+        """The method itself."""
+        return METHODS[self.method]
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """What has to be measured on texts of the sources."""
+        return tuple(kind for kind in STATISTICS if kind in self.how.needs)
+
+
+class Ingredients(BaseModel):
+    """The models of a blend, opened, and the texts of its sources."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    sources: tuple[Checkpoint, ...]
+    base: Checkpoint | None = None
+    tokenizer: Checkpoint | None = None
+    """None where it is that of a source, or a union."""
+    texts: tuple[tuple[str, ...], ...] = ()
+    """Of each source, where the method measures something on them."""
+
+
+def equally(count: int) -> tuple[float, ...]:
+    """Return the weights of sources that count the same."""
+    return (1 / count,) * count
+
+
+# --- what can be known without a model ---------------------------------------------------------------------------------
+
+
+def check(blend: Blend, texts: int) -> None:
+    """Complain of what cannot be merged in this way, or would have no effect; ``texts`` is how many files of them there are.
+
+    Raises:
+        UserError: says what, and what to do.
+    """
+    method, count = blend.how, len(blend.sources)
+    if twice := next((name for place, name in enumerate(blend.sources) if name in blend.sources[:place]), None):
+        raise MixError(f"The source {twice} stands there twice: name each source once.")
+    method.settle(blend.options, count)
+    if numbers := [weight for weight in blend.weights if isinstance(weight, float)]:
+        _check_finite(numbers)
+    if len(numbers) == count:
+        method.check_sources(normalised(numbers, "the sources") if blend.normalize else numbers)
+    if method.needs_base and blend.base is None:
+        raise MixError(
+            f"The method {blend.method} is about what the sources learned since their base: "
+            "name it (--base, in a recipe base_model)."
+        )
+    if blend.base is not None and not method.needs_base:
+        raise MixError(f"A base has no effect on the method {blend.method}: leave it out, or take another method.")
+    if blend.seed is not None and "generators" not in method.needs:
+        raise MixError(
+            f"--seed has no effect on the method {blend.method}, which draws nothing at random: leave it out."
+        )
+    _check_texts(blend, texts)
+
+
+def _check_finite(numbers: Sequence[float]) -> None:
+    for place, number in enumerate(numbers, start=1):
+        if not math.isfinite(number):
+            raise MixError(f"Weights must be finite numbers; got {number:g} in place {place} of {len(numbers)}.")
+
+
+def _check_texts(blend: Blend, texts: int) -> None:
+    if not blend.statistics and texts:
+        raise MixError(f"--text has no effect on the method {blend.method}, which needs no texts: leave it out.")
+    if blend.statistics and texts != len(blend.sources):
+        raise MixError(
+            f"The method {blend.method} measures each source on texts in its language: give one file for each "
+            f"(--text FILE …); got {texts} for {len(blend.sources)} sources."
+        )
+
+
+# --- weights -----------------------------------------------------------------------------------------------------------
+
+
+def weights_of(blend: Blend, tensors: Iterable[str]) -> tuple[float, ...] | WeightsOf:
+    """Return the weights of the sources: one each or, from the name of each of these tensors, one each.
+
+    Raises:
+        MixError: they sum to 0 and shall be normalised, or there is none for a tensor.
+    """
+    numbers = tuple(weight for weight in blend.weights if isinstance(weight, float))
+    if len(numbers) == len(blend.weights):
+        return normalised(numbers, "the sources") if blend.normalize else numbers
+    layers = 1 + max((layer for name in tensors if (layer := layer_of(name)) is not None), default=0)
+
+    def of(tensor: str) -> Sequence[float]:
+        depth = depth_of(tensor, layers)
+        found = [
+            _found(weight, tensor, depth, source) for weight, source in zip(blend.weights, blend.sources, strict=True)
+        ]
+        return normalised(found, f"tensor {tensor}") if blend.normalize else found
+
+    return of
+
+
+def normalised(weights: Sequence[float], where: str) -> tuple[float, ...]:
+    """Return weights with the sum 1, divided by what it is.
+
+    Raises:
+        MixError: it is 0.
+    """
+    total = math.fsum(weights)
+    if abs(total) < 1e-8:
+        raise MixError(
+            f"The weights of {where} sum to 0 and cannot be normalised: change them, or take them as they are "
+            "(--no-normalize, in a recipe normalize: false)."
+        )
+    return tuple(weight / total for weight in weights)
+
+
+def layer_of(tensor: str) -> int | None:
+    """Return the number of the layer that a tensor belongs to, from 0; None outside of layers."""
+    found = _LAYER.search(tensor)
+    return int(found[1]) if found else None
+
+
+def depth_of(tensor: str, layers: int) -> float:
+    """Return where a tensor stands, from 0 at the first layer to 1 at the last; 0 outside of layers, 1 for an only layer."""
+    layer = layer_of(tensor)
+    if layer is None:
+        return 0.0
+    return layer / (layers - 1) if layers > 1 else 1.0
+
+
+def value_at(weight: Weight, tensor: str, depth: float) -> float | None:
+    """Return the weight of a tensor at a depth in [0, 1]; None where it is for other tensors."""
+    if isinstance(weight, float):
+        return weight
+    for each in weight:
+        if isinstance(each, float):
+            return float(np.interp(depth * (len(weight) - 1), range(len(weight)), np.asarray(weight, dtype=np.float64)))
+        if each.filter in tensor:
+            return value_at(each.value, tensor, depth)
+    return None
+
+
+def _found(weight: Weight, tensor: str, depth: float, source: str) -> float:
+    value = value_at(weight, tensor, depth)
+    if value is None:
+        raise MixError(
+            f"There is no weight of {source} for tensor {tensor}: end its list with a value without a filter."
+        )
+    return value
+
+
+# --- made --------------------------------------------------------------------------------------------------------------
+
+
+def known_before(blend: Blend, using: Ingredients, out: Path, *, overwrite: bool) -> BlendDetails | None:
+    """Return the details of the model at ``out`` if it is this blend, None if it has to be made.
+
+    Raises:
+        StoreError: there is something else and ``overwrite`` is off, or something that is no model at all.
+    """
+    if out.is_dir() and not any(out.iterdir()):
+        return None
+    return made_before(out, _candidate(blend, using), read_blend, overwrite=overwrite, instead="--out")
+
+
+def make(blend: Blend, using: Ingredients, out: Path) -> BlendDetails:
+    """Merge the models of a blend into the checkpoint ``out``, whatever was there.
+
+    Raises:
+        IncompatibleError: they do not fit together.
+        MixError: a model holds NaN or infinite numbers, or the method cannot be used in this way.
+    """
+    if blend.tokenizer == UNION:
+        _check_vocabulary(using.sources, "a union of tokenizers")
+    with files.atomic_folder(out) as folder:
+        alignment = merging.merge(
+            using.sources,
+            weights_of(blend, using.sources[0].tensors),
+            folder,
+            method=blend.method,
+            options=blend.options,
+            base=using.base,
+            statistics=_measured(blend, using),
+            seed=blend.seed or 0,
+            dtype=DTYPE_CODES[blend.dtype] if blend.dtype else None,
+        )
+        if using.tokenizer:
+            _take_tokenizer(using.tokenizer, using.sources[alignment.carrier if alignment else 0], folder)
+        return write_blend(folder, _details(blend, using, alignment))
+
+
+def _measured(blend: Blend, using: Ingredients) -> Mapping[str, Sequence[TensorFile]]:
+    """Return the statistics that the method needs, measured on the texts of the sources."""
+    if not blend.statistics:
+        return {}
+    from sprachbund.statistics import for_sources  # takes torch, which no other blend needs
+
+    sources, texts = (dict(zip(blend.sources, each, strict=True)) for each in (using.sources, using.texts))
+    found: dict[str, Sequence[TensorFile]] = {}
+    for kind in blend.statistics:
+        found |= for_sources(kind, sources, texts)
+    return found
+
+
+def _take_tokenizer(giver: Checkpoint, lead: Checkpoint, folder: Path) -> None:
+    """Put another model's tokenizer in the place of the one that is there.
+
+    Raises:
+        IncompatibleError: it has another vocabulary.
+        CheckpointError: the model has none.
+    """
+    giver.check_tokenizer()
+    _check_vocabulary([lead, giver], f"the tokenizer of {giver.name}")
+    for name in COMPANIONS:
+        if name != CONFIG:
+            (folder / name).unlink(missing_ok=True)
+            if (giver.folder / name).is_file():
+                shutil.copyfile(giver.folder / name, folder / name)
+
+
+def _check_vocabulary(models: Sequence[Checkpoint], tokenizer: str) -> None:
+    """Refuse a tokenizer that is not that of all, since tensors would not have its rows."""
+    try:
+        check_one_vocabulary(models, tokenizer)
+    except IncompatibleError as error:
+        raise IncompatibleError(
+            f"The merge cannot have {tokenizer}, since {models[0].name} has another vocabulary: leave out tokenizer_source, "
+            "or name another model there."
+        ) from error
+
+
+def _details(blend: Blend, using: Ingredients, alignment: Alignment | None) -> BlendDetails:
+    weights = weights_of(blend, using.sources[0].tensors)
+    shown: Sequence[float | None] = [None] * len(using.sources) if callable(weights) else weights
+    agreement = head_agreement(using.sources)
+    lead = using.sources[alignment.carrier if alignment else 0]
+    warnings = (agreement and agreement.warning, alignment and alignment.sentence, _new_head(lead, using.base))
+    return BlendDetails(
+        method=blend.method,
+        options=_settled(blend),
+        sources=tuple(
+            BlendedModel(model=source.reference, digest=source.digest, weight=weight)
+            for source, weight in zip(using.sources, shown, strict=True)
+        ),
+        base=BlendedModel(model=using.base.reference, digest=using.base.digest) if using.base else None,
+        seed=_seed(blend),
+        dtype=blend.dtype,
+        asked=blend.model_dump(mode="json"),
+        warnings=tuple(warning for warning in warnings if warning),
+        candidate=_candidate(blend, using),
+        created=now(),
+        version=__version__,
+    )
+
+
+def _new_head(lead: Checkpoint, base: Checkpoint | None) -> str | None:
+    """Return what to say of tensors that the base lacks, so that they have no task vector; None if there are none."""
+    if base is None:
+        return None
+    known = counterparts(base, lead)
+    new = [name for name, info in lead.tensors.items() if info.is_float and name not in known]
+    if not new:
+        return None
+    others = f" and {len(new) - 1} more" if len(new) > 1 else ""
+    return f"{base.name} has no {new[0]}{others}: without a task vector, they are the weighted mean of the sources'."
+
+
+def _settled(blend: Blend) -> dict[str, Any]:
+    """Return all options of the method as plain values, defaults among them."""
+    settled = blend.how.settle(blend.options, len(blend.sources))
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in settled.items()}
+
+
+def _seed(blend: Blend) -> int | None:
+    return (blend.seed or 0) if "generators" in blend.how.needs else None
+
+
+def _candidate(blend: Blend, using: Ingredients) -> dict[str, Any]:
+    """Return the content of the blend: what goes in, by digest, and what is done with it."""
+    asked = blend.model_dump(mode="json")["weights"]
+    weights = weights_of(blend, using.sources[0].tensors)
+    known = asked if callable(weights) else [f"{weight:.9g}" for weight in weights]
+    return {
+        "kind": "blend",
+        "method": blend.method,
+        "options": _settled(blend),
+        "sources": [[source.digest, weight] for source, weight in zip(using.sources, known, strict=True)],
+        "normalize": blend.normalize if callable(weights) else None,
+        "base": using.base.digest if using.base else None,
+        "seed": _seed(blend),
+        "dtype": blend.dtype,
+        "tokenizer": using.tokenizer.tokenizer_digest if using.tokenizer else None,
+        "texts": [digests.of_value(list(texts)) for texts in using.texts],
+    }
