@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,45 @@ def test_any_other_link_is_read(target: str, tmp_path: Path) -> None:
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / target)
     assert digests.of_file(link) == hashlib.sha256(b"content").hexdigest()
+
+
+def large(path: Path, content: bytes, seconds: int) -> Path:
+    path.write_bytes(content)
+    os.utime(path, (seconds, seconds))
+    digests._known_files.clear()
+    return path
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(digests, "LARGE", 4)
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "digests"
+
+
+def test_a_large_file_is_read_once_on_a_machine(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = large(tmp_path / "a", b"content", 1_000_000)
+    first = digests.of_file(path)
+    assert [entry.read_text() for entry in kept.iterdir()] == [first]
+    digests._known_files.clear()  # as in another process
+    with monkeypatch.context() as patched:
+        patched.setattr(hashlib, "file_digest", None)
+        assert digests.of_file(path) == first
+    for content, seconds in ((b"CONTENT", 1_000_001), (b"contents", 1_000_000)):
+        assert digests.of_file(large(path, content, seconds)) == hashlib.sha256(content).hexdigest()
+
+
+def test_what_was_just_written_is_not_kept(kept: Path, tmp_path: Path) -> None:
+    assert (
+        digests.of_file(large(tmp_path / "a", b"content", int(time.time()))) == hashlib.sha256(b"content").hexdigest()
+    )
+    assert not kept.exists()
+
+
+def test_what_is_kept_has_to_be_a_digest(kept: Path, tmp_path: Path) -> None:
+    path = large(tmp_path / "a", b"content", 1_000_000)
+    first = digests.of_file(path)
+    (entry,) = kept.iterdir()
+    entry.write_text(first[:20])
+    digests._known_files.clear()
+    assert digests.of_file(path) == first

@@ -109,8 +109,8 @@ class BlendDetails(BaseModel):
     """What was asked for, with the names as they were typed."""
     warnings: tuple[str, ...]
     candidate: dict[str, Any]
-    tensors_digest: str = ""
-    """SHA-256 of model.safetensors, filled in on writing."""
+    written: tuple[int, int] = (0, 0)
+    """Size of model.safetensors in bytes, and when it was written in ns, filled in on writing: who changes it changes these."""
     created: str
     version: str
     """Of sprachbund."""
@@ -125,7 +125,13 @@ def read_details(folder: Path) -> MergeDetails | None:
 def read_blend(folder: Path) -> BlendDetails | None:
     """Return how the model in a folder was blended; None if it was not, or if the details belong to other tensors."""
     details = _read(folder / BLEND, BlendDetails)
-    return details if details and _digest(folder) == details.tensors_digest else None
+    there = (folder / WEIGHTS).is_file()
+    return details if details and there and _written(folder) == details.written else None
+
+
+def _written(folder: Path) -> tuple[int, int]:
+    status = (folder / WEIGHTS).stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _read(path: Path, kind: type[_Details]) -> _Details | None:
@@ -147,7 +153,7 @@ def _digest(folder: Path) -> str | None:
 
 def write_blend(folder: Path, details: BlendDetails) -> BlendDetails:
     """Write how the model in ``folder`` was blended; return the details as written."""
-    complete = details.model_copy(update={"tensors_digest": digests.of_file(folder / WEIGHTS)})
+    complete = details.model_copy(update={"written": _written(folder)})
     files.write_json(folder / BLEND, complete.model_dump())
     return complete
 

@@ -4,6 +4,9 @@ A large file in the cache of the Hugging Face hub need not be read at all: it is
 the hub gave it. That is as safe as the download: the client gives a file this name only once all of it has arrived (it
 compares sizes and, where it speaks Xet, the hash of each chunk), and nothing writes to it afterwards. Who edits a cache by hand
 makes the name lie. It saves reading 52 sources of a gigabyte before any work.
+
+Other large files are read once on a machine: what came out is kept in the cache, and believed as long as path, size, inode and
+modification time are the same. What was modified in the last seconds is not kept, since a second change might not show.
 """
 
 from __future__ import annotations
@@ -12,12 +15,20 @@ import hashlib
 import json
 import os
 import re
+import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from sprachbund import cache
 
 __all__ = ["of_file", "of_value"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+LARGE = 64_000_000
+"""Bytes from which on a digest is worth keeping: a tenth of a second of work."""
+SECONDS_TO_SETTLE = 5
 _known_files: dict[tuple[str, int, int], str] = {}
 
 
@@ -28,15 +39,37 @@ def of_value(value: Any) -> str:
 
 
 def of_file(path: Path) -> str:
-    """Return the digest of a file's bytes; an unchanged file is read once per process, one of the hub's cache not at all."""
+    """Return the digest of a file's bytes; an unchanged file is read once per process, a large one once on this machine."""
     if named := _named_by_hub(path):
         return named
     status = path.stat()
     key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
     if key not in _known_files:
-        with path.open("rb") as stream:
-            _known_files[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+        _known_files[key] = _kept(path, status) if status.st_size >= LARGE else _read(path)
     return _known_files[key]
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _kept(path: Path, status: os.stat_result) -> str:
+    """Return the digest of a large file from the cache, or read the file and keep it there."""
+    key = of_value([str(path.resolve()), status.st_size, status.st_ino, status.st_mtime_ns])
+    place = cache.folder() / "digests" / key
+    with suppress(OSError, UnicodeDecodeError):
+        if _SHA256.fullmatch(known := place.read_text(encoding="ascii")):
+            return known
+    found = _read(path)
+    settled = time.time_ns() - status.st_mtime_ns > SECONDS_TO_SETTLE * 1_000_000_000
+    if settled and path.stat().st_mtime_ns == status.st_mtime_ns:
+        with suppress(OSError):  # no room, no right to write: then it is read again next time
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=place.parent, delete=False) as new:
+                new.write(found)
+            os.replace(new.name, place)
+    return found
 
 
 def _named_by_hub(path: Path) -> str | None:
