@@ -394,6 +394,8 @@ def test_a_policy_stands_in_the_recipe_and_refit_has_seen_texts() -> None:
 def test_what_is_no_policy_is_refused() -> None:
     with pytest.raises(UnknownName, match="Unknown head policy 'wider': did you mean wide"):
         chosen("wider")
+    with pytest.raises(UnknownName, match="Unknown head policy 'wider': did you mean wide"):
+        ExperimentConfig(head_policy="wider")
     with pytest.raises(UnknownName, match="Unknown locale 'xy-XY'"):
         chosen("from:xy-XY")
     with pytest.raises(MixError, match=r"pl-PL is none of the sources merged for sq-AL \(de-DE fr-FR ja-JP\)"):

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from sprachbund.recipe import AVERAGE, SEED_VARIANTS
+from sprachbund.recipe import AVERAGE, SEED_VARIANTS, check_head_policy
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
 __all__ = [
@@ -150,6 +150,11 @@ class HeadConfig(_Config):
         description="The classification heads of a merge: average: merged like all else; from:LOCALE: that of one source; "
         "wide: all, side by side; refit: one, fitted to unlabelled text (--data split:…).",
     )
+
+    @field_validator("head_policy")
+    @classmethod
+    def _is_known(cls, policy: str) -> str:
+        return check_head_policy(policy)  # now, and not once a similarity is measured
 
 
 class _OutputConfig(_Config):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sprachbund import digests
 from sprachbund.adaptation import ADAPTATIONS, Adaptation
-from sprachbund.errors import MixError
+from sprachbund.errors import MixError, UnknownName
 from sprachbund.registry import Registry
 from sprachbund.uses import TARGET_TRAIN, union_of_uses
 
@@ -34,6 +34,7 @@ __all__ = [
     "Recipe",
     "Variant",
     "adapted",
+    "check_head_policy",
     "single",
     "variants",
 ]
@@ -151,6 +152,17 @@ def _by_content(head_policy: str, source_digests: Mapping[str, str]) -> str:
     """Return a head policy with the digest of the source that it names, if it does."""
     named = head_policy.removeprefix(FROM)
     return head_policy if named == head_policy else f"{FROM}{source_digests[named]}"
+
+
+def check_head_policy(policy: str) -> str:
+    """Return the name of a head policy.
+
+    Raises:
+        UnknownName: it is none.
+    """
+    if policy not in (AVERAGE, WIDE, REFIT) and not policy.startswith(FROM):
+        raise UnknownName("head policy", policy, (AVERAGE, f"{FROM}LOCALE", WIDE, REFIT))
+    return policy
 
 
 def adapted(adaptation: Adaptation, target: str) -> Recipe:

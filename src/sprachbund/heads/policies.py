@@ -20,12 +20,12 @@ from sprachbund import locales
 from sprachbund.checkpoints import WEIGHTS, Checkpoint, TensorFile
 from sprachbund.choosing import Choice
 from sprachbund.data import DataSet
-from sprachbund.errors import DataError, MixError, UnknownName, UserError
+from sprachbund.errors import DataError, MixError, UserError
 from sprachbund.heads.layout import head_tensors
 from sprachbund.heads.refit import refit_head
 from sprachbund.heads.wide import replace_tensors, wide_head, write_wide_head
 from sprachbund.merging import WeightsOf
-from sprachbund.recipe import AVERAGE, FROM, OWN, REFIT, WIDE
+from sprachbund.recipe import AVERAGE, FROM, OWN, REFIT, WIDE, check_head_policy
 from sprachbund.uses import UNLABELLED, union_of_uses
 
 __all__ = ["AVERAGE", "REFIT", "finish", "unlabelled_for", "weights_for", "with_head_policy"]
@@ -38,8 +38,7 @@ def with_head_policy(choice: Choice, policy: str) -> Choice:
         UnknownName: there is no such policy.
         MixError: the source whose head is wanted does not take part.
     """
-    if not policy.startswith(FROM) and policy not in (AVERAGE, WIDE, REFIT):
-        raise UnknownName("head policy", policy, (AVERAGE, f"{FROM}LOCALE", WIDE, REFIT))
+    check_head_policy(policy)
     if choice.recipe.selection == OWN:
         return choice
     sources = choice.mix.sources
