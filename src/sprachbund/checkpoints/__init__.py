@@ -12,6 +12,7 @@ from sprachbund.checkpoints.checkpoint import (
     open_checkpoint,
 )
 from sprachbund.checkpoints.compatibility import body_counterparts, check_base, check_mergeable, misfits
+from sprachbund.checkpoints.layers import layer_of, part_of
 from sprachbund.checkpoints.tensors import DTYPES, TensorFile, TensorInfo, write_tensors
 from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.vocabulary import (
@@ -59,12 +60,14 @@ __all__ = [
     "check_mergeable",
     "check_one_vocabulary",
     "counts_after_padding",
+    "layer_of",
     "learned_tokens",
     "locate",
     "misfits",
     "models_in",
     "on_the_hub",
     "open_checkpoint",
+    "part_of",
     "read_token_counts",
     "source_locale",
     "split_subfolder",
