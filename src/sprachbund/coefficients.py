@@ -14,7 +14,6 @@ K numbers per group is trained, which is why a few hundred texts are enough.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ import torch
 from torch.func import functional_call
 
 from sprachbund.adaptation import CoefficientSettings, Groups
-from sprachbund.checkpoints import Checkpoint, check_one_vocabulary
+from sprachbund.checkpoints import Checkpoint, check_one_vocabulary, part_of
 from sprachbund.inference import as_tensor, compact, encode, fixed_tokens, load_classifier, pad
 from sprachbund.training import batches
 from sprachbund.training.loop import Progress
@@ -32,7 +31,6 @@ from sprachbund.training.loop import Progress
 __all__ = ["Coefficients", "group_of", "learn_coefficients"]
 
 FloatArray = npt.NDArray[np.float64]
-_LAYER = re.compile(r"\.layers?\.(\d+)\.")
 TINY = 1e-6
 
 
@@ -54,10 +52,7 @@ def group_of(tensor: str, groups: Groups) -> str:
         return "model"
     if groups == "tensor":
         return tensor
-    layer = _LAYER.search(tensor)
-    if layer:
-        return f"layer {layer[1]}"
-    return "embeddings" if "embeddings" in tensor else "head"
+    return part_of(tensor)
 
 
 def learn_coefficients(

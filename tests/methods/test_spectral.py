@@ -170,6 +170,12 @@ def test_wudi_exact_is_the_minimum(shape: tuple[int, int], n: int) -> None:
     np.testing.assert_allclose(merged @ np.linalg.pinv(rows) @ rows, merged, atol=1e-12)
 
 
+def test_the_minimum_of_wudi_is_found_in_float64() -> None:
+    taus = tasks(3, (12, 20), np.float32)
+    exact = apply("wudi", taus.astype(np.float64), uniform(3), solver="exact")
+    np.testing.assert_allclose(apply("wudi", taus, uniform(3), solver="exact"), exact, rtol=1e-12)
+
+
 def test_wudi_goes_down_towards_the_minimum() -> None:
     taus = tasks(3, (12, 20))
     vectors = torch.from_numpy(taus)

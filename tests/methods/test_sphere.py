@@ -184,6 +184,8 @@ def test_model_stock_by_the_angle() -> None:
     np.testing.assert_array_equal(apply("model_stock", obtuse, [1 / 3] * 3), np.zeros(2))
     pair = np.array([[1.0, 0], [0.5, np.sqrt(0.75)]])  # 60 degrees: t = 2 · 0.5 / 1.5
     np.testing.assert_allclose(apply("model_stock", pair, [0.5, 0.5]), 2 / 3 * pair.mean(axis=0))
+    apart = np.array([[1.0, 0], [-0.9, np.sqrt(0.19)]])  # c = -0.9: away from both, as in mergekit
+    np.testing.assert_allclose(apply("model_stock", apart, [0.5, 0.5]), -18 * apart.mean(axis=0))
 
 
 @pytest.mark.parametrize("name", STOCKS)
@@ -266,6 +268,16 @@ def test_opposite_sources_of_other_weights() -> None:
     assert apply("slerp", v, [0.6, 0.4], linear_above=1) == pytest.approx(0.8)
     for name in ("multislerp", "karcher"):
         assert apply(name, v, [0.6, 0.4]) == pytest.approx([1.6])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_tensors_of_one_element_have_two_directions(seed: int) -> None:
+    """The majority's direction at the mean length: an arc of half a turn leads nowhere."""
+    random = np.random.default_rng(seed)
+    v, w = random.normal(size=(5, 1)), random.dirichlet(np.ones(5))
+    expected = np.sign(w @ np.sign(v)) * (w @ np.abs(v))
+    for name in ("multislerp", "karcher"):
+        np.testing.assert_allclose(apply(name, v, w), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", WEIGHTED)

@@ -20,6 +20,7 @@ from sprachbund.checkpoints.compatibility import (
     misfits,
     saved_name,
 )
+from sprachbund.checkpoints.layers import layer_of, part_of
 from sprachbund.checkpoints.sharded import ShardedTensors
 from sprachbund.checkpoints.tensors import DTYPES, Extent, TensorFile, TensorInfo, TensorWriter, write_tensors
 from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
@@ -73,12 +74,14 @@ __all__ = [
     "check_one_vocabulary",
     "counterparts",
     "counts_after_padding",
+    "layer_of",
     "learned_tokens",
     "locate",
     "misfits",
     "models_in",
     "on_the_hub",
     "open_checkpoint",
+    "part_of",
     "read_token_counts",
     "saved_name",
     "source_locale",

@@ -53,7 +53,6 @@ def karcher(weights: Array, products: Array, *, max_iter: MaxIter = 10, tol: Tol
         if turn < tol:
             break
         mean = np.cos(turn) * mean + np.sinc(turn / np.pi) * towards
-        mean = mean / length(mean, cosines)  # it stays on the sphere against rounding
     return of_vectors((weights @ lengths) * mean, lengths)
 
 

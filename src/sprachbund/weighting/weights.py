@@ -16,6 +16,7 @@ __all__ = [
     "FloatArray",
     "Scores",
     "Weighting",
+    "WeightsOf",
     "effective_number",
     "finite",
     "normalise",
@@ -28,6 +29,9 @@ Scores = Sequence[float] | FloatArray
 
 Weighting = Callable[..., FloatArray]
 """(scores [n], *, options with defaults) → weights [n], each ≥ 0, sum 1."""
+
+WeightsOf = Callable[[str], FloatArray]
+"""From the name of a tensor to its weights [n]."""
 
 WEIGHTINGS: Registry[Weighting] = Registry("weighting")
 
