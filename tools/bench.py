@@ -286,7 +286,9 @@ def watch(row: str, tool: str, repeat: int, line: Sequence[str], folder: Path) -
         alive = True
         while alive:
             alive = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-            seen = [(figure(each, "status", "RssAnon"), figure(each, "io", "read_bytes")) for each in family(process.pid)]
+            seen = [
+                (figure(each, "status", "RssAnon"), figure(each, "io", "read_bytes")) for each in family(process.pid)
+            ]
             memory = max(memory, 1024 * sum(anonymous for anonymous, _ in seen))
             read = max(read, sum(fetched for _, fetched in seen))
             time.sleep(INTERVAL * alive)
