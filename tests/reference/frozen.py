@@ -19,10 +19,6 @@ FLOAT32 = 1e-6
 """By what part of a tensor's largest number results may differ where both tools work in float32."""
 
 
-def recipe_file(case: str) -> Path:
-    return HERE / "recipes" / f"{case}.yml"
-
-
 def of_mergekit(case: str) -> Mapping[str, np.ndarray]:
     """The whole checkpoint that a recipe made."""
     tensors = load_file(HERE / "golden" / "mergekit" / f"{case}.safetensors")
