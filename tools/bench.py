@@ -283,13 +283,15 @@ def watch(row: str, tool: str, repeat: int, line: Sequence[str], folder: Path) -
     with (folder / "log").open("wb") as log:
         started = time.monotonic()
         process = subprocess.Popen(line, cwd=folder, env=environment(), stdout=log, stderr=log)
-        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        alive = True
+        while alive:
+            alive = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
             seen = [
                 (figure(each, "status", "RssAnon"), figure(each, "io", "read_bytes")) for each in family(process.pid)
             ]
             memory = max(memory, 1024 * sum(anonymous for anonymous, _ in seen))
             read = max(read, sum(fetched for _, fetched in seen))
-            time.sleep(INTERVAL)
+            time.sleep(INTERVAL * alive)
         wall = time.monotonic() - started
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -297,7 +299,7 @@ def watch(row: str, tool: str, repeat: int, line: Sequence[str], folder: Path) -
 
 
 def environment() -> dict[str, str]:
-    """Return what both tools find around them: no network, no thread more than there are cores."""
+    """Return what both tools find around them: no network."""
     return {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 

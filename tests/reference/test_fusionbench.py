@@ -8,18 +8,16 @@ the golden files hold float32. FusionBench has no PCB merging, so that there is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
 from methods.whole import apply
 from reference import checkpoints
+from reference.frozen import agree, cases, of_fusionbench
 from reference.fusionbench import CASES, Case, linear_layers, matrices
-from safetensors.numpy import load_file
 
 from sprachbund.methods import METHODS
 
-HERE = Path(__file__).parent
 TOLERANCE = 3e-7
 OURS: Mapping[str, str] = {"reduce_non_diagonal_ratio": "alpha", "iter_num": "iterations"}
 """Options that have another name here."""
@@ -31,11 +29,9 @@ MINIMAL_FISHER = 1e-6
 def test_fusionbench_comes_to_the_same(case: str) -> None:
     asked = CASES[case]
     compared = set(comparable(asked))
-    for name, expected in load_file(HERE / "golden" / "fusionbench" / f"{case}.safetensors").items():
+    for name, expected in of_fusionbench(case).items():
         if name in compared:
-            merged = merged_tensor(asked, name)
-            atol = TOLERANCE * np.abs(expected).max()
-            np.testing.assert_allclose(merged, expected, rtol=0, atol=atol, err_msg=name)
+            agree(merged_tensor(asked, name), expected, name, TOLERANCE)
             compared.remove(name)
     assert not compared
 
@@ -90,4 +86,4 @@ def fisher_norm(source: str) -> float:
 
 
 def test_cases_and_golden_files_are_the_same() -> None:
-    assert CASES.keys() == {path.stem for path in HERE.glob("golden/fusionbench/*.safetensors")}
+    assert CASES.keys() == cases("fusionbench")

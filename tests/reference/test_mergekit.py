@@ -1,27 +1,22 @@
 """Our methods against mergekit 0.1.5: each recipe of ``recipes/``, tensor by tensor, with what ``tools/make_goldens.py`` froze.
 
-Both work in float32: they may differ by TOLERANCE of a tensor's largest number.
+Both work in float32: they may differ by FLOAT32 of a tensor's largest number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from methods.whole import apply
 from reference import checkpoints
-from safetensors.numpy import load_file
+from reference.frozen import FLOAT32, RECIPES, agree, cases, of_mergekit
 
 from sprachbund.methods import METHODS
 
-HERE = Path(__file__).parent
-TOLERANCE = 1e-6
-RECIPES = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(HERE.glob("recipes/*.yml"))}
 OURS: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "dare_linear": ("dare", {"elect_sign": False}),
     "dare_ties": ("dare", {"elect_sign": True}),
@@ -94,21 +89,16 @@ class Given:
 @pytest.mark.parametrize("case", [name for name in RECIPES if name not in DIFFERENT])
 def test_mergekit_comes_to_the_same(case: str) -> None:
     ours = translated(RECIPES[case])
-    for name, expected in golden(case).items():
-        merged = merged_tensor(ours, name)
-        np.testing.assert_allclose(merged, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max(), err_msg=name)
+    for name, expected in of_mergekit(case).items():
+        agree(merged_tensor(ours, name), expected, name, FLOAT32)
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
 def test_what_we_read_otherwise_is_different(case: str) -> None:
     ours = translated(RECIPES[case])
-    assert any(np.abs(merged_tensor(ours, name) - expected).max() > 0.01 for name, expected in golden(case).items())
-
-
-def golden(case: str) -> dict[str, np.ndarray]:
-    tensors = load_file(HERE / "golden" / "mergekit" / f"{case}.safetensors")
-    assert tensors.keys() == checkpoints.shapes().keys()
-    return tensors
+    assert any(
+        np.abs(merged_tensor(ours, name) - expected).max() > 0.01 for name, expected in of_mergekit(case).items()
+    )
 
 
 def merged_tensor(ours: Ours, name: str) -> np.ndarray:
@@ -123,5 +113,5 @@ def merged_tensor(ours: Ours, name: str) -> np.ndarray:
 
 
 def test_recipes_and_golden_files_are_the_same_cases() -> None:
-    assert RECIPES.keys() == {path.stem for path in HERE.glob("golden/mergekit/*.safetensors")}
+    assert RECIPES.keys() == cases("mergekit")
     assert DIFFERENT.keys() <= RECIPES.keys()
