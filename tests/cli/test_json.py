@@ -16,6 +16,7 @@ from workshop import INPUTS, ROWS, content, make_workshop
 from sprachbund import locales
 from sprachbund.cli import run
 from sprachbund.cli.app import app
+from sprachbund.cli.console import console
 from sprachbund.data.massive import INTENTS
 from sprachbund.experiment import FINAL
 from sprachbund.methods import METHODS
@@ -375,13 +376,33 @@ def test_what_was_dropped_from_a_data_set_is_counted_by_reason(capsys: Capture) 
         assert f"{sum(dropped.get(reason, 0) for dropped in found.values())} {reason}" in shown
 
 
-def test_the_methods_are_those_of_the_registry(capsys: Capture) -> None:
+def test_the_methods_are_those_of_the_registry(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", 80)
     found = document("methods", capsys)
     assert [row["method"] for row in found] == list(METHODS)
-    shown = squeezed(typed("methods", capsys)[0])
+    text = typed("methods", capsys)[0]
+    assert max(map(len, text.splitlines())) <= 80
+    shown = squeezed(text)
     for row in found:
-        assert row["formula"] == METHODS[row["method"]].formula
-        assert row["method"] in shown
+        method = METHODS[row["method"]]
+        assert (row["formula"], row["kind"], row["granularity"]) == (method.formula, method.kind, method.granularity)
+        assert ("base" in row["needs"]) == method.needs_base
+        assert [option["name"] for option in row["options"]] == list(method.options)
+        for option in row["options"]:
+            assert option["default"] == method.options[option["name"]].default
+            assert f"{option['name']}=" in shown
+        assert f"{row['method']} {row['kind']} method, cut by {row['granularity']}, needs" in shown
+        assert row["paper"] in shown
+    bounds = {option["name"]: option for row in found if row["method"] == "ties" for option in row["options"]}
+    assert bounds["density"] == {
+        "name": "density",
+        "default": 0.2,
+        "description": METHODS["ties"].options["density"].description,
+        "one_per_source": True,
+        "exclusiveMinimum": 0,
+        "maximum": 1,
+        "type": "number",
+    }
 
 
 @pytest.mark.usefixtures("fresh")

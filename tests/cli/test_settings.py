@@ -44,7 +44,8 @@ COMPLETE = {
     "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain",
     "merge": "--data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
-    "--target-lang sqi --base b --weights 1 2.5",
+    "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
+    "--dtype float16 --seed 3 --text a.txt b.txt",
     "methods": "",
     "plan": "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
     "--num-languages 2 --include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL "
@@ -302,7 +303,7 @@ def test_every_command_is_covered_with_every_flag(capsys: Capture) -> None:
     assert {name for name in app if not name.startswith("-")} == COMPLETE.keys()
     for command, line in COMPLETE.items():
         arguments = app[command].assemble_argument_collection(parse_docstring=False)
-        flags = {argument.name for argument in arguments if argument.show and argument.name != "--target"}
+        flags = {argument.name for argument in arguments if argument.show and argument.name not in POSITIONAL}
         assert flags <= set(shlex.split(line)), command
         complete = settled(f"{command} {line}", capsys)
         for key, value in settled(f"{command} {NEEDED.get(command, '')}", capsys).items():
