@@ -32,12 +32,14 @@ from sprachbund.choosing import Choice
 from sprachbund.errors import MixError, StoreError
 from sprachbund.merging import ELEMENTS_PER_CHUNK
 from sprachbund.methods import METHODS
+from sprachbund.recipe import REFIT, WIDE
 from sprachbund.store import now
 from sprachbund.uses import union_of_uses
 
 __all__ = [
     "InMemory",
     "Wanted",
+    "can_live_in_memory",
     "candidate_of",
     "distance_from_base",
     "made_before",
@@ -68,6 +70,8 @@ class InMemory:
     lead: Checkpoint
     """Whose config and tokenizer it has."""
     tensors: Mapping[str, npt.NDArray[Any]]
+    rows: npt.NDArray[np.int64] | None
+    """Those of the vocabulary that it has; None for all."""
     details: MergeDetails
 
 
@@ -124,19 +128,30 @@ def merge_candidates(
 def merges_in_memory(
     wanted: Sequence[Wanted],
     zoo: Zoo,
-    rows: Sequence[npt.NDArray[np.int64] | None],
+    rows_of: Sequence[Callable[[Checkpoint], npt.NDArray[np.int64]]],
     *,
     base: Checkpoint | None = None,
 ) -> list[InMemory]:
-    """Merge into memory, in fp32; ``rows`` are the rows of the vocabulary that are wanted of each, None for all."""
-    merges = [
-        replace(_merge(each.choice, zoo, base), dtype="F32", rows=its_rows)
-        for each, its_rows in zip(wanted, rows, strict=True)
-    ]
+    """Merge into memory, in one pass and the dtype that would be written; all of them :func:`can_live_in_memory`.
+
+    ``rows_of`` gives for each, from the checkpoint whose tokenizer it has, the rows of the vocabulary that are wanted.
+    """
+    merges, rows = [], []
+    for each, its_rows in zip(wanted, rows_of, strict=True):
+        merge = _merge(each.choice, zoo, base)
+        lead = merging.settle(merge).lead
+        # A method that looks at whole tensors makes whole ones.
+        rows.append(its_rows(lead) if METHODS[merge.method].kind == "coefficient" else None)
+        merges.append(replace(merge, rows=rows[-1]))
     return [
-        InMemory(found.lead, found.tensors, _details(each, zoo, base, found.alignment))
-        for each, found in zip(wanted, merging.in_memory(merges), strict=True)
+        InMemory(found.lead, found.tensors, its_rows, _details(each, zoo, base, found.alignment))
+        for each, found, its_rows in zip(wanted, merging.in_memory(merges), rows, strict=True)
     ]
+
+
+def can_live_in_memory(wanted: Wanted) -> bool:
+    """Return whether a merge is made by its tensors alone: some heads are made of a merged model that is on the disk."""
+    return wanted.choice.recipe.head_policy not in (WIDE, REFIT)
 
 
 def candidate_of(wanted: Wanted, zoo: Zoo, base: Checkpoint | None = None) -> dict[str, Any]:

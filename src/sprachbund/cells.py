@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sprachbund import __version__, digests, inference, store
+from sprachbund.candidates import InMemory
 from sprachbund.cards import MergeDetails, read_details
 from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
 from sprachbund.config import Precision
@@ -27,7 +29,7 @@ from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Pr
 from sprachbund.training.jobs import JOINED, trained_on
 from sprachbund.uses import TARGET_TRAIN, union_of_uses
 
-__all__ = ["Subject", "dataset_info", "describe", "evaluate", "record"]
+__all__ = ["Subject", "dataset_info", "describe", "evaluate", "record", "tokens_of"]
 
 EXAMPLES = 10
 
@@ -84,18 +86,32 @@ def evaluate(
     *,
     precision: Precision,
     started: float,
+    live: InMemory | None = None,
 ) -> Record:
     """Evaluate a model, write record and predictions into ``folder``, return the record.
 
-    ``started`` is the monotonic time at which work on the cell began.
+    ``started`` is the monotonic time at which work on the cell began. A model that is ``live`` has its tensors in memory, and
+    in its folder only what else there is to a checkpoint.
 
     Raises:
         IncompatibleError: the model was made for other labels.
     """
-    folder_of = subject.checkpoint.folder
-    model = inference.ready(inference.load_classifier(folder_of), precision)
-    logits = inference.logits(model, inference.encode(folder_of, data.partition(subject.locale, split).texts))
+    folder_of, texts = subject.checkpoint.folder, data.partition(subject.locale, split).texts
+    encoded = inference.encode(folder_of, texts)
+    if live is None:
+        model = inference.load_classifier(folder_of)
+    else:
+        encoded = encoded if live.rows is None else tokens_of(subject.checkpoint, texts)[0]
+        name = subject.checkpoint.name
+        model = inference.live_classifier(folder_of, live.tensors, vocabulary_rows=live.rows, name=name)
+    logits = inference.logits(inference.ready(model, precision), encoded)
     return record(subject, data, split, variant, folder, logits, precision=precision, started=started)
+
+
+def tokens_of(checkpoint: Checkpoint, texts: Sequence[str]) -> tuple[inference.Encoded, npt.NDArray[np.int64]]:
+    """Return texts as numbers of those tokens alone that occur in them, and the rows of the vocabulary that these are."""
+    config = inference.config_of(checkpoint.folder)
+    return inference.compact(inference.encode(checkpoint.folder, texts), inference.fixed_tokens(config))
 
 
 def record(

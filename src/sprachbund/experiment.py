@@ -19,7 +19,16 @@ import numpy as np
 from sprachbund import cells, files, inference, locales, plan, store
 from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
-from sprachbund.candidates import Wanted, candidate_of, merge_candidates, merged_before, seen_by
+from sprachbund.candidates import (
+    InMemory,
+    Wanted,
+    can_live_in_memory,
+    candidate_of,
+    merge_candidates,
+    merged_before,
+    merges_in_memory,
+    seen_by,
+)
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
 from sprachbund.choosing import Choice, choose, ranks, takes_everybody
 from sprachbund.config import ExperimentConfig, as_yaml
@@ -123,10 +132,11 @@ class Experiment:
         report("cells", done, len(self.cells))
         finished = 0
         for group in self.groups():
-            self._merge_together(group, report, done)
+            live = self._merge_together(group, report, done)
             for target in group:
+                made = live.pop(target, {})
                 for cell in self._cells_of(target):
-                    result, was_there = self._cell(cell)
+                    result, was_there = self._cell(cell, made.pop(cell.variant.name, None))
                     if isinstance(result, Record):
                         records[target, cell.variant.name] = result
                     else:
@@ -200,30 +210,45 @@ class Experiment:
         """Return the mix of a cell that is merged, or of one source."""
         return self.choices[cell.target, cell.variant.name].mix
 
-    def _merge_together(self, group: Sequence[str], report: Report, done: int) -> None:
-        """Make the open merges of these targets in one pass over their sources.
+    def _merge_together(self, group: Sequence[str], report: Report, done: int) -> dict[str, dict[str, InMemory]]:
+        """Make the open merges of these targets in one pass over their sources: on the disk or, not to be kept, in memory.
 
-        Where one of them cannot be made, none is: each is made by itself in its turn, and who fails says why.
+        Those in memory are returned by target and variant. Where one merge cannot be made, none is: each is made by itself in
+        its turn, and who fails says why.
         """
         cells_ = [cell for target in group for cell in self.open_merges(target)]
-        if not cells_ or self.config.keep_models != "all":
-            return
+        if not cells_:
+            return {}
         report(f"cells, merging {len(cells_)} models", done, len(self.cells))
-        wanted = [self._wanted(cell) for cell in cells_]
-        outs = [cell.model_folder for cell in cells_ if cell.model_folder]
         with suppress(SprachbundError):
-            merge_candidates(wanted, self.inputs.zoo, outs, base=self._base(), overwrite=self.config.overwrite)
+            if self.config.keep_models == "all":
+                outs = [cell.model_folder for cell in cells_ if cell.model_folder]
+                wanted = [self._wanted(cell) for cell in cells_]
+                merge_candidates(wanted, self.inputs.zoo, outs, base=self._base(), overwrite=self.config.overwrite)
+            else:
+                return self._in_memory([cell for cell in cells_ if can_live_in_memory(self._wanted(cell))])
+        return {}
+
+    def _in_memory(self, cells_: Sequence[Cell]) -> dict[str, dict[str, InMemory]]:
+        wanted = [self._wanted(cell) for cell in cells_]
+        texts = [self._partition(cell.target).texts for cell in cells_]
+        rows_of = [lambda lead, texts=each: cells.tokens_of(lead, texts)[1] for each in texts]
+        found: dict[str, dict[str, InMemory]] = {}
+        made = merges_in_memory(wanted, self.inputs.zoo, rows_of, base=self._base())
+        for cell, each in zip(cells_, made, strict=True):
+            found.setdefault(cell.target, {})[cell.variant.name] = each
+        return found
 
     def finished(self, cell: Cell) -> Record | None:
         """Return the record of a cell, None as long as there is none."""
         return store.find_record(cell.results_folder, cell.identity, overwrite=self.config.overwrite)
 
-    def _cell(self, cell: Cell) -> tuple[Record | Failure, bool]:
+    def _cell(self, cell: Cell, live: InMemory | None) -> tuple[Record | Failure, bool]:
         known = self.finished(cell)
         if known:
             return self._as_named_now(cell, known), True
         try:
-            return self._as_named_now(cell, self._work(cell)), False
+            return self._as_named_now(cell, self._work(cell, live)), False
         except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn
             if is_no_room(error):  # which would not fare better
                 raise
@@ -250,22 +275,19 @@ class Experiment:
         """Return the choice of a merge; None for single sources and adaptations, which nobody chose by a similarity."""
         return self.choices.get((cell.target, cell.variant.name)) if cell.model_folder else None
 
-    def _work(self, cell: Cell) -> Record:
+    def _work(self, cell: Cell, live: InMemory | None) -> Record:
         started = time.monotonic()
         config = self.config
         if cell.variant.adaptation and cell.variant.adaptation.kind == "ensemble":
             return self._ensemble(cell, cell.variant.adaptation, started)
+        where = (self.inputs.data, config.split, cell.variant.name, cell.results_folder)
+        if live:
+            nowhere = Checkpoint(live.lead.folder, str(cell.model_folder))
+            subject = cells.Subject(nowhere, cell.target, live.details)
+            return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
-            return cells.evaluate(
-                subject,
-                self.inputs.data,
-                config.split,
-                cell.variant.name,
-                cell.results_folder,
-                precision=config.precision,
-                started=started,
-            )
+            return cells.evaluate(subject, *where, precision=config.precision, started=started)
 
     def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float) -> Record:
         material = self.materials[cell.target]

@@ -3,6 +3,7 @@
 from sprachbund.inference.answering import check_vocabulary, logits, mean_states
 from sprachbund.inference.loading import (
     as_tensor,
+    config_of,
     fixed_tokens,
     live_classifier,
     load_classifier,
@@ -28,6 +29,7 @@ __all__ = [
     "check_precision",
     "check_vocabulary",
     "compact",
+    "config_of",
     "encode",
     "fixed_tokens",
     "live_classifier",

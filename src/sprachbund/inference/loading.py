@@ -22,7 +22,16 @@ from sprachbund.checkpoints import WIDE_HEAD, open_checkpoint
 from sprachbund.checkpoints.modeling_wide import WideHeadForSequenceClassification
 from sprachbund.errors import CheckpointError
 
-__all__ = ["as_tensor", "fixed_tokens", "live_classifier", "load_classifier", "load_encoder", "naming", "quieten"]
+__all__ = [
+    "as_tensor",
+    "config_of",
+    "fixed_tokens",
+    "live_classifier",
+    "load_classifier",
+    "load_encoder",
+    "naming",
+    "quieten",
+]
 
 
 def quieten() -> None:
@@ -67,8 +76,7 @@ def live_classifier(
     Raises:
         CheckpointError: not every tensor of a classifier is there as the config says.
     """
-    with naming(folder, "model"):
-        config = AutoConfig.from_pretrained(str(folder))
+    config = config_of(folder)
     if vocabulary_rows is not None:
         fixed = fixed_tokens(config)
         if not np.array_equal(vocabulary_rows[:fixed], np.arange(fixed)):
@@ -85,6 +93,16 @@ def live_classifier(
             ignore_mismatched_sizes=True,
         )
     return _complete(model, found, name)
+
+
+def config_of(folder: Path) -> Any:
+    """Return the config of a checkpoint as transformers reads it.
+
+    Raises:
+        CheckpointError: it cannot.
+    """
+    with naming(folder, "model"):
+        return AutoConfig.from_pretrained(str(folder))
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
