@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pico import FILLERS, INTENTS, MAX_TOKENS, Pico, TinyData, poison, rewrite
+from encoders import ENCODERS, Encoders
+from encoders import ROWS as ENCODER_ROWS
+from pico import FILLERS, INTENTS, MAX_TOKENS, Pico, TinyData, bits, poison, rewrite, state, tokenizer
+from transformers import BartConfig, BartForSequenceClassification
 
 from sprachbund import inference
-from sprachbund.checkpoints import Checkpoint
+from sprachbund.checkpoints import Checkpoint, open_checkpoint, vocabulary_tensors
+from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError
+from sprachbund.experiment import prepare
 from sprachbund.inference import answering, tokens
+from sprachbund.inputs import Inputs
 
 LOT = random.Random(0)
 TEXTS = [" ".join(LOT.choices(FILLERS, k=LOT.randrange(1, 7))) for _ in range(40)]
@@ -232,3 +240,186 @@ def test_a_poisoned_encoder_is_refused(pico: Pico) -> None:
     encoder, words = inference.load_encoder(folder), inference.load_tokenizer(folder)
     with pytest.raises(CheckpointError, match="NaN"):
         inference.mean_states(encoder, inference.tokenise(words, list(FILLERS)))
+
+
+# --- token ids, once -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tokenised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by a number of texts whenever a tokenizer is called, in a process that knows no token ids yet."""
+    numbers: list[int] = []
+    true = tokens.tokenise
+
+    def counted(tokenizer: inference.Tokenizer, texts: Sequence[str]) -> inference.Encoded:
+        numbers.append(len(texts))
+        return true(tokenizer, texts)
+
+    monkeypatch.setattr(tokens, "tokenise", counted)
+    monkeypatch.setattr(inference, "encode", tokens.TokenCache().encode)
+    return numbers
+
+
+def test_sources_of_one_tokenizer_share_token_ids(
+    sources: list[Checkpoint], tokenised: list[int], encoded: inference.Encoded
+) -> None:
+    for source in sources:
+        assert inference.encode(source.folder, TEXTS) == encoded
+    assert tokenised == [40]
+    assert inference.encode(sources[0].folder, TEXTS[:7]) == encoded[:7]
+    assert tokenised == [40, 7]
+
+
+def test_what_cuts_texts_otherwise_shares_nothing(pico: Pico, tokenised: list[int]) -> None:
+    plain, short, odd = pico.source("plain"), pico.source("short"), pico.source("odd", words=tokenizer("x"))
+    edit(short.folder / "tokenizer_config.json", model_max_length=4)
+    fewer = pico.source("fewer", max_position_embeddings=7)  # of which two come before those of texts
+    found = [inference.encode(each.folder, TEXTS) for each in (plain, short, odd, fewer)]
+    assert tokenised == [40, 40, 40, 40]
+    assert [max(map(len, each)) for each in (found[1], found[3])] == [4, 5]
+    assert found[2] != found[0]
+
+
+def test_the_cache_forgets_what_was_not_asked_for_longest(sources: list[Checkpoint], tokenised: list[int]) -> None:
+    folder = sources[0].folder
+    count = sum(map(len, inference.encode(folder, TEXTS)))
+    cache = tokens.TokenCache(most=2 * count)
+    lots = [TEXTS, TEXTS[::-1], [*TEXTS[1:], TEXTS[0]]]
+    tokenised.clear()
+    for lot in (lots[0], lots[1], lots[0], lots[2], lots[0], lots[1]):  # the third pushes out the second, not the first
+        cache.encode(folder, lot)
+    assert len(tokenised) == 4
+    assert tokens.TokenCache(most=1).encode(folder, TEXTS) == cache.encode(folder, TEXTS), "one lot has room always"
+
+
+def test_who_changes_token_ids_changes_no_others(sources: list[Checkpoint]) -> None:
+    first = inference.encode(sources[0].folder, TEXTS)
+    first[0].append(7)
+    assert inference.encode(sources[0].folder, TEXTS) != first
+
+
+def test_three_variants_of_a_locale_are_tokenised_once(
+    pico: Pico, tiny: TinyData, tokenised: list[int], tmp_path: Path, quiet: Callable[[str, int, int], None]
+) -> None:
+    places = ("de-DE", "nl-NL", "da-DK")
+    zoo = pico.zoo(places)
+    config = ExperimentConfig(locales=("de-DE",), sources=places, num_languages=2, output_dir=tmp_path / "run")
+    outcome = prepare(config, Inputs(zoo=zoo, base=None, data=tiny)).run(quiet)
+    assert len(outcome.records) == 3
+    assert tokenised == [24]
+
+
+# --- models from memory --------------------------------------------------------------------------------------------------
+
+
+def test_tokens_are_renumbered_and_the_first_stay() -> None:
+    compact, rows = inference.compact([[0, 7, 2], [0, 9, 7, 2]], keep=2)
+    assert rows.tolist() == [0, 1, 2, 7, 9]
+    assert compact == [[0, 3, 2], [0, 4, 3, 2]]
+    assert [[rows[token] for token in text] for text in compact] == [[0, 7, 2], [0, 9, 7, 2]]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [({"pad_token_id": 1, "eos_token_id": 2}, 3), ({"pad_token_id": 0, "eos_token_id": None}, 1),
+     ({"pad_token_id": 5, "eos_token_id": [2, 9]}, 10)],
+)  # fmt: skip
+def test_tokens_that_models_know_by_number_stay(numbers: dict[str, Any], expected: int) -> None:
+    assert inference.fixed_tokens(SimpleNamespace(**numbers)) == expected
+
+
+def arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in state(checkpoint).items()}
+
+
+def rows_only(checkpoint: Checkpoint, rows: np.ndarray) -> dict[str, np.ndarray]:
+    vocabulary = vocabulary_tensors(checkpoint)
+    assert vocabulary
+    return {name: array[rows] if name in vocabulary else array for name, array in arrays(checkpoint).items()}
+
+
+def test_a_live_model_answers_as_the_loaded_one_to_the_last_bit(
+    sources: list[Checkpoint], encoded: inference.Encoded
+) -> None:
+    expected = inference.logits(inference.load_classifier(sources[0].folder), encoded, 100)
+    live = inference.live_classifier(sources[1].folder, arrays(sources[0]))
+    assert not live.training
+    assert bits(inference.logits(live, encoded, 100)) == bits(expected)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_rows_that_the_texts_use_are_enough_in_every_family(name: str, tmp_path: Path) -> None:
+    """Position ids that count from padding, tied and absent tensors, other names: the answers are the same bits."""
+    source = Encoders(tmp_path, ENCODERS[name]).source("de-DE")
+    whole = inference.load_classifier(source.folder)
+    encoded = inference.encode(source.folder, TEXTS[:9])
+    compact, rows = inference.compact(encoded, inference.fixed_tokens(whole.config))
+    assert len(rows) < ENCODER_ROWS
+    live = inference.live_classifier(source.folder, rows_only(source, rows), vocabulary_rows=rows)
+    expected = inference.logits(whole, encoded)
+    assert np.abs(expected - expected[0]).max() > 0.01, "the words matter"
+    assert bits(inference.logits(live, compact)) == bits(expected)
+
+
+def test_a_family_with_tied_tensors_that_looks_for_the_end_of_a_text(tmp_path: Path) -> None:
+    shape = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    more = {"decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_position_embeddings": 34}
+    torch.manual_seed(0)
+    model = BartForSequenceClassification(BartConfig(vocab_size=60, init_std=1.0, num_labels=4, **shape, **more))
+    model.save_pretrained(tmp_path)
+    encoded = [[0, 40, 50, 2], [0, 41, 2], [0, 50, 40, 55, 2]]
+    source, whole = open_checkpoint(tmp_path), inference.load_classifier(tmp_path)
+    compact, rows = inference.compact(encoded, inference.fixed_tokens(whole.config))
+    assert rows.tolist() == [0, 1, 2, 40, 41, 50, 55]
+    live = inference.live_classifier(tmp_path, rows_only(source, rows), vocabulary_rows=rows)
+    assert bits(inference.logits(live, compact)) == bits(inference.logits(whole, encoded))
+    shared = live.get_input_embeddings().weight  # type: ignore[operator]
+    assert live.model.decoder.embed_tokens.weight is shared  # type: ignore[union-attr]
+
+
+def test_a_live_model_is_its_tensors_without_a_copy(sources: list[Checkpoint], encoded: inference.Encoded) -> None:
+    mine = arrays(sources[0])
+    live = inference.live_classifier(sources[0].folder, mine)
+    for name, array in arrays(sources[1]).items():
+        mine[name][...] = array
+    expected = inference.logits(inference.load_classifier(sources[1].folder), encoded)
+    assert bits(inference.logits(live, encoded)) == bits(expected), "who reuses the arrays changes the model"
+
+
+def test_tensors_of_other_numbers_or_for_reading_only_are_taken(pico: Pico, encoded: inference.Encoded) -> None:
+    half = pico.source("half", dtype=torch.bfloat16)
+    tensors = {name: half.file.read(name) for name in half.tensors}
+    for array in tensors.values():
+        array.flags.writeable = False
+    live = inference.live_classifier(half.folder, tensors)
+    assert {parameter.dtype for parameter in live.parameters()} == {torch.float32}
+    expected = inference.logits(inference.load_classifier(half.folder), encoded)
+    assert bits(inference.logits(live, encoded)) == bits(expected)
+
+
+def test_missing_and_misshapen_tensors_are_refused_by_the_name_of_the_candidate(sources: list[Checkpoint]) -> None:
+    folder, tensors = sources[0].folder, arrays(sources[0])
+    bias = tensors.pop("classifier.out_proj.bias")
+    with pytest.raises(
+        CheckpointError, match=r"^average for sq-AL lacks tensors of a classifier, classifier\.out_proj"
+    ):
+        inference.live_classifier(folder, tensors, name="average for sq-AL")
+    with pytest.raises(CheckpointError, match=r"de-DE: tensor classifier\.out_proj\.bias is 3, where .* asks for 4: "):
+        inference.live_classifier(folder, {**tensors, "classifier.out_proj.bias": bias[:3].copy()})
+    layer = {"roberta.encoder.layer.1.output.dense.bias": bias}
+    with pytest.raises(CheckpointError, match="tensors that its config"):
+        inference.live_classifier(folder, {**tensors, "classifier.out_proj.bias": bias, **layer})
+
+
+def test_a_candidate_that_answers_nan_is_named(sources: list[Checkpoint], encoded: inference.Encoded) -> None:
+    tensors = arrays(sources[0])
+    tensors["classifier.out_proj.bias"][0] = np.nan
+    live = inference.live_classifier(sources[0].folder, tensors, name="average for sq-AL")
+    with pytest.raises(CheckpointError, match="^average for sq-AL answers with NaN"):
+        inference.logits(live, encoded)
+
+
+def test_rows_that_would_move_padding_are_a_programming_error(sources: list[Checkpoint]) -> None:
+    rows = np.array([0, 2, 5])
+    with pytest.raises(ValueError, match="the first 3 tokens have to stay"):
+        inference.live_classifier(sources[0].folder, rows_only(sources[0], rows), vocabulary_rows=rows)

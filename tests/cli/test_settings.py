@@ -36,12 +36,12 @@ COMPLETE = {
     "data": "--data massive:data",
     "demo": "--output-dir elsewhere --overwrite",
     "evaluate": "--data cldr --demo --base-model m --model-dir d --locale sq-AL --prefix null --list-models --results-dir r "
-    "--split dev --overwrite",
+    "--split dev --overwrite --precision bf16",
     "experiment": "--list-locales --dry-run --data cldr --demo --models '{locale}: #1' --base b --sources af-ZA da-DK "
     "--similarity s --selection all --num-languages 2 --include-target --sharpness 0.1 --output-dir 'my run' --overwrite "
     "--allow-missing "
     "--locales sq-AL nb-NO --variants average baseline --skip-baseline --skip-similarity --skip-average --start-from 1 "
-    "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain",
+    "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision int8",
     "merge": "--data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
     "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
@@ -50,7 +50,7 @@ COMPLETE = {
     "plan": "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
     "--num-languages 2 --include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL "
     "--variants average --skip-baseline --skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev "
-    "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain",
+    "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision fp16",
     "plot": "--results-dir r --data cldr --zoo z --split dev --demo --out a.png",
     "pretrain": "--out o --data cldr --locales sq-AL --device cpu --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
     "--layers 1 --heads 2 --intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 "
@@ -61,7 +61,7 @@ COMPLETE = {
     "--overwrite --epochs 1 --batch 2 --accumulate 3 --precision bf16 --patience 1 "
     "--learning-rate 1e-4 --dropout 0.5 --head-seed 3 --seed 4",
     "transfer": "--data cldr --demo --models m/{locale} --sources af-ZA --locales sq-AL --split dev --results-dir r "
-    "--overwrite --allow-missing --jobs 2",
+    "--overwrite --allow-missing --jobs 2 --precision bf16",
     "variants": "",
 }
 """Each command with all of its flags, none at its default."""

@@ -82,9 +82,11 @@ def live_classifier(
         if not np.array_equal(vocabulary_rows[:fixed], np.arange(fixed)):
             raise ValueError(f"the first {fixed} tokens have to stay where they are")
         config.vocab_size = len(vocabulary_rows)
-    config.name_or_path = name = name or str(folder)
+    name = name or str(folder)
     with naming(folder, "model"):
-        model, found = AutoModelForSequenceClassification.from_pretrained(
+        with torch.device("meta"):  # the class that belongs to the config, without its numbers
+            kind: Any = type(AutoModelForSequenceClassification.from_config(config))
+        model, found = kind.from_pretrained(
             None,
             config=config,
             state_dict={tensor: as_tensor(array) for tensor, array in tensors.items()},
@@ -92,6 +94,7 @@ def live_classifier(
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
+    model.name_or_path = name
     return _complete(model, found, name)
 
 

@@ -90,7 +90,8 @@ class _Int8Linear(torch.nn.Module):
         self.register_buffer("weight", torch.ops.onednn.qlinear_prepack(whole, None))
         self.register_buffer("scales", scales)
         self.register_buffer("zeros", torch.zeros(len(scales), dtype=torch.long))
-        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
+        bias = torch.zeros(len(scales)) if linear.bias is None else linear.bias.detach()
+        self.register_buffer("bias", bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``[*, out]`` for ``[*, in]``."""
@@ -100,5 +101,4 @@ class _Int8Linear(torch.nn.Module):
         y: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             whole, 1.0, LEVELS + 1, self.weight, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
-        y.mul_(scales)
-        return y if self.bias is None else y.add_(self.bias)
+        return y.mul_(scales).add_(self.bias)  # type: ignore[arg-type]  # a buffer
