@@ -8,7 +8,6 @@ is measured before every merge: near 1 for heads that grew from one seed, near 0
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from sprachbund.checkpoints import Checkpoint
 
 __all__ = ["TOO_LOW", "HeadAgreement", "head_agreement", "head_cosines"]
 
+ELEMENTS_AT_ONCE = 1 << 14
 TOO_LOW = 0.3
 """Cosine under which a merge is warned about. Strangers lie at 0 ± 0.05, heads of one seed well above 0.5."""
 
@@ -61,25 +61,37 @@ def head_cosines(sources: Sequence[Checkpoint]) -> npt.NDArray[np.float64]:
     A head counts as one vector of all its matrices; biases are left out, they hardly differ from 0. Heads of other tensors or
     shapes cannot be compared, nor can what holds NaN or infinite numbers. A head of zeros has the cosine 0 to all others.
     """
-    vectors = [_head_vector(source) for source in sources]
     cosines = np.full((len(sources), len(sources)), np.nan)
-    for a, b in itertools.combinations_with_replacement(range(len(sources)), 2):
-        if _matrices(sources[a]) == _matrices(sources[b]) != {}:
-            cosines[a, b] = cosines[b, a] = _cosine(vectors[a], vectors[b])
+    alike: dict[tuple[tuple[str, tuple[int, ...]], ...], list[int]] = {}
+    for place, source in enumerate(sources):
+        alike.setdefault(tuple(_matrices(source).items()), []).append(place)
+    for matrices, places in alike.items():
+        if matrices:
+            names = [name for name, _ in matrices]
+            cosines[np.ix_(places, places)] = _cosines(_products([sources[place] for place in places], names))
     return cosines
 
 
 def _matrices(source: Checkpoint) -> dict[str, tuple[int, ...]]:
-    return {name: info.shape for name, info in source.head.items() if len(info.shape) > 1}
+    return {name: info.shape for name, info in sorted(source.head.items()) if len(info.shape) > 1}
 
 
-def _head_vector(source: Checkpoint) -> npt.NDArray[np.float64]:
-    parts = [source.file.read(name).astype(np.float64).ravel() for name in _matrices(source)]
-    return np.concatenate([np.empty(0), *parts])
+def _products(sources: Sequence[Checkpoint], names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the inner products of the heads, [K, K], summed up in parts: 52 heads at once are too many to hold."""
+    total = np.zeros((len(sources), len(sources)))
+    for name in names:
+        views = [source.file.read(name).reshape(-1) for source in sources]
+        for start in range(0, len(views[0]), ELEMENTS_AT_ONCE):
+            part = np.stack([view[start : start + ELEMENTS_AT_ONCE].astype(np.float64) for view in views])
+            with np.errstate(
+                invalid="ignore", over="ignore"
+            ):  # NaN and ∞ are the merge's to refuse: it knows the tensor
+                total += part @ part.T
+    return total
 
 
-def _cosine(u: npt.NDArray[np.float64], v: npt.NDArray[np.float64]) -> float:
-    with np.errstate(invalid="ignore", over="ignore"):  # NaN and ∞ are the merge's to refuse: it knows the tensor
-        norms = np.linalg.norm(u) * np.linalg.norm(v)
-        cosine = float(u @ v / norms) if norms else 0.0
-    return cosine if math.isfinite(cosine) else math.nan
+def _cosines(products: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    with np.errstate(invalid="ignore", over="ignore"):
+        norms = np.sqrt(np.outer(products.diagonal(), products.diagonal()))
+        cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms != 0)
+    return np.where(np.isfinite(cosines), cosines, np.nan)
