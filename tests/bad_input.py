@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import io
 import json
 import os
 import resource
@@ -356,24 +355,17 @@ def little_room() -> Iterator[None]:
         yield
 
 
-class FullDisk(io.FileIO):
-    """A file that takes some bytes, and then there is no room for more."""
-
-    def write(self, data: Any) -> int:
-        if self.tell() + len(memoryview(data).cast("B")) > 10_000:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return super().write(data)
-
-
 @contextmanager
 def full_disk() -> Iterator[None]:
     """A disk that is full before a model of 36 kB is written."""
-    opened = io.open
+    pwrite = os.pwrite
 
-    def opens(file: Any, mode: str = "r", *others: Any, **more: Any) -> Any:
-        return FullDisk(file, "w") if mode == "wb" else opened(file, mode, *others, **more)
+    def writes(file: int, data: Any, offset: int) -> int:
+        if offset + len(memoryview(data).cast("B")) > 10_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return pwrite(file, data, offset)
 
-    with patch("io.open", opens):
+    with patch("os.pwrite", writes):
         yield
 
 

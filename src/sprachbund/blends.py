@@ -35,6 +35,7 @@ from sprachbund.errors import IncompatibleError, MixError
 from sprachbund.heads import head_agreement
 from sprachbund.merging import STATISTICS, WeightsOf
 from sprachbund.methods import METHODS, Method
+from sprachbund.parallel import Report
 from sprachbund.store import now
 
 __all__ = [
@@ -99,7 +100,7 @@ class Blend(_Frozen):
         return METHODS[self.method]
 
     @property
-    def statistics(self) -> tuple[str, ...]:
+    def statistics(self) -> tuple[Literal["fisher", "gram"], ...]:
         """What has to be measured on texts of the sources."""
         return tuple(kind for kind in STATISTICS if kind in self.how.needs)
 
@@ -257,8 +258,8 @@ def known_before(blend: Blend, using: Ingredients, out: Path, *, overwrite: bool
     return made_before(out, _candidate(blend, using), read_blend, overwrite=overwrite, instead="--out")
 
 
-def make(blend: Blend, using: Ingredients, out: Path) -> BlendDetails:
-    """Merge the models of a blend into the checkpoint ``out``, whatever was there.
+def make(blend: Blend, using: Ingredients, out: Path, report: Report = lambda stage, done, total: None) -> BlendDetails:
+    """Merge the models of a blend into the checkpoint ``out``, whatever was there; ``report`` is told of what is measured.
 
     Raises:
         IncompatibleError: they do not fit together.
@@ -274,7 +275,7 @@ def make(blend: Blend, using: Ingredients, out: Path) -> BlendDetails:
             method=blend.method,
             options=blend.options,
             base=using.base,
-            statistics=_measured(blend, using),
+            statistics=_measured(blend, using, report),
             seed=blend.seed or 0,
             dtype=DTYPE_CODES[blend.dtype] if blend.dtype else None,
         )
@@ -283,16 +284,17 @@ def make(blend: Blend, using: Ingredients, out: Path) -> BlendDetails:
         return write_blend(folder, _details(blend, using, alignment))
 
 
-def _measured(blend: Blend, using: Ingredients) -> Mapping[str, Sequence[TensorFile]]:
+def _measured(blend: Blend, using: Ingredients, report: Report) -> Mapping[str, Sequence[TensorFile]]:
     """Return the statistics that the method needs, measured on the texts of the sources."""
     if not blend.statistics:
         return {}
     from sprachbund.statistics import for_sources  # takes torch, which no other blend needs
 
-    sources, texts = (dict(zip(blend.sources, each, strict=True)) for each in (using.sources, using.texts))
+    sources = dict(zip(blend.sources, using.sources, strict=True))
+    texts = dict(zip(blend.sources, using.texts, strict=True))
     found: dict[str, Sequence[TensorFile]] = {}
     for kind in blend.statistics:
-        found |= for_sources(kind, sources, texts)
+        found |= for_sources(kind, sources, texts, report=report)
     return found
 
 

@@ -22,17 +22,19 @@ from sprachbund.checkpoints import Checkpoint, TensorFile
 from sprachbund.cli import run
 from sprachbund.methods import METHODS
 from sprachbund.methods.registry import tensor_method
+from sprachbund.parallel import Report
 
 Capture = pytest.CaptureFixture[str]
 NAMES = ("de-DE", "el-GR", "sq-AL")
 ALL = "merge --source models/de-DE models/el-GR models/sq-AL --out merged"
 TWO = "merge --source models/de-DE models/el-GR --out merged"
-HEAD = "classifier.out_proj.weight"
+DENSE = "classifier.dense.weight"
 
 
 @pytest.fixture
-def made(here: Path) -> Path:
+def made(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three sources and their base."""
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(here.parent / "cache"))
     Pico(here).base()
     return make_workshop(here, NAMES, ())
 
@@ -244,7 +246,7 @@ def weighed(made: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
 
     def for_sources(
-        kind: str, sources: Mapping[str, Checkpoint], texts: Mapping[str, Sequence[str]]
+        kind: str, sources: Mapping[str, Checkpoint], texts: Mapping[str, Sequence[str]], report: Report
     ) -> Mapping[str, Sequence[TensorFile]]:
         asked.append((kind, list(sources), {name: sorted(each) for name, each in texts.items()}))
         found = []
@@ -278,6 +280,20 @@ def test_statistics_are_measured_on_the_texts_of_each_source(weighed: list[Any],
     Path("el.txt").write_text("mano\npito\n", encoding="utf-8")
     assert "--overwrite" in refused(f"{line} --text de.txt el.txt", capsys)  # other texts, another merge
     assert "got 1 for 2 sources" in refused(f"{line} --text de.txt", capsys)
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("method", ["fisher", "regmean"])
+def test_methods_that_measure_merge_by_what_they_found(method: str, capsys: Capture) -> None:
+    Path("de.txt").write_text("bala furi\nkeme aska\n", encoding="utf-8")
+    Path("el.txt").write_text("lisu greeta\nmano\n", encoding="utf-8")
+    typed(f"{TWO} --method {method} --text de.txt el.txt", capsys)
+    merged, first, second = (tensors(name)[DENSE] for name in ("merged", "models/de-DE", "models/el-GR"))
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    assert np.abs(merged - (first + second) / 2).max() > 1e-3  # it is no plain mean
+    if method == "fisher":  # but a mean of each number
+        assert (merged > low - 1e-6).all()
+        assert (merged < high + 1e-6).all()
 
 
 # --- for a target ------------------------------------------------------------------------------------------------------

@@ -190,9 +190,13 @@ class TensorWriter:
         self._data_start = _LENGTH_BYTES + len(raw)
         with naming(path):
             self._stream = path.open("wb")
-            self._stream.write(len(raw).to_bytes(_LENGTH_BYTES, "little") + raw)
-            self._stream.flush()
-            self._stream.truncate(self._data_start + size)
+            try:
+                self._stream.write(len(raw).to_bytes(_LENGTH_BYTES, "little") + raw)
+                self._stream.flush()
+                self._stream.truncate(self._data_start + size)
+            except BaseException:  # nobody else can close what is not there yet
+                self._stream.close()
+                raise
 
     def put(self, info: TensorInfo, start: int, part: np.ndarray) -> None:
         """Write elements of a tensor, in its dtype, from element ``start`` on."""

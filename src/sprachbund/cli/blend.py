@@ -50,7 +50,8 @@ def blend(recipe: Path | None, config: AnyMergeConfig) -> int:
     else:
         check_room(out.parent, using.sources[0].nbytes, "A merged model needs", "make room", instead=OUT)
         remove_leftovers(out.parent)
-        details = make(wanted, using, out)
+        with Reporter() as report:
+            details = make(wanted, using, out, report)
     for warning in details.warnings:
         say(f"warning: {warning}")
     made = details

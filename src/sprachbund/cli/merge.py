@@ -33,7 +33,6 @@ def merge(
     recipe: Annotated[
         Path | None, Parameter(help="A mergekit recipe (YAML), with --out: all else stands in it.")
     ] = None,
-    /,
     *,
     config: Annotated[AnyMergeConfig, Parameter(name="*")] = AnyMergeConfig(),
 ) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ Weights = Sequence[float] | npt.NDArray[Any]
 WeightsOf = Callable[[str], Weights]
 """From the name of a tensor to its weights, where they are not the same for all."""
 
-STATISTICS = ("fisher", "gram")
+STATISTICS: tuple[Literal["fisher", "gram"], ...] = ("fisher", "gram")
 """What a method can need of the sources besides their tensors."""
 
 
