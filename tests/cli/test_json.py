@@ -190,7 +190,8 @@ def test_a_plan_gives_what_is_left_to_do(line: str, capsys: Capture, fresh: Path
     assert (found["cells"], found["finished"], found["zero_shot"]) == (9, 0, 0)
     assert found["by_variant"] == {"baseline": 3, "similarity": 3, "average": 3}
     size = found["source_bytes"] / 3
-    assert (found["bytes_read"], found["bytes_written"]) == ((3 + 3 + 6 * 3) * size, 6 * size)
+    assert (found["bytes_read"], found["bytes_written"]) == ((3 + 3 + 3 + 6) * size, 6 * size), "one pass, six merges"
+    assert found["passes"] == 1
     assert found["total_seconds"] == pytest.approx(sum(found["seconds"].values()))
     assert found["rates"].keys() == {"load", "texts", "merge"}
     shown, _ = typed(line, capsys)

@@ -85,7 +85,7 @@ def live_classifier(
     name = name or str(folder)
     with naming(folder, "model"):
         with torch.device("meta"):  # the class that belongs to the config, without its numbers
-            kind: Any = type(AutoModelForSequenceClassification.from_config(config))
+            kind: Any = type(AutoModelForSequenceClassification.from_config(config))  # type: ignore[no-untyped-call]
         model, found = kind.from_pretrained(
             None,
             config=config,

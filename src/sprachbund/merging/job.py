@@ -169,7 +169,7 @@ def _check_base(merge: Merge, method: Method, lead: Checkpoint, aligned: Alignme
 
 
 def _statistics(merge: Merge, method: Method, order: Sequence[int]) -> Mapping[str, Sequence[TensorFile]]:
-    found = {}
+    found: dict[str, Sequence[TensorFile]] = {}
     for name in set(STATISTICS) & set(method.needs):
         files = merge.statistics.get(name, ())
         if len(files) != len(merge.sources):
