@@ -24,7 +24,7 @@ ROWS = (
     ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards"),
     ("merging", "inference", "training"),
     ("evaluation", "ensembles", "measures", "statistics"),
-    ("selection", "choosing", "heads", "coefficients", "distillation", "candidates", "survey"),
+    ("selection", "choosing", "heads", "coefficients", "distillation", "candidates", "survey", "blends", "mergekit"),
     ("inputs", "cells", "zero_shot", "measuring", "adapt", "experiment", "estimate"),
     ("report",),
     ("cli",),
