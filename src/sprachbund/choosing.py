@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sprachbund import locales, weighting
-from sprachbund.config import ChoiceConfig
+from sprachbund.config import ChoiceConfig, ExperimentConfig, MergeConfig, MethodConfig
 from sprachbund.errors import MixError, UserError
+from sprachbund.merging import STATISTICS
+from sprachbund.methods import METHODS
 from sprachbund.recipe import GIVEN, MANUAL, OWN, Mix, Recipe, Variant
 from sprachbund.selection import select
 from sprachbund.similarity import SimilarityMatrix
 
-__all__ = ["Choice", "choose", "choose_by_hand", "ranks", "refuse_idle"]
+__all__ = ["Choice", "by_method", "check_method", "choose", "choose_by_hand", "ranks", "refuse_idle"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,43 @@ def _choose_everybody(target: str, pool: Sequence[str], *, include_target: bool)
     mix = Mix(sources, tuple(map(float, weights)))
     recipe = Recipe(target=target, selection="all", weighting="uniform")
     return Choice(recipe, mix, (None,) * len(sources), mix.uses(target))
+
+
+def check_method(config: MergeConfig | ExperimentConfig) -> None:
+    """Complain of a method that cannot be used for targets, or not without a base.
+
+    Raises:
+        UnknownName: there is no such method.
+        UserError: it needs what is not there.
+    """
+    method = METHODS[config.method]
+    if set(STATISTICS) & set(method.needs):
+        raise UserError(
+            f"The method {method.name} measures each source on texts of its own: merge the checkpoints by name "
+            "(sprachbund merge --source, with --text)."
+        )
+    if method.needs_base and not (config.base or config.demo):
+        raise UserError(
+            f"The method {method.name} is about what the sources learned since their base: name it (--base)."
+        )
+
+
+def by_method(choice: Choice, config: MethodConfig) -> Choice:
+    """Return the choice with its recipe's method and options; the target's own source alone is not merged.
+
+    Raises:
+        MixError: the method has no such option, or counts all sources the same where the weights do not.
+    """
+    if choice.recipe.selection == OWN:
+        return choice
+    method, options = METHODS[config.method], config.options
+    method.settle(options, len(choice.mix.sources))
+    try:
+        method.check_sources(choice.mix.weights)
+    except MixError as error:
+        raise MixError(f"{choice.recipe.target}, weighted by {choice.recipe.weighting}: {error}") from error
+    recipe = choice.recipe.model_copy(update={"method": method.name, "options": options or None})
+    return replace(choice, recipe=recipe)
 
 
 def refuse_idle(config: ChoiceConfig) -> None:

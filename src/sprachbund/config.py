@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+from sprachbund.errors import UserError
 from sprachbund.recipe import AVERAGE, SEED_VARIANTS, check_head_policy
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
@@ -30,6 +31,7 @@ __all__ = [
     "HeadConfig",
     "InputsConfig",
     "MergeConfig",
+    "MethodConfig",
     "PlotConfig",
     "PoolConfig",
     "Precision",
@@ -157,6 +159,40 @@ class HeadConfig(_Config):
         return check_head_policy(policy)  # now, and not once a similarity is measured
 
 
+class MethodConfig(_Config):
+    """How sources are merged."""
+
+    method: str = Field(
+        default="linear", description="How the sources are merged: linear, ties, … (sprachbund methods)."
+    )
+    set: tuple[str, ...] = Field(
+        default=(),
+        description="Options of the method, NAME=VALUE; [VALUE,VALUE] is one for each source (sprachbund methods).",
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that ``--set`` names; values are YAML.
+
+        Raises:
+            UserError: one is no NAME=VALUE, or stands there twice.
+        """
+        options: dict[str, Any] = {}
+        for assignment in self.set:
+            name, equals, value = assignment.partition("=")
+            if not (name and equals and value):
+                raise UserError(f"--set {assignment}: write NAME=VALUE, as in --set density=0.2.")
+            if name in options:
+                raise UserError(f"--set {name} stands there twice: write it once.")
+            try:
+                options[name] = yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                raise UserError(
+                    f"--set {assignment}: {value} is no value: write a number, a word, or [ONE,EACH]."
+                ) from error
+        return options
+
+
 class _OutputConfig(_Config):
     output_dir: Path = Field(default=Path(), description="Where results/, merged_models/ and the progress files go.")
     overwrite: bool = Field(
@@ -164,7 +200,9 @@ class _OutputConfig(_Config):
     )
 
 
-class ExperimentConfig(PrecisionConfig, _OutputConfig, HeadConfig, ChoiceConfig, BaseConfig, InputsConfig):
+class ExperimentConfig(
+    PrecisionConfig, _OutputConfig, HeadConfig, MethodConfig, ChoiceConfig, BaseConfig, InputsConfig
+):
     """All locales × variants."""
 
     locales: tuple[str, ...] = Field(default=(), description="Locales to run. Default: all that the data holds.")
@@ -204,7 +242,7 @@ class ExperimentConfig(PrecisionConfig, _OutputConfig, HeadConfig, ChoiceConfig,
         return (self.zero_shot or self.demo) and not self.skip_zero_shot
 
 
-class MergeConfig(_OutputConfig, HeadConfig, ChoiceConfig, BaseConfig, InputsConfig):
+class MergeConfig(_OutputConfig, HeadConfig, MethodConfig, ChoiceConfig, BaseConfig, InputsConfig):
     """One merge for one target."""
 
     mode: Literal["similarity", "average", "manual"] = Field(
@@ -214,13 +252,6 @@ class MergeConfig(_OutputConfig, HeadConfig, ChoiceConfig, BaseConfig, InputsCon
     weights: tuple[float, ...] = Field(
         default=(),
         description="One weight per source; normalised to 1. Default: equal. For a target: with --mode manual.",
-    )
-    method: str = Field(
-        default="linear", description="How the sources are merged: linear, ties, … (sprachbund methods)."
-    )
-    set: tuple[str, ...] = Field(
-        default=(),
-        description="Options of the method, NAME=VALUE; [VALUE,VALUE] is one for each source (sprachbund methods).",
     )
 
 

@@ -30,12 +30,12 @@ from sprachbund.candidates import (
     seen_by,
 )
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
-from sprachbund.choosing import Choice, choose, ranks, takes_everybody
+from sprachbund.choosing import Choice, by_method, check_method, choose, ranks, takes_everybody
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import MixError, SprachbundError, StoreError, UserError, is_no_room
 from sprachbund.evaluation import label_names
-from sprachbund.heads import AVERAGE, unlabelled_for, with_head_policy
+from sprachbund.heads import unlabelled_for, with_head_policy
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
 from sprachbund.measuring import asked_sources, similarity_for
@@ -468,7 +468,7 @@ def _similarity(
     """
     ranked = any(map(ranks, chosen))
     if not ranked or not is_measured(config.similarity):
-        if config.base and not any(variant.adaptation for variant in chosen):
+        if config.base and not (METHODS[config.method].needs_base or any(variant.adaptation for variant in chosen)):
             raise UserError(
                 f"--base has no effect with --similarity {config.similarity} and these variants: leave it out."
             )
@@ -486,18 +486,24 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
         UserError: names the first thing that stands in the way.
     """
     inference.check_precision(config.precision)
+    check_method(config)
     held = inputs.data.locales
     config = plan.with_pool(config, held, inputs.left_out)
     targets, chosen = plan.chosen_locales(config, held), plan.chosen_variants(config)
     sources, wanted = plan.pool(config, held), _planned(config, held, inputs.left_out)
     matrix = _similarity(config, inputs, targets, chosen, report)
     choices = {
-        (target, variant.name): with_head_policy(choose(variant, target, config, matrix), config.head_policy)
+        (target, variant.name): with_head_policy(
+            by_method(choose(variant, target, config, matrix), config), config.head_policy
+        )
         for target, variant in wanted
         if variant.adaptation is None
     }
-    if config.head_policy != AVERAGE and not any(map(ranks, chosen)):
-        raise UserError("--head-policy has no effect with these variants, none of which merges: leave it out.")
+    for flag in ("head_policy", "method", "set"):
+        if getattr(config, flag) != ExperimentConfig.model_fields[flag].default and not any(map(ranks, chosen)):
+            raise UserError(
+                f"--{flag.replace('_', '-')} has no effect with these variants, none of which merges: leave it out."
+            )
     adapts = any(variant.adaptation for variant in chosen)
     involved = {source for choice in choices.values() for source in choice.mix.sources}
     if adapts:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from sprachbund.cards import BlendDetails
     from sprachbund.parallel import Report
 
-__all__ = ["blend", "options_of"]
+__all__ = ["blend"]
 
 OUT = "--out"
 BESIDE_A_RECIPE = {"out", "overwrite", "seed", "text"}
@@ -83,29 +82,11 @@ def _of_flags(config: AnyMergeConfig) -> Blend:
         sources=config.source,
         weights=config.weights or equally(count),
         normalize=not config.no_normalize,
-        options=options_of(config.set),
+        options=config.options,
         base=config.base,
         dtype=config.dtype,
         seed=config.seed,
     )
-
-
-def options_of(assignments: Sequence[str]) -> dict[str, Any]:
-    """Return the options that ``--set`` names; values are YAML."""
-    options: dict[str, Any] = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not (name and equals and value):
-            raise UserError(f"--set {assignment}: write NAME=VALUE, as in --set density=0.2.")
-        if name in options:
-            raise UserError(f"--set {name} stands there twice: write it once.")
-        try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(
-                f"--set {assignment}: {value} is no value: write a number, a word, or [ONE,EACH]."
-            ) from error
-    return options
 
 
 def _opened(wanted: Blend, texts: Sequence[Path], report: Report) -> Ingredients:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ from cyclopts import Parameter
 
 from sprachbund import locales
 from sprachbund.cli.app import app
-from sprachbund.cli.blend import blend, options_of
+from sprachbund.cli.blend import blend
 from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.cli.sentences import SEE_HELP
 from sprachbund.config import AnyMergeConfig, BaseConfig, ChoiceConfig, MergeConfig
@@ -74,7 +73,7 @@ def _for_target(config: MergeConfig) -> int:
     from sprachbund import data
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
-    from sprachbund.choosing import choose
+    from sprachbund.choosing import by_method, check_method, choose
     from sprachbund.experiment import MERGED_MODELS, RESULTS
     from sprachbund.heads import unlabelled_for, with_head_policy
     from sprachbund.inputs import open_inputs, open_sources
@@ -90,7 +89,7 @@ def _for_target(config: MergeConfig) -> int:
     target = locales.find(config.target_lang, known).name
     config = _settled(config, known)
     texts = unlabelled_for(config.head_policy, target, given)
-    _check_method(config)
+    check_method(config)
     with Reporter() as report:
         found: Sources | Inputs
         if config.mode != MANUAL and is_measured(config.similarity):
@@ -101,14 +100,12 @@ def _for_target(config: MergeConfig) -> int:
             pooled = with_pool(config, inputs.data.locales, inputs.left_out)
             results = RunStore(config.output_dir / RESULTS)
             matrix = similarity_for(pooled, (target,), inputs, results=results, report=report)
-            choice = with_head_policy(choose(VARIANTS[config.mode], target, pooled, matrix), config.head_policy)
+            choice = by_method(choose(VARIANTS[config.mode], target, pooled, matrix), config)
+            choice = with_head_policy(choice, config.head_policy)
         else:
-            _by_method(
-                _choice(config, target, known), config
-            )  # what is wrong with it is said before any model is looked for
+            _choice(config, target, known)  # what is wrong with it is said before any model is looked for
             found = open_sources(config, lambda without: _choice(config, target, known, without).mix.sources, report)
             choice = _choice(config, target, known, found.left_out)
-    choice = _by_method(choice, config)
     for note in found.notes:
         say(note)
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
@@ -144,37 +141,11 @@ def _settled(config: MergeConfig, known: Sequence[str]) -> MergeConfig:
     return config.model_copy(update={"sources": named})
 
 
-def _check_method(config: MergeConfig) -> None:
-    """Refuse a method that cannot be used for a target, or not without a base."""
-    from sprachbund.merging import STATISTICS
-    from sprachbund.methods import METHODS
-
-    method = METHODS[config.method]
-    if set(STATISTICS) & set(method.needs):
-        raise UserError(
-            f"The method {method.name} measures each source on texts of its own: merge the checkpoints by name "
-            "(--source, with --text)."
-        )
-    if method.needs_base and not (config.base or config.demo):
-        raise UserError(
-            f"The method {method.name} is about what the sources learned since their base: name it (--base)."
-        )
-
-
-def _by_method(choice: Choice, config: MergeConfig) -> Choice:
-    """Return the choice with its recipe's method and options."""
-    from sprachbund.methods import METHODS
-
-    options = options_of(config.set)
-    METHODS[config.method].settle(options, len(choice.mix.sources))
-    recipe = choice.recipe.model_copy(update={"method": config.method, "options": options or None})
-    return replace(choice, recipe=recipe)
-
-
 def _choice(config: MergeConfig, target: str, known: Sequence[str], without: Collection[str] = ()) -> Choice:
+    from sprachbund.choosing import by_method
     from sprachbund.heads import with_head_policy
 
-    return with_head_policy(_mixed(config, target, known, without), config.head_policy)
+    return with_head_policy(by_method(_mixed(config, target, known, without), config), config.head_policy)
 
 
 def _mixed(config: MergeConfig, target: str, known: Sequence[str], without: Collection[str]) -> Choice:
