@@ -33,7 +33,7 @@ Floor = Annotated[float, Field(gt=0, description="What is added to the Fisher in
     granularity="element",
     formula="θ = Σ wᵢ Fᵢ θᵢ / Σ wᵢ Fᵢ",
     paper="arXiv:2111.09832",
-    reference="float64, closed forms",
+    reference="fusion-bench 0.2.33",
 )
 def fisher_merge(thetas: Array, weights: Array, fisher: Array, *, floor: Floor = 1e-30) -> Array:
     """Return the mean [*cut] of thetas [n, *cut] under ``weights`` [n] × ``fisher`` [n, *cut].

@@ -45,7 +45,7 @@ Alpha = Annotated[
     granularity="tensor",
     formula="θ = (Σ wᵢ θᵢ Ĝᵢ) (Σ wᵢ Ĝᵢ)⁻¹",
     paper="arXiv:2212.09849",
-    reference="float64, least squares",
+    reference="fusion-bench 0.2.33",
     matrices_only=True,
 )
 def regmean(thetas: Array, weights: Array, gram: Array, *, alpha: Alpha = 0.9) -> Array:

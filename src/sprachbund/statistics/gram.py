@@ -101,5 +101,6 @@ class GramSums:
         self._rows[name] += len(rows)
 
     def means(self) -> dict[str, torch.Tensor]:
-        """Return G for each layer that something came into, in the order of the layers."""
-        return {name: self._sums[name] / self._rows[name] for name in self._linears if name in self._sums}
+        """Return G for each layer that something came into, in the order of the layers; the sums are made into them."""
+        with torch.inference_mode():
+            return {name: self._sums.pop(name).div_(self._rows[name]) for name in self._linears if name in self._sums}

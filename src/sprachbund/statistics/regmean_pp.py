@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from sprachbund import digests
-from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo, check_one_vocabulary
+from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo, TensorWriter, check_one_vocabulary
 from sprachbund.errors import CheckpointError
 from sprachbund.inference import Encoded
 from sprachbund.merging import merged_tensors
@@ -117,14 +117,19 @@ class _Walk:
             files = [TensorFile(folder / f"{name}.safetensors") for name in names]  # they see what is written
             for number, step in enumerate(self.steps):
                 report("RegMean++, layer by layer", number, len(self.steps))
-                for source, own, below, out in zip(self.sources, self.batches, self.below, outs, strict=True):
-                    self._load(step, {name: source.file.read(name) for name in step.tensors})
-                    for name, gram in self._grams(step, own, below).items():
-                        put(out, source, TensorInfo(name, DTYPE, shapes[name]), gram)
+                if step.linears:
+                    self._ask_each(step, outs, shapes)
                 if step is not self.steps[-1]:
                     self._load(step, self._merged(step, files))
                     self._pass_on(step)
         report("RegMean++, layer by layer", len(self.steps), len(self.steps))
+
+    def _ask_each(self, step: _Step, outs: Sequence[TensorWriter], shapes: Mapping[str, tuple[int, int]]) -> None:
+        """Let each source run on what has passed through the merge below, and write its Gram matrices."""
+        for source, own, below, out in zip(self.sources, self.batches, self.below, outs, strict=True):
+            self._load(step, {name: source.file.read(name) for name in step.tensors})
+            for name, gram in self._grams(step, own, below).items():
+                put(out, source, TensorInfo(name, DTYPE, shapes[name]), gram)
 
     def _load(self, step: _Step, tensors: Mapping[str, np.ndarray]) -> None:
         for name, parameter in step.tensors.items():
@@ -134,8 +139,6 @@ class _Walk:
 
     def _grams(self, step: _Step, own: Sequence[Batch], below: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Return G of the linear layers of a step, whose tensors are those of a source."""
-        if not step.linears:
-            return {}
         sums = GramSums(step.linears)
         with sums.listening():
             for batch, states in zip(own, below, strict=True):
