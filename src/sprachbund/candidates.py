@@ -114,15 +114,22 @@ def merge_candidates(
             made[out] = _as_chosen_now(out, known, each.choice, zoo)
         else:
             missing.append((each, out))
+    made |= _merge_into([each for each, _ in missing], zoo, [out for _, out in missing], base) if missing else {}
+    return [made[out] for out in outs]
+
+
+def _merge_into(
+    wanted: Sequence[Wanted], zoo: Zoo, outs: Sequence[Path], base: Checkpoint | None
+) -> dict[Path, MergeDetails]:
     with ExitStack() as stack:
-        folders = [stack.enter_context(files.atomic_folder(out)) for _, out in missing]
-        merges = [_merge(each.choice, zoo, base) for each, _ in missing]
-        alignments = merging.merge_all(merges, folders)
-        for (each, out), folder, alignment in zip(missing, folders, alignments, strict=True):
+        folders = [stack.enter_context(files.atomic_folder(out)) for out in outs]
+        alignments = merging.merge_all([_merge(each.choice, zoo, base) for each in wanted], folders)
+        made = {}
+        for each, out, folder, alignment in zip(wanted, outs, folders, alignments, strict=True):
             reasons = _finish_head(each, zoo, folder)
             details = _details(each, zoo, base, alignment)
             made[out] = write_details(folder, details.model_copy(update={"reasons": reasons}))
-    return [made[out] for out in outs]
+        return made
 
 
 def merges_in_memory(

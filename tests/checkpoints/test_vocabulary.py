@@ -120,6 +120,14 @@ def test_how_chunks_are_cut_changes_no_bit(
     assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
 
 
+def test_some_rows_of_an_aligned_vocabulary_are_those_of_all(pico: Pico) -> None:
+    sources = [pico.source("a"), permuted(pico.source("b"), "reordered")]
+    rows = np.array([0, 1, 2, 17, 40, 299], dtype=np.int64)
+    name = "roberta.embeddings.word_embeddings.weight"
+    whole = merged_tensors(sources, (0.7, 0.3))[name]
+    assert bits(merged_tensors(sources, (0.7, 0.3), rows=rows)[name]) == bits(whole[rows])
+
+
 # --- added to --------------------------------------------------------------------------------------------------------------
 
 
