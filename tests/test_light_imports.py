@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from sprachbund.checkpoints import Checkpoint
 
 HEAVY = {"torch", "transformers", "scipy", "pyarrow", "huggingface_hub"}
 
@@ -45,12 +50,23 @@ def test_commands_that_load_nothing_heavy(arguments: list[str]) -> None:
         ("sprachbund.methods", HEAVY),
         ("sprachbund.data", HEAVY | {"babel"}),
         ("sprachbund.choosing", HEAVY),
+        ("sprachbund.mergekit", HEAVY),
     ],
 )
 def test_modules_that_load_nothing_heavy(module: str, absent: set[str]) -> None:
     modules, _ = loaded_by(f"import {module}")
     assert "sprachbund" in modules
     assert not modules & absent
+
+
+def test_a_merge_of_any_checkpoints_loads_nothing_heavy(
+    sources: list[Checkpoint], base: Checkpoint, tmp_path: Path
+) -> None:
+    named = [str(source.folder) for source in sources]
+    line = ["merge", "--source", *named, "--method", "ties", "--base", str(base.folder), "--out", str(tmp_path / "out")]
+    modules, _ = loaded_by(f"from sprachbund.cli import run\nassert run({line!r}) == 0")
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+    assert not modules & HEAVY
 
 
 def test_something_heavy_would_be_seen() -> None:

@@ -125,13 +125,7 @@ def read_details(folder: Path) -> MergeDetails | None:
 def read_blend(folder: Path) -> BlendDetails | None:
     """Return how the model in a folder was blended; None if it was not, or if the details belong to other tensors."""
     details = _read(folder / BLEND, BlendDetails)
-    there = (folder / WEIGHTS).is_file()
-    return details if details and there and _written(folder) == details.written else None
-
-
-def _written(folder: Path) -> tuple[int, int]:
-    status = (folder / WEIGHTS).stat()
-    return status.st_size, status.st_mtime_ns
+    return details if details and _written(folder) == details.written else None
 
 
 def _read(path: Path, kind: type[_Details]) -> _Details | None:
@@ -156,6 +150,18 @@ def write_blend(folder: Path, details: BlendDetails) -> BlendDetails:
     complete = details.model_copy(update={"written": _written(folder)})
     files.write_json(folder / BLEND, complete.model_dump())
     return complete
+
+
+def _written(folder: Path) -> tuple[int, int] | None:
+    """Return size and modification time of the tensors in a folder, None if there are none.
+
+    Reading them again for a digest would take as long as many merges do.
+    """
+    try:
+        status = (folder / WEIGHTS).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def write_details(folder: Path, details: MergeDetails) -> MergeDetails:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pico import Pico, state
+from pico import Pico, rewrite, state
 from safetensors.numpy import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from workshop import INPUTS, make_workshop, refused, typed
@@ -159,6 +159,8 @@ def test_the_same_merge_is_left_as_it_is_and_another_one_takes_overwrite(capsys:
         assert "merged holds another model" in refused(other, capsys)
     typed(f"{ALL} --overwrite", capsys)
     check_sum((1 / 3, 1 / 3, 1 / 3))
+    rewrite(Path("merged"), lambda tensors: tensors[DENSE].zero_())  # somebody's, and no merge any more
+    assert "merged holds another model" in refused(ALL, capsys)
 
 
 @pytest.mark.usefixtures("made")
