@@ -97,13 +97,13 @@ def evaluate(
         IncompatibleError: the model was made for other labels.
     """
     folder_of, texts = subject.checkpoint.folder, data.partition(subject.locale, split).texts
-    encoded = inference.encode(folder_of, texts)
     if live is None:
-        model = inference.load_classifier(folder_of)
+        model, encoded = inference.load_classifier(folder_of), inference.encode(folder_of, texts)
     else:
-        encoded = encoded if live.rows is None else tokens_of(subject.checkpoint, texts)[0]
-        name = subject.checkpoint.name
-        model = inference.live_classifier(folder_of, live.tensors, vocabulary_rows=live.rows, name=name)
+        name, rows = subject.checkpoint.name, live.rows
+        model = inference.live_classifier(folder_of, live.tensors, vocabulary_rows=rows, name=name)
+        whole = rows is None
+        encoded = inference.encode(folder_of, texts) if whole else tokens_of(subject.checkpoint, texts)[0]
     logits = inference.logits(inference.ready(model, precision), encoded)
     return record(subject, data, split, variant, folder, logits, precision=precision, started=started)
 

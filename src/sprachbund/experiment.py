@@ -220,7 +220,7 @@ class Experiment:
         if not cells_:
             return {}
         report(f"cells, merging {len(cells_)} models", done, len(self.cells))
-        with suppress(SprachbundError):
+        with suppress(SprachbundError, OSError):
             if self.config.keep_models == "all":
                 outs = [cell.model_folder for cell in cells_ if cell.model_folder]
                 wanted = [self._wanted(cell) for cell in cells_]
