@@ -10,7 +10,6 @@ a part of their names, of which the first that fits counts, as in mergekit's rec
 from __future__ import annotations
 
 import math
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from sprachbund.checkpoints import (
     TensorFile,
     check_one_vocabulary,
     counterparts,
+    layer_of,
 )
 from sprachbund.errors import IncompatibleError, MixError
 from sprachbund.heads import head_agreement
@@ -56,7 +56,6 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 DTYPE_CODES: Mapping[str, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 UNION = "union"
 """The tokenizer that knows all tokens of all models; here they all have to have the same."""
-_LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.(\d+)\.")
 
 
 class _Frozen(BaseModel):
@@ -93,6 +92,8 @@ class Blend(_Frozen):
     """Of methods that drop at random; None for 0."""
     tokenizer: str | None = None
     """The model whose tokenizer the blend gets, or ``union``; None for the source's whose config it gets."""
+    layerwise: bool = False
+    """Whether Gram matrices are those of inputs that went through the merged layers below: RegMean++."""
 
     @property
     def how(self) -> Method:
@@ -151,6 +152,8 @@ def check(blend: Blend, texts: int) -> None:
         raise MixError(
             f"--seed has no effect on the method {blend.method}, which draws nothing at random: leave it out."
         )
+    if blend.layerwise and "gram" not in method.needs:
+        raise MixError(f"--layerwise has no effect on the method {blend.method}: leave it out, or take regmean.")
     _check_texts(blend, texts)
 
 
@@ -207,12 +210,6 @@ def normalised(weights: Sequence[float], where: str) -> tuple[float, ...]:
             "(--no-normalize, in a recipe normalize: false)."
         )
     return tuple(weight / total for weight in weights)
-
-
-def layer_of(tensor: str) -> int | None:
-    """Return the number of the layer that a tensor belongs to, from 0; None outside of layers."""
-    found = _LAYER.search(tensor)
-    return int(found[1]) if found else None
 
 
 def depth_of(tensor: str, layers: int) -> float:
@@ -292,9 +289,13 @@ def _measured(blend: Blend, using: Ingredients, report: Report) -> Mapping[str, 
 
     sources = dict(zip(blend.sources, using.sources, strict=True))
     texts = dict(zip(blend.sources, using.texts, strict=True))
+    if blend.layerwise:
+        weights = weights_of(blend, using.sources[0].tensors)
+        assert not callable(weights), "check has seen to that"
+        return for_sources("gram++", sources, texts, weights=weights, options=blend.options, report=report)
     found: dict[str, Sequence[TensorFile]] = {}
     for kind in blend.statistics:
-        found |= for_sources(kind, sources, texts, report=report)
+        found |= for_sources(kind, sources, texts, jobs=0, report=report)
     return found
 
 
@@ -382,6 +383,7 @@ def _candidate(blend: Blend, using: Ingredients) -> dict[str, Any]:
         "options": _settled(blend),
         "sources": [[source.digest, weight] for source, weight in zip(using.sources, known, strict=True)],
         "normalize": blend.normalize if callable(weights) else None,
+        "layerwise": blend.layerwise,
         "base": using.base.digest if using.base else None,
         "seed": _seed(blend),
         "dtype": blend.dtype,

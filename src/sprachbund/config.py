@@ -279,6 +279,10 @@ class AnyMergeConfig(MergeConfig):
         default=(),
         description="For methods that measure the sources (fisher, regmean): a UTF-8 file of texts for each, one text a line.",
     )
+    layerwise: bool = Field(
+        default=False,
+        description="For regmean: measure each layer behind those that are merged already (RegMean++).",
+    )
 
 
 class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):

@@ -18,11 +18,13 @@ from safetensors.numpy import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from workshop import INPUTS, make_workshop, refused, typed
 
-from sprachbund.checkpoints import Checkpoint, TensorFile
+from sprachbund.checkpoints import Checkpoint, TensorFile, open_checkpoint
 from sprachbund.cli import run
+from sprachbund.merging import merged_tensors
 from sprachbund.methods import METHODS
 from sprachbund.methods.registry import tensor_method
 from sprachbund.parallel import Report
+from sprachbund.statistics import for_sources
 
 Capture = pytest.CaptureFixture[str]
 NAMES = ("de-DE", "el-GR", "sq-AL")
@@ -248,7 +250,7 @@ def weighed(made: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
 
     def for_sources(
-        kind: str, sources: Mapping[str, Checkpoint], texts: Mapping[str, Sequence[str]], report: Report
+        kind: str, sources: Mapping[str, Checkpoint], texts: Mapping[str, Sequence[str]], jobs: int, report: Report
     ) -> Mapping[str, Sequence[TensorFile]]:
         asked.append((kind, list(sources), {name: sorted(each) for name, each in texts.items()}))
         found = []
@@ -296,6 +298,26 @@ def test_methods_that_measure_merge_by_what_they_found(method: str, capsys: Capt
     if method == "fisher":  # but a mean of each number
         assert (merged > low - 1e-6).all()
         assert (merged < high + 1e-6).all()
+
+
+@pytest.mark.usefixtures("made")
+def test_layer_by_layer_is_another_merge(capsys: Capture) -> None:
+    Path("de.txt").write_text("bala furi\nkeme aska\n", encoding="utf-8")
+    Path("el.txt").write_text("lisu greeta\nmano\n", encoding="utf-8")
+    line = f"{TWO} --method regmean --weights 3 1 --text de.txt el.txt"
+    typed(line, capsys)
+    plain = tensors("merged")
+    typed(f"{line} --layerwise --overwrite", capsys)
+    walked = tensors("merged")
+    first = "roberta.encoder.layer.0.attention.self.query.weight"  # nothing is merged below it but the embeddings
+    assert np.abs(walked[DENSE] - plain[DENSE]).max() > 1e-4
+    assert walked.keys() == plain.keys()
+    assert np.isfinite(walked[first]).all()
+    opened = [open_checkpoint(Path(f"models/{name}"), name) for name in ("de-DE", "el-GR")]
+    texts = {"a": ["bala furi", "keme aska"], "b": ["lisu greeta", "mano"]}
+    files = for_sources("gram++", dict(zip("ab", opened, strict=True)), texts, weights=(0.75, 0.25))
+    expected = merged_tensors(opened, (0.75, 0.25), method="regmean", statistics=files)
+    assert all(np.array_equal(walked[name], array) for name, array in expected.items())
 
 
 # --- for a target ------------------------------------------------------------------------------------------------------

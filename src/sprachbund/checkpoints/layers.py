@@ -6,7 +6,7 @@ import re
 
 __all__ = ["layer_of", "part_of"]
 
-_LAYER = re.compile(r"(?:^|[._])layers?\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|[._])(?:layers?|blocks?|h)\.(\d+)\.")
 
 
 def layer_of(tensor: str) -> int | None:

@@ -86,6 +86,7 @@ def _of_flags(config: AnyMergeConfig) -> Blend:
         base=config.base,
         dtype=config.dtype,
         seed=config.seed,
+        layerwise=config.layerwise,
     )
 
 
