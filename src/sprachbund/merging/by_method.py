@@ -105,15 +105,19 @@ def _summary(job: Job, works: Sequence[Work], readers: Readers, threads: int) ->
     """Return what the passes of the method find in these tensors together."""
     found: dict[str, Array] = {}
     cuts = [cut for work in works for cut in _cuts(job, work)]
-    for each in job.method.passes:
+    for number, each in enumerate(job.method.passes):
         named = _named(each.of, job.options)
 
         before = dict(found)
 
         def of(
-            cut: _Cut, each: Pass = each, before: Mapping[str, Array] = before, named: Mapping[str, Any] = named
+            cut: _Cut,
+            each: Pass = each,
+            before: Mapping[str, Array] = before,
+            named: Mapping[str, Any] = named,
+            checked: bool = number > 0,
         ) -> Mapping[str, Array]:
-            vectors = _vectors(job, cut, readers).reshape(len(job.sources), *cut.shape)
+            vectors = _vectors(job, cut, readers, checked=checked).reshape(len(job.sources), *cut.shape)
             return each.of(vectors, cut.work.weights, before, **named)
 
         total: dict[str, Array] = {}
@@ -129,7 +133,7 @@ def _put(job: Job, work: Work, summary: Mapping[str, Array], sink: Sink, readers
     needs_summary = {"summary": summary} if "summary" in method.needs else {}
 
     def of(cut: _Cut) -> None:
-        vectors = _vectors(job, cut, readers).reshape(len(job.sources), *cut.shape)
+        vectors = _vectors(job, cut, readers, checked=bool(method.passes)).reshape(len(job.sources), *cut.shape)
         handed = needs_summary | _handed(job, cut, readers)
         merged = np.asarray(method.function(vectors, work.weights, **handed, **job.options)).reshape(-1)
         if merged.size != cut.end - cut.start:
@@ -172,18 +176,23 @@ def _cuts(job: Job, work: Work) -> Iterator[_Cut]:
         yield _Cut(work, row * width, end * width, (end - row, width))
 
 
-def _vectors(job: Job, cut: _Cut, readers: Readers) -> Array:
-    """Return the thetas or taus of a part, [n, elements], in a buffer of this thread's."""
+def _vectors(job: Job, cut: _Cut, readers: Readers, *, checked: bool = False) -> Array:
+    """Return the thetas or taus of a part, [n, elements], in a buffer of this thread's.
+
+    What was ``checked`` in an earlier pass is finite.
+    """
     size, count = cut.end - cut.start, len(job.sources)
     is_double = any(source.tensors[cut.work.info.name].dtype == "F64" for source in job.sources)
     dtype = np.dtype(np.float64 if is_double else np.float32)
     stack = readers.buffer("stack", count * size, dtype).reshape(count, size)
     for source, vector in zip(job.sources, stack, strict=True):
         readers.read(source.file, cut.work.info.name, cut.start, vector)
-        check_finite(vector, cut.work.info.name, source)
+        if not checked:
+            check_finite(vector, cut.work.info.name, source)
     if job.method.needs_base and job.base is not None and cut.work.base is not None:
         base = readers.read(job.base.file, cut.work.base, cut.start, readers.buffer("base", size, dtype))
-        check_finite(base, cut.work.base, job.base)
+        if not checked:
+            check_finite(base, cut.work.base, job.base)
         stack -= base
     return stack
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from sprachbund.checkpoints import DTYPES, Checkpoint, ShardedTensors, TensorFile
+from sprachbund.checkpoints import DTYPES, Checkpoint, Extent, ShardedTensors, TensorFile
 from sprachbund.errors import MixError, naming
 from sprachbund.merging.numbers import widen
 
@@ -40,17 +40,43 @@ class Readers:
         extent = file.locate(name)
         dtype = DTYPES[extent.info.dtype]
         raw = out if dtype == out.dtype else self.buffer("raw", out.size, dtype)
+        self._fill(extent, start * dtype.itemsize, raw.view(np.uint8))
+        return widen(raw, out)
+
+    def read_rows(
+        self,
+        file: TensorFile | ShardedTensors,
+        name: str,
+        rows: npt.NDArray[np.int64],
+        out: npt.NDArray[Any],
+    ) -> npt.NDArray[Any]:
+        """Fill ``out`` [rows * width] with these rows of a tensor, and return it; a number under 0 gives any row.
+
+        What lies side by side is read at once. A file that is mapped into memory would be read far beyond each row.
+        """
+        extent = file.locate(name)
+        dtype = DTYPES[extent.info.dtype]
+        raw = out if dtype == out.dtype else self.buffer("raw", out.size, dtype)
         data = raw.view(np.uint8)
+        width = data.size // max(1, len(rows))
+        wanted = np.maximum(rows, 0)
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(wanted) != 1) + 1]) if len(rows) else np.empty(0, int)
+        ends = np.append(starts[1:], len(rows))
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            self._fill(extent, int(wanted[start]) * width, data[start * width : end * width])
+        return widen(raw, out)
+
+    def _fill(self, extent: Extent, offset: int, data: npt.NDArray[np.uint8]) -> None:
+        """Read bytes of a tensor from ``offset`` on."""
         with naming(extent.path):
             stream = self._stream(extent.path)
-            stream.seek(extent.offset + start * dtype.itemsize)
+            stream.seek(extent.offset + offset)
             done = 0
             while done < data.size:  # a system may return less than it is asked for
                 got = stream.readinto(data[done:].data)  # type: ignore[attr-defined]
                 if not got:
                     raise MixError(f"{extent.path} became shorter while it was read: download or save it again.")
                 done += got
-        return widen(raw, out)
 
     def _stream(self, path: Path) -> BinaryIO:
         streams: dict[Path, BinaryIO] = self._mine.__dict__.setdefault("streams", {})

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from sprachbund.checkpoints import DTYPES, Checkpoint
 from sprachbund.merging.job import Job, Work
-from sprachbund.merging.numbers import narrow, widen
+from sprachbund.merging.numbers import narrow
 from sprachbund.merging.reading import Readers, check_finite
 from sprachbund.merging.sinks import Sink
 
@@ -132,7 +132,7 @@ def put_rows(readers: Readers, each: Sum, start: int, end: int) -> None:
     if len(each.terms) > len(terms):
         terms.append((wanted, np.full(len(wanted), each.base)))
     for (source, name, _), (rows, coefficient) in zip(each.terms, terms, strict=True):
-        widen(source.file.read(name).reshape(-1, width)[rows].reshape(-1), values)
+        readers.read_rows(source.file, name, rows, values)
         check_finite(values, name, source)
         np.multiply(
             values.reshape(-1, width),
