@@ -28,7 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,6 +65,8 @@ class Row:
     sources: int = SOURCES
     theirs: bool = True
     """Whether mergekit runs it too."""
+    sweep: str = ""
+    """What becomes of twelve merges in one pass, see ``tools/bench_sweep.py``; compared with twelve times ``linear_6``."""
 
 
 AGREED = {"normalize": True}
@@ -81,7 +83,10 @@ ROWS = {
     "sce": Row("sce", parameters={"select_topk": 0.1}),
     "multislerp": Row("multislerp", 0.2, base=False),
     "karcher": Row("karcher", base=False),
-    "linear_6": Row("linear", 1 / BUILT, base=False, sources=BUILT, theirs=False),
+    "linear_6": Row("linear", 1 / BUILT, base=False, sources=BUILT),
+    "twelve": Row("linear", theirs=False, sweep="nowhere"),
+    "twelve, of 5,000 words": Row("linear", theirs=False, sweep="rows"),
+    "twelve, written as bf16": Row("linear", theirs=False, sweep="bfloat16"),
     "linear_52": Row("linear", 1 / LINKED, base=False, sources=LINKED, theirs=False),
     "ties_6": Row("ties", 0.3, {"density": 0.2, **AGREED}, sources=BUILT, theirs=False),
     "ties_52": Row("ties", 0.3, {"density": 0.2, **AGREED}, sources=LINKED, theirs=False),
@@ -195,7 +200,7 @@ def build(bench: Bench) -> None:
     if json.loads(built.read_text(encoding="utf-8")) != bench.shape:
         sys.exit(f"{bench.folder} holds checkpoints of another shape: name another folder, or remove it.")
     (bench.folder / "recipes").mkdir(exist_ok=True)
-    for name, row in ROWS.items():
+    for name, row in ((name, row) for name, row in ROWS.items() if not row.sweep):
         text = yaml.safe_dump(recipe(row), sort_keys=False)
         (bench.folder / "recipes" / f"{name}.yml").write_text(text, encoding="utf-8")
 
@@ -271,6 +276,8 @@ def measure(bench: Bench, name: str, tool: str, repeat: int) -> None:
 
 def command(bench: Bench, name: str, tool: str) -> list[str]:
     """Return a command that merges in the folder of the checkpoints."""
+    if ROWS[name].sweep:
+        return [sys.executable, str(Path(__file__).with_name("bench_sweep.py")), ".", ROWS[name].sweep]
     if tool == OURS:
         return [str(Path(sys.executable).parent / "sprachbund"), "merge", f"recipes/{name}.yml", "--out", "out"]
     card = "--no-write-model-card"  # it asks the hub about every model
@@ -372,7 +379,10 @@ def table(runs: Sequence[Run]) -> list[str]:
     )
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     for name in ROWS:
-        theirs, ours = ([run for run in runs if (run.row, run.tool) == (name, tool)] for tool in (THEIRS, OURS))
+        ours = [run for run in runs if (run.row, run.tool) == (name, OURS)]
+        theirs = [run for run in runs if (run.row, run.tool) == ("linear_6" if ROWS[name].sweep else name, THEIRS)]
+        if ROWS[name].sweep:
+            theirs = [replace(run, wall=12 * run.wall, cpu=12 * run.cpu, read=12 * run.read) for run in theirs]
         if theirs or ours:
             lines.append(f"| {' | '.join([name, *cells(theirs), *cells(ours), *ratios(theirs, ours)])} |")
     return lines
