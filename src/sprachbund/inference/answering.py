@@ -16,8 +16,8 @@ from sprachbund.inference.tokens import Encoded, pad
 
 __all__ = ["batches", "check_vocabulary", "logits", "mean_states", "tokens_per_batch"]
 
-TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 32768}
-"""By type of device. On a CPU: tools/bench_inference.py --budgets. A GPU wants more at a time; that figure is not measured."""
+TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 32768}
+"""By type of device. More is slower on a CPU, int8 by half at 4096: docs/experiments/precision.md. That of a GPU is a guess."""
 
 
 def tokens_per_batch(device: torch.device) -> int:
