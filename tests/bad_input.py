@@ -1048,6 +1048,32 @@ CASES = {
         Case("weights for other sources", f"{BLEND} --weights 1 2 3", ("--weights", "3 numbers for 2", "one each")),
         Case("weights that cannot be normalised", f"{BLEND} --weights 1 -1", ("sum to 0", "--no-normalize")),
         Case("a weight of any source that is no number", f"{BLEND} --weights 1 nan", ("finite", "nan in place 2 of 2")),
+        Case(
+            "a scale by depth of what has none",
+            f"{BLEND} --lines 0 1",
+            ("--lines", "no effect on the method linear", "leave it out", "task_arithmetic"),
+        ),
+        Case(
+            "a scale by depth that is one number",
+            f"{BLEND} --method ties --base base --lines 1",
+            ("--lines", "two numbers", "got 1"),
+        ),
+        Case(
+            "a scale by depth that is no number",
+            f"{BLEND} --method ties --base base --lines nan 1",
+            ("finite numbers", "alpha nan"),
+        ),
+        Case("layers and weights", f"{BLEND} --weights 1 2 --layers rest=1,2", ("--weights", "--layers", "leave one out")),
+        Case("layers without weights", f"{BLEND} --layers 0-5", ("--layers 0-5", "PART=NUMBER,NUMBER", "0-5=1,0")),
+        Case("layers for other sources", f"{BLEND} --layers rest=1,2,3", ("rest=1,2,3", "3 numbers for 2", "one each")),
+        Case("layers that are named twice", f"{BLEND} --layers 0=1,2 0=2,1", ("--layers 0", "twice", "once")),
+        Case("layers that are not there", f"{BLEND} --layers 0-5=1,0 rest=0,1", ("no layer 1", "layers 0 to 0")),
+        Case("layers that are not all", f"{BLEND} --layers 0=1,0", ("No part has weights", "embeddings", "'rest'")),
+        Case(
+            "layers for a method without weights",
+            f"{BLEND} --method model_stock --base base --layers rest=1,2",
+            ("model_stock", "the same", "leave out the weights"),
+        ),
         Case("no weights to take as they are", f"{BLEND} --no-normalize", ("--no-normalize", "--weights")),
         Case(
             "weights for a method without",

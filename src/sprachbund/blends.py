@@ -4,7 +4,8 @@ A blend is asked for by flags, ``sprachbund merge --method ties --source …``, 
 made into a model folder of its own, with a file beside the tensors that says of what.
 
 A weight is a number; a row of numbers, which is drawn out over the layers, from the first to the last; or values for tensors by
-a part of their names, of which the first that fits counts, as in mergekit's recipes.
+a part of their names, of which the first that fits counts, as in mergekit's recipes. Instead, layer ranges may have weights
+(:mod:`~sprachbund.weighting.layer_ranges`); the scale of task vectors may rise with depth (:mod:`~sprachbund.weighting.lines`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from sprachbund.checkpoints import (
     check_one_vocabulary,
     counterparts,
     layer_of,
+    part_of,
 )
 from sprachbund.errors import IncompatibleError, MixError
 from sprachbund.heads import head_agreement
@@ -37,6 +39,7 @@ from sprachbund.merging import STATISTICS, WeightsOf
 from sprachbund.methods import METHODS, Method
 from sprachbund.parallel import Report
 from sprachbund.store import now
+from sprachbund.weighting import depth_scales, layer_ranges
 
 __all__ = [
     "UNION",
@@ -82,6 +85,10 @@ class Blend(_Frozen):
     """One per source."""
     normalize: bool = True
     """Whether weights are divided by their sum, for each tensor."""
+    layers: dict[str, tuple[float, ...]] = {}
+    """Weights of the sources by parts of the model, in the place of ``weights``."""
+    lines: tuple[float, float] | None = None
+    """α and β of LiNeS: the method's scale times α + β · depth."""
     options: dict[str, Any] = {}
     """Of the method; defaults for the others."""
     base: str | None = None
@@ -141,6 +148,8 @@ def check(blend: Blend, texts: int) -> None:
         _check_finite(numbers)
     if len(numbers) == count:
         method.check_sources(normalised(numbers, "the sources") if blend.normalize else numbers)
+    for own in blend.layers.values():
+        method.check_sources(own)
     if method.needs_base and blend.base is None:
         raise MixError(
             f"The method {blend.method} is about what the sources learned since their base: "
@@ -148,10 +157,17 @@ def check(blend: Blend, texts: int) -> None:
         )
     if blend.base is not None and not method.needs_base:
         raise MixError(f"A base has no effect on the method {blend.method}: leave it out, or take another method.")
+    if blend.lines is not None and not method.needs_base:
+        raise MixError(
+            f"--lines has no effect on the method {blend.method}, which is not about what the sources learned since their "
+            "base: leave it out, or take another method (task_arithmetic, ties, …)."
+        )
     if blend.seed is not None and "generators" not in method.needs:
         raise MixError(
             f"--seed has no effect on the method {blend.method}, which draws nothing at random: leave it out."
         )
+    if blend.layerwise and blend.layers:
+        raise MixError("--layerwise takes the same weights in all layers: leave it out, or --layers.")
     if blend.layerwise and "gram" not in method.needs:
         raise MixError(f"--layerwise has no effect on the method {blend.method}: leave it out, or take regmean.")
     _check_texts(blend, texts)
@@ -182,6 +198,8 @@ def weights_of(blend: Blend, tensors: Iterable[str]) -> tuple[float, ...] | Weig
     Raises:
         MixError: they sum to 0 and shall be normalised, or there is none for a tensor.
     """
+    if blend.layers:
+        return layer_ranges(blend.layers, tensors)
     numbers = tuple(weight for weight in blend.weights if isinstance(weight, float))
     if len(numbers) == len(blend.weights):
         return normalised(numbers, "the sources") if blend.normalize else numbers
@@ -195,6 +213,18 @@ def weights_of(blend: Blend, tensors: Iterable[str]) -> tuple[float, ...] | Weig
         return normalised(found, f"tensor {tensor}") if blend.normalize else found
 
     return of
+
+
+def scales_of(blend: Blend, tensors: Iterable[str]) -> Mapping[str, float] | None:
+    """Return what the method's scale is multiplied by in each of these tensors; None where it is the same in all.
+
+    Raises:
+        MixError: there are no layers, or the numbers are not finite.
+    """
+    if blend.lines is None:
+        return None
+    alpha, beta = blend.lines
+    return depth_scales(tensors, alpha=alpha, beta=beta)
 
 
 def normalised(weights: Sequence[float], where: str) -> tuple[float, ...]:
@@ -264,10 +294,11 @@ def make(blend: Blend, using: Ingredients, out: Path, report: Report = lambda st
     """
     if blend.tokenizer == UNION:
         _check_vocabulary(using.sources, "a union of tokenizers")
+    tensors = using.sources[0].tensors
     with files.atomic_folder(out) as folder:
         alignment = merging.merge(
             using.sources,
-            weights_of(blend, using.sources[0].tensors),
+            weights_of(blend, tensors),
             folder,
             method=blend.method,
             options=blend.options,
@@ -275,6 +306,7 @@ def make(blend: Blend, using: Ingredients, out: Path, report: Report = lambda st
             statistics=_measured(blend, using, report),
             seed=blend.seed or 0,
             dtype=DTYPE_CODES[blend.dtype] if blend.dtype else None,
+            scales=scales_of(blend, tensors),
         )
         if using.tokenizer:
             _take_tokenizer(using.tokenizer, using.sources[alignment.carrier if alignment else 0], folder)
@@ -375,14 +407,18 @@ def _seed(blend: Blend) -> int | None:
 def _candidate(blend: Blend, using: Ingredients) -> dict[str, Any]:
     """Return the content of the blend: what goes in, by digest, and what is done with it."""
     asked = blend.model_dump(mode="json")["weights"]
-    weights = weights_of(blend, using.sources[0].tensors)
+    tensors = using.sources[0].tensors
+    weights = weights_of(blend, tensors)
+    by_tensor = callable(weights) and not blend.layers
     known = asked if callable(weights) else [f"{weight:.9g}" for weight in weights]
     return {
         "kind": "blend",
         "method": blend.method,
         "options": _settled(blend),
         "sources": [[source.digest, weight] for source, weight in zip(using.sources, known, strict=True)],
-        "normalize": blend.normalize if callable(weights) else None,
+        "normalize": blend.normalize if by_tensor else None,
+        "layers": _by_part(weights, tensors) if callable(weights) and blend.layers else None,
+        "lines": [f"{number:.9g}" for number in blend.lines] if blend.lines else None,
         "layerwise": blend.layerwise,
         "base": using.base.digest if using.base else None,
         "seed": _seed(blend),
@@ -390,3 +426,8 @@ def _candidate(blend: Blend, using: Ingredients) -> dict[str, Any]:
         "tokenizer": using.tokenizer.tokenizer_digest if using.tokenizer else None,
         "texts": [digests.of_value(list(texts)) for texts in using.texts],
     }
+
+
+def _by_part(weights: WeightsOf, tensors: Iterable[str]) -> dict[str, list[str]]:
+    """Return the weights of each part of a model: the same, however its parts were put together."""
+    return {part_of(name): [f"{weight:.9g}" for weight in weights(name)] for name in sorted(tensors)}

@@ -270,6 +270,16 @@ class AnyMergeConfig(MergeConfig):
         "or a repository on the hub.",
     )
     out: Path | None = Field(default=None, description="Folder of their merge.")
+    lines: tuple[float, ...] = Field(
+        default=(),
+        description="ALPHA BETA: multiply the scale of task vectors by ALPHA + BETA · depth, which rises from 0 in the first "
+        "layer to 1 in the last (LiNeS).",
+    )
+    layers: tuple[str, ...] = Field(
+        default=(),
+        description="Instead of --weights, weights for each part of the model: PART=NUMBER,NUMBER,… with one for each source; "
+        "a part is embeddings, head, a layer from 0 (3), several (0-5), or rest.",
+    )
     no_normalize: bool = Field(default=False, description="Take --weights as they are typed.")
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         default=None, description="Numbers to write. Default: the widest of the sources."

@@ -126,6 +126,69 @@ def test_what_is_written_is_rounded_once(dtype: str, digits: int, capsys: Captur
     assert json.loads(Path("merged/config.json").read_text())["dtype"] == dtype
 
 
+# --- by where a tensor stands ------------------------------------------------------------------------------------------
+
+EMBEDDINGS, LAYER, HEAD = (0.5, 0.5), (0.0, 1.0), (0.25, 0.75)
+BY_PART = '--layers "embeddings=1,1" 0=0,4 "rest=1,3"'
+
+
+@pytest.mark.usefixtures("made")
+def test_each_part_of_the_model_has_weights_of_its_own(capsys: Capture) -> None:
+    found, _ = typed(f"{TWO} {BY_PART}", capsys)
+    first, second = tensors("models/de-DE"), tensors("models/el-GR")
+    for name, merged in tensors("merged").items():
+        part = EMBEDDINGS if "embeddings" in name else LAYER if ".layer.0." in name else HEAD
+        np.testing.assert_allclose(merged, part[0] * first[name] + part[1] * second[name], atol=1e-6, err_msg=name)
+    assert [source["weight"] for source in found["sources"]] == [None, None]
+    assert found["asked"]["layers"] == {"embeddings": [0.5, 0.5], "0": [0, 1], "rest": [0.25, 0.75]}
+
+
+@pytest.mark.usefixtures("made")
+def test_parts_are_known_by_what_they_come_to(capsys: Capture) -> None:
+    typed(f"{TWO} {BY_PART}", capsys)
+    same = f"{TWO} --layers embeddings=2,2 head=1,3 0-0=0,1"
+    assert "this merge already" in typed(same, capsys)[1]
+    for other in (TWO, same.replace("head=1,3", "head=1,2"), f"{TWO} --weights 1 3"):
+        assert "merged holds another model" in refused(other, capsys)
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("method", ["task_arithmetic", "ties"])
+def test_what_is_added_to_the_base_rises_with_depth(method: str, capsys: Capture) -> None:
+    line = f"{TWO} --method {method} --base base --weights 3 1 --set scale=0.5"
+    typed(line, capsys)
+    plain, start = tensors("merged"), tensors("base")
+    assert "merged holds another model" in refused(f"{line} --lines 0.2 1.1", capsys)
+    found, _ = typed(f"{line} --lines 0.2 1.1 --overwrite", capsys)
+    for name, merged in tensors("merged").items():
+        scale = 0.2 if name in start else 1  # a head that the base lacks is no task vector, the only layer is the first
+        expected = scale * plain[name] + (1 - scale) * start.get(name, 0.0)
+        np.testing.assert_allclose(merged, expected, atol=1e-6, err_msg=name)
+    assert found["asked"]["lines"] == [0.2, 1.1]
+    assert found["options"]["scale"] == 0.5
+    assert "merged holds another model" in refused(f"{line} --lines 0.2 1.2", capsys)
+    assert "this merge already" in typed(f"{line} --lines 0.2 1.1", capsys)[1]
+
+
+@pytest.mark.usefixtures("made")
+def test_people_read_where_a_tensor_gets_its_numbers_from(capsys: Capture) -> None:
+    capsys.readouterr()
+    line = f"{TWO} --method task_arithmetic --base base --lines 0 1 --layers 0=1,0 rest=1,3"
+    assert run(shlex.split(line)) == 0
+    out, _ = capsys.readouterr()
+    assert [said.split() for said in out.splitlines()] == [
+        ["task_arithmetic,", "scale", "1.0"],
+        ["weight", "source"],
+        ["-", "models/de-DE"],
+        ["-", "models/el-GR"],
+        ["layer", "0:", "1.0000", "0.0000"],
+        ["rest:", "0.2500", "0.7500"],
+        ["scale", "by", "depth:", "0", "+", "1", "·", "depth"],
+        ["base:", "base"],
+        ["Merged", "model:", "merged"],
+    ]
+
+
 # --- models and files --------------------------------------------------------------------------------------------------
 
 

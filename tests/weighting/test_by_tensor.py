@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pico import Pico
 
 from sprachbund import merging
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, part_of
 from sprachbund.errors import MixError
-from sprachbund.weighting import depth_scales, layer_ranges, lines
+from sprachbund.methods import METHODS
+from sprachbund.weighting import depth_scales, layer_ranges
 
 EMBEDDINGS, HEAD, NORM = (
     "roberta.embeddings.word_embeddings.weight",
@@ -46,12 +48,6 @@ def test_a_model_of_one_layer() -> None:
     }
 
 
-def test_lines_scales_the_weights_and_does_not_normalise_them() -> None:
-    weights_of = lines([0.5, 0.3, 0.2], TENSORS, alpha=0.5, beta=1)
-    np.testing.assert_allclose(weights_of(EMBEDDINGS), [0.25, 0.15, 0.1])
-    np.testing.assert_allclose(weights_of(HEAD), [0.75, 0.45, 0.3])
-
-
 def test_no_slope_is_one_scale_for_all() -> None:
     assert set(depth_scales(TENSORS, alpha=0.7, beta=0).values()) == {0.7}
 
@@ -64,7 +60,7 @@ def test_a_scale_is_a_finite_number(alpha: float, beta: float) -> None:
 
 def test_a_model_without_layers_has_no_depth() -> None:
     with pytest.raises(MixError, match="needs layers; no tensor of this model"):
-        lines([1.0], [EMBEDDINGS, HEAD], alpha=0, beta=1)
+        depth_scales([EMBEDDINGS, HEAD], alpha=0, beta=1)
 
 
 # Ranges of layers
@@ -113,6 +109,43 @@ def test_a_weight_for_each_source_in_each_part() -> None:
 
 
 # In a merge
+
+
+def task_vectors(base: Checkpoint, merged: Path) -> dict[str, np.ndarray]:
+    """What a merge added to its base, in float64; tensors of a new head are not among them."""
+    there = open_checkpoint(merged, "merged").file
+    return {
+        name: there.read(name).astype(np.float64) - base.file.read(name).astype(np.float64)
+        for name in there.tensors
+        if name in base.tensors
+    }
+
+
+@pytest.mark.parametrize("method", sorted(name for name, method in METHODS.items() if method.needs_base))
+def test_every_method_on_task_vectors_is_scaled_by_depth(method: str, tmp_path: Path) -> None:
+    pico = Pico(tmp_path)
+    base = pico.base(num_hidden_layers=3)
+    sources = [pico.source(name, num_hidden_layers=3) for name in ("one", "two")]
+    names = list(sources[0].tensors)
+    scales = depth_scales(names, alpha=0.25, beta=1)
+    for out, given in (("plain", None), ("scaled", scales)):
+        (tmp_path / out).mkdir()
+        merging.merge(sources, [0.5, 0.5], tmp_path / out, method=method, base=base, scales=given)
+    plain, scaled = task_vectors(base, tmp_path / "plain"), task_vectors(base, tmp_path / "scaled")
+    by_hand = {"embeddings": 0.25, "layer 0": 0.25, "layer 1": 0.75, "layer 2": 1.25}
+    assert {part_of(name) for name in plain} == by_hand.keys()
+    for name, tau in plain.items():
+        expected = by_hand[part_of(name)] * tau
+        np.testing.assert_allclose(scaled[name], expected, atol=1e-6 * max(1.0, np.abs(tau).max()), err_msg=name)
+    heads = [open_checkpoint(tmp_path / out, out).file.read(HEAD) for out in ("plain", "scaled")]
+    np.testing.assert_array_equal(*heads)  # which the base has not: it is no task vector
+    assert max(np.abs(tau).max() for tau in plain.values()) > 1e-3
+
+
+def test_a_method_without_a_scale_has_none_by_depth(sources: list[Checkpoint], tmp_path: Path) -> None:
+    scales = dict.fromkeys(sources[0].tensors, 2.0)
+    with pytest.raises(MixError, match="linear has no scale that could differ"):
+        merging.merge(sources, [1 / 3] * 3, tmp_path, scales=scales)
 
 
 def test_the_engine_takes_ranges(sources: list[Checkpoint], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.cli.sentences import SEE_HELP
 from sprachbund.config import AnyMergeConfig
 from sprachbund.errors import MixError, UserError
+from sprachbund.weighting import normalise
 
 if TYPE_CHECKING:
     from sprachbund.blends import Blend, Ingredients
@@ -75,6 +76,8 @@ def _of_flags(config: AnyMergeConfig) -> Blend:
         raise UserError(f"--source is needed: name the checkpoints to merge. {SEE_HELP}")
     if config.weights and len(config.weights) != count:
         raise MixError(f"--weights has {len(config.weights)} numbers for {count} --source: give one each.")
+    if config.weights and config.layers:
+        raise UserError("--weights are for all layers, --layers says which for each: leave one out.")
     if config.no_normalize and not config.weights:
         raise UserError("--no-normalize has no effect without --weights: give them, or leave it out.")
     return Blend(
@@ -82,12 +85,41 @@ def _of_flags(config: AnyMergeConfig) -> Blend:
         sources=config.source,
         weights=config.weights or equally(count),
         normalize=not config.no_normalize,
+        layers=_layers_of(config.layers, count),
+        lines=_lines_of(config.lines),
         options=config.options,
         base=config.base,
         dtype=config.dtype,
         seed=config.seed,
         layerwise=config.layerwise,
     )
+
+
+def _layers_of(assignments: Sequence[str], count: int) -> dict[str, tuple[float, ...]]:
+    """Return the weights that ``--layers`` gives to parts of the model, one for each source."""
+    layers: dict[str, tuple[float, ...]] = {}
+    for assignment in assignments:
+        part, _, listed = assignment.partition("=")
+        try:
+            weights = tuple(float(number) for number in listed.split(","))
+        except ValueError as error:
+            raise UserError(
+                f"--layers {assignment}: write PART=NUMBER,NUMBER,… as in --layers 0-5=1,0 rest=0,1."
+            ) from error
+        if part in layers:
+            raise UserError(f"--layers {part} stands there twice: write it once.")
+        if len(weights) != count:
+            raise MixError(f"--layers {assignment} has {len(weights)} numbers for {count} --source: give one each.")
+        layers[part] = tuple(normalise(weights).tolist())
+    return layers
+
+
+def _lines_of(numbers: Sequence[float]) -> tuple[float, float] | None:
+    if not numbers:
+        return None
+    if len(numbers) != 2:
+        raise UserError(f"--lines takes two numbers, ALPHA and BETA; got {len(numbers)}.")
+    return numbers[0], numbers[1]
 
 
 def _opened(wanted: Blend, texts: Sequence[Path], report: Report) -> Ingredients:
@@ -115,6 +147,18 @@ def _show(details: BlendDetails, out: Path) -> None:
     for source in details.sources:
         table.add_row("-" if source.weight is None else f"{source.weight:.4f}", escape(source.model))
     console.print(table)
+    for part, weights in (details.asked.get("layers") or {}).items():
+        shown = " ".join(f"{weight:.4f}" for weight in weights)
+        console.print(f"{_part(part)}: {shown}", markup=False, soft_wrap=True)
+    if lines := details.asked.get("lines"):
+        alpha, beta = lines
+        console.print(f"scale by depth: {alpha:g} + {beta:g} · depth", markup=False, soft_wrap=True)
     if details.base:
         console.print(f"base: {details.base.model}", markup=False, soft_wrap=True)
     console.print(f"Merged model: {out}", markup=False, soft_wrap=True)
+
+
+def _part(name: str) -> str:
+    if not name[0].isdigit():
+        return name
+    return f"layers {name}" if "-" in name else f"layer {name}"

@@ -76,6 +76,7 @@ def merge(
     statistics: Mapping[str, Sequence[TensorFile]] | None = None,
     seed: int = 0,
     dtype: str | None = None,
+    scales: Mapping[str, float] | None = None,
 ) -> Alignment | None:
     """Merge checkpoints into the existing folder ``out``; return how their vocabularies were aligned, None if they are one.
 
@@ -87,7 +88,7 @@ def merge(
         MixError: a source holds NaN or infinite numbers, weights and sources differ in number, or the method cannot be used in
             this way.
     """
-    wanted = Merge(sources, weights, method, options or {}, base, statistics or {}, seed, dtype)
+    wanted = Merge(sources, weights, method, options or {}, base, statistics or {}, seed, dtype, scales=scales)
     return merge_all([wanted], [out])[0]
 
 

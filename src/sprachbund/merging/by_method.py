@@ -54,9 +54,9 @@ def coefficients(job: Job, work: Work, readers: Readers, threads: int) -> tuple[
         given["products"] = _products(job, work, readers, threads)
     of = job.method.function
     if work.weights.ndim == 1:
-        found = np.asarray(of(work.weights, **given, **job.options), dtype=np.float64)
+        found = np.asarray(of(work.weights, **given, **work.options), dtype=np.float64)
     else:
-        found = np.apply_along_axis(lambda column: np.asarray(of(column, **job.options)), 0, work.weights)
+        found = np.apply_along_axis(lambda column: np.asarray(of(column, **work.options)), 0, work.weights)
     return found, float(1 - found.sum()) if job.method.needs_base else 0.0
 
 
@@ -66,7 +66,7 @@ def _linear(job: Job, work: Work) -> tuple[Array, float]:
     What the base has moves along the weighted sum of the task vectors; what it lacks (a new head) is a weighted mean, since
     there is nothing that it could be added to.
     """
-    scale = float(job.options.get("scale", 1.0))
+    scale = float(work.options.get("scale", 1.0))
     if job.method.needs_base and work.base is not None:
         found = scale * work.weights
         return found, float(1 - found.sum())
@@ -135,7 +135,7 @@ def _put(job: Job, work: Work, summary: Mapping[str, Array], sink: Sink, readers
     def of(cut: _Cut) -> None:
         vectors = _vectors(job, cut, readers, checked=bool(method.passes)).reshape(len(job.sources), *cut.shape)
         handed = needs_summary | _handed(job, cut, readers)
-        merged = np.asarray(method.function(vectors, work.weights, **handed, **job.options)).reshape(-1)
+        merged = np.asarray(method.function(vectors, work.weights, **handed, **work.options)).reshape(-1)
         if merged.size != cut.end - cut.start:
             raise ValueError(f"{method.name} made {merged.size} elements of {cut.end - cut.start}")
         merged = merged.astype(vectors.dtype, copy=False)

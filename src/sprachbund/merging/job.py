@@ -55,6 +55,8 @@ class Merge:
     """What is written (a key of DTYPES); None for the widest of the sources."""
     rows: npt.NDArray[np.int64] | None = None
     """The rows of the vocabulary that are wanted, where not all are; for coefficient methods."""
+    scales: Mapping[str, float] | None = None
+    """What the method's ``scale`` is multiplied by in each tensor, by name; None for 1 in all."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Work:
     """As it comes out."""
     weights: npt.NDArray[np.float64]
     """[K], or [K, rows] with a weight for each row."""
+    options: Mapping[str, Any]
+    """Of the method, in this tensor."""
     base: str | None
     """Its name in the base; None if the base lacks it, or there is none."""
     by_token: bool
@@ -82,6 +86,7 @@ class Job:
     """Whose config, tokenizer and shapes the merge has."""
     method: Method
     options: Mapping[str, Any]
+    """Of the method, but for what is said of single tensors."""
     base: Checkpoint | None
     alignment: tuple[npt.NDArray[Any], ...] | None
     """Where the rows of the lead's vocabulary stand in each source, -1 where they don't; None if it is one vocabulary."""
@@ -116,6 +121,8 @@ def settle(merge: Merge) -> Job:
     if merge.rows is not None and method.kind == "tensor":
         raise ValueError(f"{method.name} looks at whole tensors, and makes them whole")
     options = method.settle(merge.options, count)
+    if merge.scales is not None and "scale" not in options:
+        raise MixError(f"The method {method.name} has no scale that could differ between tensors.")
     aligned = check_mergeable(merge.sources)
     order = sorted(range(count), key=lambda place: str(merge.sources[place].folder))
     sources = tuple(merge.sources[place] for place in order)
@@ -137,13 +144,24 @@ def settle(merge: Merge) -> Job:
     names = counterparts(base, lead) if base else {}
     by_token = vocabulary_tensors(lead)
     works = tuple(
-        _work(job, info, _of(merge.weights, info.name, count)[order], names.get(info.name), info.name in by_token)
+        _work(
+            replace(job, options=_scaled(job.options, merge.scales, info.name)),
+            info,
+            _of(merge.weights, info.name, count)[order],
+            names.get(info.name),
+            info.name in by_token,
+        )
         for info in _merged_infos(sources, lead, merge.dtype)
     )
     for work in works:
         if work.by_method:
             method.check_sources(work.weights)
     return replace(job, works=works)
+
+
+def _scaled(options: Mapping[str, Any], scales: Mapping[str, float] | None, tensor: str) -> Mapping[str, Any]:
+    """Return the options of the method in a tensor."""
+    return options if scales is None else {**options, "scale": options["scale"] * scales[tensor]}
 
 
 def _check_base(merge: Merge, method: Method, lead: Checkpoint, aligned: Alignment | None) -> Checkpoint | None:
@@ -200,7 +218,7 @@ def _work(job: Job, info: TensorInfo, weights: npt.NDArray[np.float64], base: st
         applies = applies and _is_layer_matrix(info, by_token)
     if "gram" in method.needs:
         applies = applies and all(info.name in file.tensors for file in job.statistics["gram"])
-    return Work(info, weights, base if info.is_float else None, by_token, applies)
+    return Work(info, weights, job.options, base if info.is_float else None, by_token, applies)
 
 
 def _is_layer_matrix(info: TensorInfo, by_token: bool) -> bool:

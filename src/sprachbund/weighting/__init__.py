@@ -5,8 +5,8 @@ can be configured (keyword parameters with defaults); an option that it does not
 modules in this package register their weightings in :data:`WEIGHTINGS` when they are imported, and all of them are
 imported here.
 
-Three go by more than scores: ``greedy_soup`` asks how good a merge is, ``lines`` and ``layer_ranges`` give weights to each
-tensor by where in the model it stands.
+Others go by more than scores: ``greedy_soup`` asks how good a merge is, ``layer_ranges`` gives weights to each tensor by where
+in the model it stands, as ``depth_scales`` does with the scale of task vectors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pkgutil
 
 from sprachbund.weighting.greedy_soup import greedy_soup
 from sprachbund.weighting.layer_ranges import layer_ranges
-from sprachbund.weighting.lines import depth_scales, lines
+from sprachbund.weighting.lines import depth_scales
 from sprachbund.weighting.similarity import DEFAULT_SHARPNESS
 from sprachbund.weighting.weights import (
     WEIGHTINGS,
@@ -37,7 +37,6 @@ __all__ = [
     "effective_number",
     "greedy_soup",
     "layer_ranges",
-    "lines",
     "normalise",
     "options_of",
     "weigh",

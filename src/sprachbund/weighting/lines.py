@@ -1,12 +1,12 @@
 """LiNeS, depth-wise scaling: shallow layers stay closer to the base than deep ones (Wang et al. 2025, arXiv:2410.17146).
 
-Shallow layers hold what is common to tasks, and merging disturbs it; deep ones hold what a task is about. The task vectors of
-layer l of L, from 0, are scaled by α + β l/(L − 1). Embeddings count as the first layer, the head and all else behind the
-layers as the last.
+Shallow layers hold what is common to tasks, and merging disturbs it; deep ones hold what a task is about. The merged task
+vector of layer l of L, from 0, is scaled by α + β l/(L − 1). Embeddings count as the first layer, the head and all else behind
+the layers as the last.
 
-A scale of a task vector is a matter of methods on task vectors alone: what is linear in thetas would shrink the model itself.
-Nor does it reach a method that divides by its weights, as a mean over those that agree in sign, or one that takes none: they
-get ``depth_scales`` as their λ.
+It is a factor of λ and not of the weights, which would do the same where methods are linear in them, but cancel where they are
+divided by, as in a mean over those that agree in sign. So it goes with every method on task vectors, and with no other: what is
+linear in thetas would shrink the model itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-
 from sprachbund.checkpoints import layer_of, part_of
 from sprachbund.errors import MixError
-from sprachbund.weighting.weights import Scores, WeightsOf, finite
 
-__all__ = ["depth_scales", "lines"]
+__all__ = ["depth_scales"]
 
 
 def depth_scales(tensors: Iterable[str], *, alpha: float, beta: float) -> Mapping[str, float]:
@@ -38,12 +35,6 @@ def depth_scales(tensors: Iterable[str], *, alpha: float, beta: float) -> Mappin
             "A scale by depth needs layers; no tensor of this model has the number of one in its name: leave it out."
         )
     return {name: alpha + beta * _depth(name, layer, deepest) for name, layer in layers.items()}
-
-
-def lines(weights: Scores, tensors: Iterable[str], *, alpha: float, beta: float) -> WeightsOf:
-    """Return the weights [n] of each tensor, times its scale by depth."""
-    numbers, scales = finite(weights), depth_scales(tensors, alpha=alpha, beta=beta)
-    return lambda tensor: np.asarray(scales[tensor] * numbers)
 
 
 def _depth(tensor: str, layer: int | None, deepest: int) -> float:
