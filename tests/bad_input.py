@@ -1063,12 +1063,19 @@ CASES = {
             f"{BLEND} --method ties --base base --lines nan 1",
             ("finite numbers", "alpha nan"),
         ),
-        Case("layers and weights", f"{BLEND} --weights 1 2 --layers rest=1,2", ("--weights", "--layers", "leave one out")),
+        Case(
+            "layers beside merged ones",
+            f"{BLEND} --method regmean --layerwise --layers rest=1,2 --text texts.txt texts.txt",
+            ("--layerwise", "the same weights", "--layers"),
+        ),
+        Case(
+            "layers and weights", f"{BLEND} --weights 1 2 --layers rest=1,2", ("--weights", "--layers", "leave one out")
+        ),
         Case("layers without weights", f"{BLEND} --layers 0-5", ("--layers 0-5", "PART=NUMBER,NUMBER", "0-5=1,0")),
         Case("layers for other sources", f"{BLEND} --layers rest=1,2,3", ("rest=1,2,3", "3 numbers for 2", "one each")),
         Case("layers that are named twice", f"{BLEND} --layers 0=1,2 0=2,1", ("--layers 0", "twice", "once")),
         Case("layers that are not there", f"{BLEND} --layers 0-5=1,0 rest=0,1", ("no layer 1", "layers 0 to 0")),
-        Case("layers that are not all", f"{BLEND} --layers 0=1,0", ("No part has weights", "embeddings", "'rest'")),
+        Case("layers that are not all", f"{BLEND} --layers 0=1,0", ("No part has weights", "head", "'rest'")),
         Case(
             "layers for a method without weights",
             f"{BLEND} --method model_stock --base base --layers rest=1,2",
@@ -1287,6 +1294,27 @@ CASES = {
             "a measure of the base without one",
             f"{EXPERIMENT} --sources el-GR ro-RO sq-AL --similarity embedding",
             ("needs the pre-trained model", "--base FOLDER"),
+        ),
+        Case(
+            "a greedy soup with the target's own source",
+            f"{EXPERIMENT} --variants greedy-soup --sources el-GR ro-RO --include-target",
+            ("greedy soup", "no label of its target", "leave out --include-target"),
+        ),
+        Case(
+            "a greedy soup with other heads",
+            f"{EXPERIMENT} --variants greedy-soup --sources el-GR ro-RO --head-policy wide",
+            ("greedy soup", "averaged heads", "--head-policy wide", "leave one out"),
+        ),
+        Case(
+            "a greedy soup without data in the language of a source",
+            f"{EXPERIMENT} --variants greedy-soup --sources el-GR ro-RO",
+            ("greedy soup", "none of ro-RO", "--sources"),
+            remove("data/ro-RO.jsonl"),
+        ),
+        Case(
+            "a greedy soup of nobody",
+            f"{EXPERIMENT} --variants greedy-soup --sources {TARGET}",
+            ("No source is left for sq-AL", "--sources"),
         ),
         Case(
             "a base that nobody needs",

@@ -18,7 +18,7 @@ from sprachbund import digests, files, locales
 from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import CONFIG, WEIGHTS
 from sprachbund.errors import CheckpointError
-from sprachbund.recipe import Recipe
+from sprachbund.recipe import GREEDY_SOUP, Recipe
 
 __all__ = [
     "BLEND",
@@ -50,7 +50,7 @@ class MergedSource(BaseModel):
     digest: str
     weight: float
     score: float | None
-    """Similarity to the target; None where nobody asked for one."""
+    """Similarity to the target, or by what else it was chosen; None by nothing."""
     distance_from_base: float | None
     """‖θ − θ₀‖ / ‖θ₀‖ over the body; None where no base was given."""
 
@@ -248,7 +248,9 @@ def _what(recipe: Recipe) -> str:
 
 
 def _score(recipe: Recipe) -> str:
-    """Return what the sources' scores are: how like the target they are, or how good they look on its texts."""
+    """Return what the sources' scores are: how like the target they are, how good they look on its texts, or are elsewhere."""
+    if recipe.weighting == GREEDY_SOUP:
+        return "accuracy"
     return "reliability" if recipe.adaptation else "similarity"
 
 

@@ -10,11 +10,22 @@ from sprachbund.config import ChoiceConfig, ExperimentConfig, MergeConfig, Metho
 from sprachbund.errors import MixError, UserError
 from sprachbund.merging import STATISTICS
 from sprachbund.methods import METHODS
-from sprachbund.recipe import GIVEN, MANUAL, OWN, Mix, Recipe, Variant
+from sprachbund.recipe import GIVEN, GREEDY_SOUP, MANUAL, OWN, Mix, Recipe, Variant
 from sprachbund.selection import select
 from sprachbund.similarity import SimilarityMatrix
 
-__all__ = ["Choice", "by_method", "check_method", "choose", "choose_by_hand", "ranks", "refuse_idle"]
+__all__ = [
+    "Choice",
+    "by_method",
+    "check_method",
+    "choose",
+    "choose_by_hand",
+    "is_merge",
+    "is_soup",
+    "of_soup",
+    "ranks",
+    "refuse_idle",
+]
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class Choice:
     recipe: Recipe
     mix: Mix
     scores: tuple[float | None, ...]
-    """Similarity of each source to the target, None where nothing was ranked."""
+    """Similarity of each source to the target, in a soup its own score; None where nothing was ranked."""
     uses: tuple[str, ...]
 
     @property
@@ -33,9 +44,19 @@ class Choice:
         return weighting.effective_number(self.mix.weights)
 
 
+def is_merge(variant: Variant) -> bool:
+    """Return whether a variant merges sources, and nothing else."""
+    return variant.selection != OWN and variant.adaptation is None
+
+
+def is_soup(variant: Variant) -> bool:
+    """Return whether a variant's sources are chosen by what merges of them reach, so that models are needed to choose them."""
+    return variant.weighting == GREEDY_SOUP
+
+
 def ranks(variant: Variant) -> bool:
     """Return whether a variant's sources are ranked by a similarity, so that one is needed to choose them."""
-    return variant.selection != OWN and variant.adaptation is None
+    return is_merge(variant) and not is_soup(variant)
 
 
 def takes_everybody(variant: Variant) -> bool:
@@ -93,6 +114,16 @@ def _choose_everybody(target: str, pool: Sequence[str], *, include_target: bool)
     mix = Mix(sources, tuple(map(float, weights)))
     recipe = Recipe(target=target, selection="all", weighting="uniform")
     return Choice(recipe, mix, (None,) * len(sources), mix.uses(target))
+
+
+def of_soup(
+    target: str, sources: Sequence[str], weights: Sequence[float], scores: Sequence[float], seen: Sequence[str]
+) -> Choice:
+    """Return the choice that a soup of foreign sources comes to: those with a weight; ``seen`` is what has chosen them."""
+    taken = [place for place, weight in enumerate(weights) if weight > 0]
+    mix = Mix(tuple(sources[place] for place in taken), tuple(weights[place] for place in taken))
+    recipe = Recipe(target=target, selection="all", weighting=GREEDY_SOUP)
+    return Choice(recipe, mix, tuple(scores[place] for place in taken), mix.uses(target, seen))
 
 
 def check_method(config: MergeConfig | ExperimentConfig) -> None:

@@ -29,15 +29,25 @@ from sprachbund.candidates import (
     merges_in_memory,
     seen_by,
 )
-from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name
-from sprachbund.choosing import Choice, by_method, check_method, choose, ranks, takes_everybody
+from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name, zoo_uses
+from sprachbund.choosing import (
+    Choice,
+    by_method,
+    check_method,
+    choose,
+    is_merge,
+    is_soup,
+    of_soup,
+    ranks,
+    takes_everybody,
+)
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import MixError, SprachbundError, StoreError, UserError, is_no_room
 from sprachbund.evaluation import label_names
-from sprachbund.heads import unlabelled_for, with_head_policy
+from sprachbund.heads import AVERAGE, unlabelled_for, with_head_policy
 from sprachbund.inputs import Inputs
-from sprachbund.measures import AnswerStore
+from sprachbund.measures import AnswerStore, Kitchen, find_soup
 from sprachbund.measuring import asked_sources, similarity_for
 from sprachbund.methods import METHODS
 from sprachbund.parallel import Report
@@ -45,6 +55,7 @@ from sprachbund.plan import Cell
 from sprachbund.recipe import OWN, Mix, Recipe, Variant, adapted
 from sprachbund.similarity import SimilarityMatrix, is_measured, load
 from sprachbund.store import Failure, Record, RunStore
+from sprachbund.uses import SOURCE_DEV, union_of_uses
 from sprachbund.zero_shot import known_row, run_zero_shot
 
 __all__ = [
@@ -421,7 +432,7 @@ def needed_sources(config: ExperimentConfig, held: Sequence[str], without: Colle
     """
     config = plan.with_pool(config, held, without)
     targets, planned = plan.chosen_locales(config, held), _planned(config, held, without)
-    merged = [(target, variant) for target, variant in planned if variant.adaptation is None]
+    merged = [(target, variant) for target, variant in planned if variant.adaptation is None and not is_soup(variant)]
     if any(ranks(variant) for _, variant in merged) and is_measured(config.similarity):
         # Who is chosen is only known when all have been measured.
         own = (target for target, variant in merged if variant.selection == OWN)
@@ -494,13 +505,17 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     matrix = _similarity(config, inputs, targets, chosen, report)
     choices = {
         (target, variant.name): with_head_policy(
-            by_method(choose(variant, target, config, matrix), config), config.head_policy
+            by_method(
+                _soup(target, config, inputs, report) if is_soup(variant) else choose(variant, target, config, matrix),
+                config,
+            ),
+            config.head_policy,
         )
         for target, variant in wanted
         if variant.adaptation is None
     }
     for flag in ("head_policy", "method", "set"):
-        if getattr(config, flag) != ExperimentConfig.model_fields[flag].default and not any(map(ranks, chosen)):
+        if getattr(config, flag) != ExperimentConfig.model_fields[flag].default and not any(map(is_merge, chosen)):
             raise UserError(
                 f"--{flag.replace('_', '-')} has no effect with these variants, none of which merges: leave it out."
             )
@@ -534,6 +549,34 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     return Experiment(
         config, inputs, targets, chosen, choices, materials, planned, checkpoints, sources, zoo, notes, matrix
     )
+
+
+def _soup(target: str, config: ExperimentConfig, inputs: Inputs, report: Report) -> Choice:
+    """Return the greedy soup for a target: of the pool without its own source, by labels of the others' languages.
+
+    Raises:
+        UserError: it cannot be had with these settings or this data.
+    """
+    if config.include_target:
+        raise UserError("A greedy soup is chosen by no label of its target: leave out --include-target.")
+    if config.head_policy != AVERAGE:
+        raise UserError(
+            f"A greedy soup is chosen with averaged heads, not with --head-policy {config.head_policy}: leave one out."
+        )
+    held = inputs.data.locales
+    pool = sorted(plan.pool(config, held), key=locales.position)
+    sources = {name: inputs.zoo.checkpoint(name) for name in pool if name != target}
+    if not sources:
+        raise MixError(f"No source is left for {target} without its own: add some (--sources).")
+    lacking = next((name for name in sources if name not in held), None)
+    if lacking:
+        raise UserError(
+            f"A greedy soup asks for dev data in each source's language, and {inputs.data.name} has none of {lacking}: "
+            "name other sources (--sources)."
+        )
+    found = find_soup(Kitchen(sources, inputs.data, config.method, config.options, inputs.base), report)
+    seen = union_of_uses([SOURCE_DEV], *map(zoo_uses, sources.values()))
+    return of_soup(target, list(sources), found.weights, found.scores, seen)
 
 
 def _without_baseline(

@@ -23,6 +23,7 @@ __all__ = [
     "AVERAGE",
     "FROM",
     "GIVEN",
+    "GREEDY_SOUP",
     "MANUAL",
     "OWN",
     "REFIT",
@@ -55,13 +56,15 @@ class Variant:
     selection: str
     """``own``, ``given`` (what the experiment's ``--selection`` says) or a selection's name."""
     weighting: str
-    """``uniform`` or ``similarity``; the sharpness and the original's proportional weights come from the experiment."""
+    """``uniform``, ``similarity`` or ``greedy-soup``; sharpness and the original's proportional weights are settings."""
     description: str
     adaptation: Adaptation | None = None
     """What is done with unlabelled text of the target; None for variants that need none."""
 
 
 GIVEN = "given"
+GREEDY_SOUP = "greedy-soup"
+"""The weighting by what merges reach on dev splits of the sources' languages, see :mod:`sprachbund.measures.soup`."""
 RELIABILITY = "reliability"
 """The weighting of adaptations: by what the sources answer to unlabelled text."""
 
@@ -72,6 +75,12 @@ for _variant in (
     Variant("average", GIVEN, "uniform", "the same sources, equally weighted"),
     Variant(
         "average-all", "all", "uniform", "all sources, equally weighted; the target's own only with --include-target"
+    ),
+    Variant(
+        GREEDY_SOUP,
+        "all",
+        GREEDY_SOUP,
+        "foreign sources, equally weighted, as long as the merge gets no worse on the dev splits of their own languages",
     ),
 ):
     VARIANTS.add(_variant.name, _variant)

@@ -46,7 +46,7 @@ COMPLETE = {
     "merge": "r.yml --data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
     "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
-    "--dtype float16 --seed 3 --text a.txt b.txt --layerwise --head-policy wide",
+    "--dtype float16 --seed 3 --text a.txt b.txt --lines 0 0.5 --layers 0-5=1,0 rest=0,1 --layerwise --head-policy wide",
     "methods": "",
     "plan": "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
     "--num-languages 2 --include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL "

@@ -138,7 +138,7 @@ def test_every_method_on_task_vectors_is_scaled_by_depth(method: str, tmp_path: 
         expected = by_hand[part_of(name)] * tau
         np.testing.assert_allclose(scaled[name], expected, atol=1e-6 * max(1.0, np.abs(tau).max()), err_msg=name)
     heads = [open_checkpoint(tmp_path / out, out).file.read(HEAD) for out in ("plain", "scaled")]
-    np.testing.assert_array_equal(*heads)  # which the base has not: it is no task vector
+    np.testing.assert_array_equal(heads[0], heads[1])  # which the base has not: it is no task vector
     assert max(np.abs(tau).max() for tau in plain.values()) > 1e-3
 
 

@@ -59,7 +59,8 @@ def experiment(
 def plan(*, config: Annotated[ExperimentConfig, Parameter(name="*")] = ExperimentConfig()) -> int:
     """Say what an experiment would do and what it takes: cells, sources, bytes, memory, time. Nothing is written.
 
-    With a similarity that has to be measured that is done, since the plan depends on it, and kept in the cache folder.
+    A similarity that has to be measured is, and a greedy soup is found, since the plan depends on them; both are kept in the
+    cache folder.
     """
     from sprachbund import inference
     from sprachbund.estimate import estimate
@@ -94,9 +95,10 @@ def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
 
 
 def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
+    from sprachbund.choosing import is_soup
     from sprachbund.experiment import needed_sources, prepare
     from sprachbund.inputs import open_inputs
-    from sprachbund.plan import chosen_locales
+    from sprachbund.plan import chosen_locales, chosen_variants
 
     inputs = open_inputs(
         config,
@@ -108,6 +110,8 @@ def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
     say(inputs.data.notice)
     if is_measured(config.similarity):
         say(f"Who is merged depends on {config.similarity}, which is measured first, and kept.")
+    if any(map(is_soup, chosen_variants(config))):
+        say("Who is in a greedy soup of n sources is found first, by 2 n - 1 merges on their dev splits, and kept.")
     if not config.locales and set(inputs.data.locales) < set(locales.names()):
         say(f"{inputs.data.name} holds {len(inputs.data.locales)} of the {len(locales.LOCALES)} locales: they are run.")
     prepared = prepare(config, inputs, report)

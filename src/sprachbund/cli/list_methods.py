@@ -12,7 +12,7 @@ from rich.table import Table
 from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.methods import METHODS, Method
-from sprachbund.recipe import VARIANTS
+from sprachbund.recipe import GREEDY_SOUP, VARIANTS
 
 __all__ = ["methods", "needs", "options", "variants"]
 
@@ -33,7 +33,11 @@ def variants() -> int:
     rows = [
         {
             "variant": variant.name,
-            "needs": "unlabelled text" if variant.adaptation else "",
+            "needs": "unlabelled text"
+            if variant.adaptation
+            else "dev splits"
+            if variant.weighting == GREEDY_SOUP
+            else "",
             "what it is": variant.description,
         }
         for variant in VARIANTS.values()

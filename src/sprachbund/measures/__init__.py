@@ -1,9 +1,10 @@
-"""What can be measured on checkpoints and data: similarities of locales, and how reliable sources look without a label."""
+"""What can be measured on checkpoints and data: similarities, how reliable sources look, and greedy soups."""
 
 from sprachbund.measures import agreement, annotators, embedding, overlap, reliability, task_vector
 from sprachbund.measures.answers import AnswerStore
 from sprachbund.measures.evidence import RELIABILITIES, Evidence, gather, reliabilities
 from sprachbund.measures.similarities import MEASURES, Context, measure
+from sprachbund.measures.soup import Kitchen, Soup, find_soup
 from sprachbund.measures.transfer import evaluate_transfer, transfer_matrix
 
 __all__ = [
@@ -12,10 +13,13 @@ __all__ = [
     "AnswerStore",
     "Context",
     "Evidence",
+    "Kitchen",
+    "Soup",
     "agreement",
     "annotators",
     "embedding",
     "evaluate_transfer",
+    "find_soup",
     "gather",
     "measure",
     "overlap",
