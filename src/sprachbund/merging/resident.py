@@ -41,6 +41,8 @@ BLOCK = 1 << 20
 """Elements of each source over which products are added up at once."""
 READERS = 8
 """Threads, at most."""
+STRETCH = 1 << 25
+"""Bytes that a thread reads at once."""
 TORCH = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -149,10 +151,15 @@ class Resident:
             MixError: it holds NaN or infinite numbers.
         """
         info = source.file.tensors[name]
-        # From pinned memory the card takes a tensor while the next one is read.
-        host = torch.empty(info.nbytes, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        host.numpy()[...] = source.file.read(name).reshape(-1).view(np.uint8)
-        tensor = host.view(TORCH[info.dtype]).reshape(info.shape).to(self.device, non_blocking=True)
+        raw = source.file.read(name).reshape(-1).view(np.uint8)
+        there = torch.empty(info.nbytes, dtype=torch.uint8, device=self.device)
+        # A card reads pinned memory by itself; there is little of it, since nobody else can have it.
+        host = torch.empty(min(STRETCH, info.nbytes), dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        for start in range(0, info.nbytes, STRETCH):
+            part = host[: min(STRETCH, info.nbytes - start)]
+            part.numpy()[...] = raw[start : start + STRETCH]
+            there[start : start + STRETCH].copy_(part)
+        tensor = there.view(TORCH[info.dtype]).reshape(info.shape)
         if info.is_float and not _is_finite(tensor):
             raise not_finite(name, source)
         return tensor
