@@ -106,7 +106,10 @@ def test_weights_by_tensor_and_by_row(sources: list[Checkpoint]) -> None:
     assert_same_bits(Merge(sources, weights_of, rows=ROWS))
 
 
-def test_a_base_that_lacks_the_head(sources: list[Checkpoint], base: Checkpoint) -> None:
+@pytest.mark.parametrize("name", ["a", "s", "z"])
+def test_a_base_that_lacks_the_head(name: str, pico: Pico) -> None:
+    """Its place in the order of the paths decides when it is added."""
+    sources, base = of_dtype(pico, torch.float32), pico.base(name)
     merge = Merge(sources, (0.9, 0.2, -0.4), "task_arithmetic", {"scale": 0.7}, base)
     assert any(work.base is None for work in merging.settle(merge).works)
     assert_same_bits(merge)
