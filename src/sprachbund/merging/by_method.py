@@ -89,6 +89,12 @@ def products(job: Job, work: Work, readers: Readers, threads: int) -> Array:
     return sum(in_order(of, cuts, threads), np.zeros((count, count)))
 
 
+def working_dtype(job: Job, work: Work) -> np.dtype[Any]:
+    """Return the dtype of the vectors that a method sees."""
+    is_double = any(source.file.tensors[work.info.name].dtype == "F64" for source in job.sources)
+    return np.dtype(np.float64 if is_double else np.float32)
+
+
 def put_by_method(job: Job, sink: Sink, readers: Readers, threads: int) -> None:
     """Make all tensors of a merge that its method is asked for."""
     works = [work for work in job.works if work.by_method]
@@ -170,12 +176,6 @@ def _cuts(job: Job, work: Work) -> Iterator[_Cut]:
     for row in range(0, rows if size else 0, step):
         end = min(row + step, rows)
         yield _Cut(work, row * width, end * width, (end - row, width))
-
-
-def working_dtype(job: Job, work: Work) -> np.dtype[Any]:
-    """Return the dtype of the vectors that a method sees."""
-    is_double = any(source.file.tensors[work.info.name].dtype == "F64" for source in job.sources)
-    return np.dtype(np.float64 if is_double else np.float32)
 
 
 def _vectors(job: Job, cut: _Cut, readers: Readers) -> Array:
