@@ -6,11 +6,11 @@ Any number of merges are made in one pass over their sources, see :mod:`sprachbu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,13 @@ from sprachbund.recipe import REFIT, WIDE
 from sprachbund.store import now
 from sprachbund.uses import union_of_uses
 
+if TYPE_CHECKING:
+    import torch
+
+    from sprachbund.merging.resident import Resident
+
 __all__ = [
+    "Engine",
     "InMemory",
     "Wanted",
     "can_live_in_memory",
@@ -47,9 +53,12 @@ __all__ = [
     "merge_candidates",
     "merged_before",
     "merges_in_memory",
+    "resident_for",
     "seen_by",
 ]
 
+Engine = Callable[[Sequence[merging.Merge]], Iterable[merging.InMemory]]
+"""What makes merges in memory."""
 Details = TypeVar("Details", MergeDetails, BlendDetails)
 
 
@@ -65,14 +74,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class InMemory:
-    """A merged model that is nowhere but in memory."""
+    """A model with its tensors in memory, most often a merged one that is nowhere else."""
 
     lead: Checkpoint
     """Whose config and tokenizer it has."""
-    tensors: Mapping[str, npt.NDArray[Any]]
+    tensors: Mapping[str, Any]
+    """By name: arrays of numpy, or tensors on a device, as the engine makes them."""
     rows: npt.NDArray[np.int64] | None
     """Those of the vocabulary that it has; None for all."""
-    details: MergeDetails
+    details: MergeDetails | None
+    """None of a source as it is."""
 
 
 def merge_candidate(
@@ -138,10 +149,12 @@ def merges_in_memory(
     rows_of: Sequence[Callable[[Checkpoint], npt.NDArray[np.int64]]],
     *,
     base: Checkpoint | None = None,
+    engine: Engine = merging.in_memory,
 ) -> list[InMemory]:
     """Merge into memory, in one pass and the dtype that would be written; all of them :func:`can_live_in_memory`.
 
     ``rows_of`` gives for each, from the checkpoint whose tokenizer it has, the rows of the vocabulary that are wanted.
+    ``engine`` makes them, see :func:`resident_for`.
     """
     merges, rows = [], []
     for each, its_rows in zip(wanted, rows_of, strict=True):
@@ -152,8 +165,26 @@ def merges_in_memory(
         merges.append(replace(merge, rows=rows[-1]))
     return [
         InMemory(found.lead, found.tensors, its_rows, _details(each, zoo, base, found.alignment))
-        for each, found, its_rows in zip(wanted, merging.in_memory(merges), rows, strict=True)
+        for each, found, its_rows in zip(wanted, engine(merges), rows, strict=True)
     ]
+
+
+def resident_for(
+    wanted: Sequence[Wanted],
+    zoo: Zoo,
+    device: torch.device,
+    *,
+    base: Checkpoint | None = None,
+    singles: Sequence[str] = (),
+) -> Resident | None:
+    """Return what makes these merges on a device that holds their sources; None if it cannot make all, or has no room.
+
+    ``singles`` are the locales of sources that are wanted as they are.
+    """
+    from sprachbund.merging import resident  # which loads torch
+
+    merges = [_merge(each.choice, zoo, base) for each in wanted]
+    return resident.for_merges(merges, device, [zoo.checkpoint(locale) for locale in singles])
 
 
 def can_live_in_memory(wanted: Wanted) -> bool:

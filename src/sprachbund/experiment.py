@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from sprachbund import cells, files, inference, locales, plan, store
+from sprachbund import cells, files, inference, locales, merging, plan, store
 from sprachbund.adapt import Material, adapt, candidate, ensemble
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import (
+    Engine,
     InMemory,
     Wanted,
     can_live_in_memory,
@@ -27,6 +28,7 @@ from sprachbund.candidates import (
     merge_candidates,
     merged_before,
     merges_in_memory,
+    resident_for,
     seen_by,
 )
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, zoo_name, zoo_uses
@@ -49,6 +51,7 @@ from sprachbund.heads import AVERAGE, unlabelled_for, with_head_policy
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore, Kitchen, find_soup
 from sprachbund.measuring import asked_sources, similarity_for
+from sprachbund.merging.resident import Resident
 from sprachbund.methods import METHODS
 from sprachbund.parallel import Report
 from sprachbund.plan import Cell
@@ -142,8 +145,11 @@ class Experiment:
         self._ask(report)
         report("cells", done, len(self.cells))
         finished = 0
-        for group in self.groups():
-            live = self._merge_together(group, report, done)
+        resident = self._resident()
+        for group in self.groups() if resident is None else [(target,) for target in self.targets]:
+            live = self._merge_together(group, report, done, resident.merge if resident else merging.in_memory)
+            if resident:
+                live = {target: live.get(target, {}) | self._singles(target, resident) for target in group}
             for target in group:
                 made = live.pop(target, {})
                 for cell in self._cells_of(target):
@@ -190,6 +196,35 @@ class Experiment:
         bytes_of = {target: sum(map(self._bytes_of, self.open_merges(target))) for target in self.targets}
         return plan.groups(self.targets, bytes_of, plan.memory_for_merges(self.config))
 
+    def _resident(self) -> Resident | None:
+        """Return what makes the merges on a GPU, if there is one that holds all their sources, and nobody keeps the merges."""
+        if self.config.keep_models == "all":
+            return None
+        merges = [self._wanted(cell) for target in self.targets for cell in self.open_merges(target)]
+        wanted = [each for each in merges if can_live_in_memory(each)]
+        singles = [cell.target for target in self.targets for cell in self._open_singles(target)]
+        with suppress(SprachbundError):  # who cannot be merged says so in its turn
+            return resident_for(wanted, self.inputs.zoo, inference.chosen(), base=self._base(), singles=singles)
+        return None
+
+    def _open_singles(self, target: str) -> list[Cell]:
+        """Return the cells of a target whose model is a source as it is."""
+        return [
+            cell
+            for cell in self._cells_of(target)
+            if cell.model_folder is None and not cell.variant.adaptation and self.finished(cell) is None
+        ]
+
+    def _singles(self, target: str, resident: Resident) -> dict[str, InMemory]:
+        """Return the models of those cells, by variant, from the device that holds the sources."""
+        found = {}
+        with suppress(SprachbundError):  # the cell says in its turn what is wrong with its source
+            for cell in self._open_singles(target):
+                source = self.inputs.zoo.checkpoint(target)
+                rows = cells.tokens_of(source, self._partition(target).texts)[1]
+                found[cell.variant.name] = InMemory(source, resident.single(source, rows), rows, None)
+        return found
+
     def _cells_of(self, target: str) -> list[Cell]:
         return [cell for cell in self.cells if cell.target == target]
 
@@ -221,7 +256,9 @@ class Experiment:
         """Return the mix of a cell that is merged, or of one source."""
         return self.choices[cell.target, cell.variant.name].mix
 
-    def _merge_together(self, group: Sequence[str], report: Report, done: int) -> dict[str, dict[str, InMemory]]:
+    def _merge_together(
+        self, group: Sequence[str], report: Report, done: int, engine: Engine
+    ) -> dict[str, dict[str, InMemory]]:
         """Make the open merges of these targets in one pass over their sources: on the disk or, not to be kept, in memory.
 
         Those in memory are returned by target and variant. Where one merge cannot be made, none is: each is made by itself in
@@ -237,15 +274,15 @@ class Experiment:
                 wanted = [self._wanted(cell) for cell in cells_]
                 merge_candidates(wanted, self.inputs.zoo, outs, base=self._base(), overwrite=self.config.overwrite)
             else:
-                return self._in_memory([cell for cell in cells_ if can_live_in_memory(self._wanted(cell))])
+                return self._in_memory([cell for cell in cells_ if can_live_in_memory(self._wanted(cell))], engine)
         return {}
 
-    def _in_memory(self, cells_: Sequence[Cell]) -> dict[str, dict[str, InMemory]]:
+    def _in_memory(self, cells_: Sequence[Cell], engine: Engine) -> dict[str, dict[str, InMemory]]:
         wanted = [self._wanted(cell) for cell in cells_]
         texts = [self._partition(cell.target).texts for cell in cells_]
         rows_of = [lambda lead, texts=each: cells.tokens_of(lead, texts)[1] for each in texts]
         found: dict[str, dict[str, InMemory]] = {}
-        made = merges_in_memory(wanted, self.inputs.zoo, rows_of, base=self._base())
+        made = merges_in_memory(wanted, self.inputs.zoo, rows_of, base=self._base(), engine=engine)
         for cell, each in zip(cells_, made, strict=True):
             found.setdefault(cell.target, {})[cell.variant.name] = each
         return found
@@ -292,13 +329,13 @@ class Experiment:
         if cell.variant.adaptation and cell.variant.adaptation.kind == "ensemble":
             return self._ensemble(cell, cell.variant.adaptation, started)
         where = (self.inputs.data, config.split, cell.variant.name, cell.results_folder)
-        if live:
+        if live and live.details:
             nowhere = Checkpoint(live.lead.folder, str(cell.model_folder))
             subject = cells.Subject(nowhere, cell.target, live.details)
             return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
-            return cells.evaluate(subject, *where, precision=config.precision, started=started)
+            return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
 
     def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float) -> Record:
         material = self.materials[cell.target]

@@ -1,6 +1,7 @@
 """A checkpoint and texts in, logits out: loading, tokenising, precision and device, batches."""
 
 from sprachbund.inference.answering import check_vocabulary, logits, mean_states
+from sprachbund.inference.devices import chosen
 from sprachbund.inference.loading import (
     as_tensor,
     config_of,
@@ -28,6 +29,7 @@ __all__ = [
     "as_tensor",
     "check_precision",
     "check_vocabulary",
+    "chosen",
     "compact",
     "config_of",
     "encode",

@@ -59,15 +59,16 @@ def load_classifier(folder: Path) -> torch.nn.Module:
 
 def live_classifier(
     folder: Path,
-    tensors: Mapping[str, np.ndarray],
+    tensors: Mapping[str, np.ndarray] | Mapping[str, torch.Tensor],
     *,
     vocabulary_rows: npt.NDArray[np.int64] | None = None,
     name: str = "",
 ) -> torch.nn.Module:
     """Return a classifier that has the config of a checkpoint and tensors from memory, in fp32, ready to evaluate.
 
-    Nothing is copied that is fp32 and may be written to: who reuses the arrays for another model changes this one. To build
-    it takes a few hundredths of a second, so that each candidate gets one of its own.
+    Arrays of numpy make a model on the CPU, tensors of torch one on the device where they are. Nothing is copied that is fp32
+    and may be written to: who reuses the numbers for another model changes this one. To build it takes a few hundredths of a
+    second, so that each candidate gets one of its own.
 
     With ``vocabulary_rows``, sorted, what has a row for each token has those rows only, and the model takes the token ids that
     :func:`~sprachbund.inference.compact` gives; answers are those of the whole model to the last bit. ``name`` is what
@@ -83,19 +84,49 @@ def live_classifier(
             raise ValueError(f"the first {fixed} tokens have to stay where they are")
         config.vocab_size = len(vocabulary_rows)
     name = name or str(folder)
+    there = {tensor: numbers for tensor, numbers in tensors.items() if isinstance(numbers, torch.Tensor)}
+    arrays = {tensor: as_tensor(numbers) for tensor, numbers in tensors.items() if isinstance(numbers, np.ndarray)}
+    return _built_there(folder, config, there, name) if there else _built(folder, config, arrays, name)
+
+
+def _built(folder: Path, config: Any, tensors: Mapping[str, torch.Tensor], name: str) -> torch.nn.Module:
+    """Return the classifier of a config with tensors that are on the CPU."""
     with naming(folder, "model"):
         with torch.device("meta"):  # the class that belongs to the config, without its numbers
             kind: Any = type(AutoModelForSequenceClassification.from_config(config))  # type: ignore[no-untyped-call]
         model, found = kind.from_pretrained(
             None,
             config=config,
-            state_dict={tensor: as_tensor(array) for tensor, array in tensors.items()},
+            state_dict=dict(tensors),
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
     model.name_or_path = name
     return _complete(model, found, name)
+
+
+def _built_there(folder: Path, config: Any, tensors: Mapping[str, torch.Tensor], name: str) -> torch.nn.Module:
+    """Do the same on the device of the tensors.
+
+    transformers takes what it is given to the CPU. So it builds a model of placeholders, memory that nobody ever writes to and
+    that costs nothing, and the tensors take their places. Where it makes one layer of several tensors there is no such place.
+    """
+    places = {
+        tensor: torch.empty(numbers.shape, dtype=torch.float32 if numbers.is_floating_point() else numbers.dtype)
+        for tensor, numbers in tensors.items()
+    }
+    model = _built(folder, config, places, name)
+    by_place = {places[tensor].data_ptr(): numbers for tensor, numbers in tensors.items() if numbers.numel()}
+    parts = [part for part in model.state_dict(keep_vars=True).values() if part.numel()]
+    found = [(part, by_place.get(part.data_ptr())) for part in parts]
+    if all(numbers is not None and numbers.shape == part.shape for part, numbers in found):
+        for part, numbers in found:
+            assert numbers is not None
+            part.data = numbers.float() if numbers.is_floating_point() else numbers
+    else:
+        model = _built(folder, config, {tensor: numbers.cpu() for tensor, numbers in tensors.items()}, name)
+    return model.to(next(iter(tensors.values())).device)
 
 
 def config_of(folder: Path) -> Any:

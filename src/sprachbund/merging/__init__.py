@@ -5,7 +5,8 @@ sixteen-bit sums would lose what the sources differ in. Numbers are rounded once
 chunk, not on the model or the number of sources; a few threads read and add up at the same time.
 
 :mod:`job` says what a merge means for each tensor; :mod:`sums` adds up for any number of merges in one pass; :mod:`by_method`
-asks methods that need more than a sum; :mod:`sinks` take what comes out.
+asks methods that need more than a sum; :mod:`sinks` take what comes out. :mod:`resident` is another engine, which this package
+does not import: for sums of sources that stay on a GPU.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from sprachbund.checkpoints import (
     TensorFile,
     TensorWriter,
 )
-from sprachbund.merging.by_method import coefficients, put_by_method
+from sprachbund.merging.by_method import coefficients, products, put_by_method
 from sprachbund.merging.job import STATISTICS, Job, Merge, Weights, WeightsOf, settle
 from sprachbund.merging.reading import Readers, not_finite
 from sprachbund.merging.sinks import Arrays, Nowhere, Sink
@@ -113,7 +115,8 @@ class InMemory:
 
     lead: Checkpoint
     """Whose config and tokenizer it has."""
-    tensors: Mapping[str, npt.NDArray[Any]]
+    tensors: Mapping[str, Any]
+    """By name: arrays of numpy, or tensors on a device, as the engine makes them."""
     alignment: Alignment | None
 
 
@@ -140,6 +143,7 @@ def run(merges: Sequence[Merge], sinks: Sequence[Sink], threads: int | None = No
 def _run(jobs: Sequence[Job], sinks: Sequence[Sink], threads: int | None = None) -> None:
     threads = threads or min(cores(), MOST_THREADS)
     with closing(Readers()) as readers:
+        found = partial(products, readers=readers, threads=threads)
         sums: list[Sum] = []
         for job, sink in zip(jobs, sinks, strict=True):
             if job.method.kind == "tensor":
@@ -148,7 +152,7 @@ def _run(jobs: Sequence[Job], sinks: Sequence[Sink], threads: int | None = None)
                 if not work.info.is_float:
                     put_copy(job, work, sink)
                 elif job.method.kind == "coefficient" or not work.by_method:
-                    sums.append(Sum(job, work, *coefficients(job, work, readers, threads), sink))
+                    sums.append(Sum(job, work, *coefficients(job, work, found), sink))
         _put_sums(sums, readers, threads)
 
 

@@ -24,7 +24,7 @@ from sprachbund.merging.sinks import Sink
 from sprachbund.methods import Pass
 from sprachbund.parallel import in_order
 
-__all__ = ["coefficients", "put_by_method"]
+__all__ = ["coefficients", "products", "put_by_method", "working_dtype"]
 
 Array = npt.NDArray[Any]
 
@@ -45,13 +45,13 @@ class _Cut:
     """As a method of the granularity sees it, of one source."""
 
 
-def coefficients(job: Job, work: Work, readers: Readers, threads: int) -> tuple[Array, float]:
-    """Return the coefficients of a tensor, [K] or [K, rows], and that of θ₀."""
+def coefficients(job: Job, work: Work, find_products: Callable[[Job, Work], Array]) -> tuple[Array, float]:
+    """Return the coefficients of a tensor, [K] or [K, rows], and that of θ₀; a method may ask for :func:`products`."""
     if not work.by_method:
         return _linear(job, work)
     given: dict[str, Array] = {}
     if "products" in job.method.needs:
-        given["products"] = _products(job, work, readers, threads)
+        given["products"] = find_products(job, work)
     of = job.method.function
     if work.weights.ndim == 1:
         found = np.asarray(of(work.weights, **given, **work.options), dtype=np.float64)
@@ -75,7 +75,7 @@ def _linear(job: Job, work: Work) -> tuple[Array, float]:
     return np.where(total != 0, work.weights / np.where(total != 0, total, 1), even), 0.0
 
 
-def _products(job: Job, work: Work, readers: Readers, threads: int) -> Array:
+def products(job: Job, work: Work, readers: Readers, threads: int) -> Array:
     """Return the inner products of the sources' vectors, [n, n], in float64."""
     size = job.lead.tensors[work.info.name].size  # of all rows, also where some are wanted alone
     cuts = [_Cut(work, start, min(start + BLOCK, size), ()) for start in range(0, size, BLOCK)]
@@ -87,6 +87,12 @@ def _products(job: Job, work: Work, readers: Readers, threads: int) -> Array:
 
     count = len(job.sources)
     return sum(in_order(of, cuts, threads), np.zeros((count, count)))
+
+
+def working_dtype(job: Job, work: Work) -> np.dtype[Any]:
+    """Return the dtype of the vectors that a method sees."""
+    is_double = any(source.file.tensors[work.info.name].dtype == "F64" for source in job.sources)
+    return np.dtype(np.float64 if is_double else np.float32)
 
 
 def put_by_method(job: Job, sink: Sink, readers: Readers, threads: int) -> None:
@@ -182,8 +188,7 @@ def _vectors(job: Job, cut: _Cut, readers: Readers, *, checked: bool = False) ->
     What was ``checked`` in an earlier pass is finite.
     """
     size, count = cut.end - cut.start, len(job.sources)
-    is_double = any(source.tensors[cut.work.info.name].dtype == "F64" for source in job.sources)
-    dtype = np.dtype(np.float64 if is_double else np.float32)
+    dtype = working_dtype(job, cut.work)
     stack = readers.buffer("stack", count * size, dtype).reshape(count, size)
     for source, vector in zip(job.sources, stack, strict=True):
         readers.read(source.file, cut.work.info.name, cut.start, vector)

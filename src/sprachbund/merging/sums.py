@@ -24,7 +24,7 @@ from sprachbund.merging.numbers import narrow
 from sprachbund.merging.reading import Readers, check_finite
 from sprachbund.merging.sinks import Sink
 
-__all__ = ["Sum", "chunks_of", "put_copy", "put_rows", "put_stretch", "shared_out", "shares_pass"]
+__all__ = ["Sum", "by_source", "chunks_of", "put_copy", "put_rows", "put_stretch", "shared_out", "shares_pass"]
 
 Array = npt.NDArray[Any]
 
@@ -76,7 +76,7 @@ def put_stretch(readers: Readers, sums: Sequence[Sum], start: int, end: int) -> 
     product = readers.buffer("product", size, accumulator)
     totals = readers.buffer("totals", len(sums) * size, accumulator).reshape(len(sums), size)
     totals[...] = 0
-    for (source, name), wanted in _by_source(sums).items():
+    for (source, name), wanted in by_source(sums).items():
         readers.read(source.file, name, start, values)
         check_finite(values, name, source)
         for place, coefficient in wanted:
@@ -89,7 +89,7 @@ def put_stretch(readers: Readers, sums: Sequence[Sum], start: int, end: int) -> 
         each.sink.put(info, start, narrow(total, DTYPES[info.dtype]))
 
 
-def _by_source(sums: Sequence[Sum]) -> Mapping[tuple[Checkpoint, str], list[tuple[int, Array | float]]]:
+def by_source(sums: Sequence[Sum]) -> Mapping[tuple[Checkpoint, str], list[tuple[int, Array | float]]]:
     """Return who wants which tensor of which checkpoint, and with which coefficient; in the order of the paths."""
     found: dict[str, tuple[tuple[Checkpoint, str], list[tuple[int, Array | float]]]] = {}
     for place, each in enumerate(sums):
