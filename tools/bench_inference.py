@@ -125,7 +125,8 @@ def main() -> None:
     first, sorted_fp32 = (list(roads)[place] for place in (0, min(1, len(roads) - 1)))
     print(
         f"{len(encoded)} texts of {np.mean([len(text) for text in encoded]):.1f} tokens, {asked.rounds} rounds, "
-        f"{torch.get_num_threads()} threads, {'processor' if asked.cpu else 'wall'} time, torch {torch.__version__}, {TOKENS_PER_BATCH['cpu']} tokens per batch\n"
+        f"{torch.get_num_threads()} threads, {'processor' if asked.cpu else 'wall'} time, torch {torch.__version__}, "
+        f"{TOKENS_PER_BATCH['cpu']} tokens per batch\n"
     )
     print(f"| road | texts/s (range) | × first | × {sorted_fp32} | largest change of a logit | other answers |")
     print("|---|---|---|---|---|---|")
