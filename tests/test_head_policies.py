@@ -20,8 +20,8 @@ from transformers import AutoModelForSequenceClassification
 from workshop import Capture, make_workshop, refused, typed
 
 import sprachbund.checkpoints
-from sprachbund import heads, inference
-from sprachbund.candidates import merge_candidate
+from sprachbund import inference
+from sprachbund.candidates import Wanted, merge_candidate, merge_candidates, merges_in_memory
 from sprachbund.cards import MergeDetails
 from sprachbund.checkpoints import Checkpoint, Zoo, check_mergeable, open_checkpoint
 from sprachbund.choosing import Choice, choose_by_hand
@@ -247,15 +247,27 @@ def test_the_head_of_one_source_is_taken_as_it_is(strangers: Encoders, tmp_path:
         assert torch.equal(tensor, source[name] if name in strangers.encoder.head else average[name]), name
 
 
-def test_what_a_method_made_of_that_head_is_put_back(zoo: Zoo, tmp_path: Path) -> None:
-    """Methods on task vectors trim or scale what they merge, and a head may be in the base."""
-    merged("average", zoo, tmp_path / "out")
-    before = state(tmp_path / "out")
-    sources = [zoo.checkpoint(locale) for locale in POOL]
-    heads.finish("from:fr-FR", POOL, sources, WEIGHTS, tmp_path / "out")
-    source = state(sources[1])
-    for name, tensor in state(tmp_path / "out").items():
-        assert torch.equal(tensor, source[name] if name.startswith("classifier.") else before[name])
+@pytest.mark.parametrize("keep", ["folder", "memory"])
+@pytest.mark.parametrize(("method", "options"), [("ties", {"density": 0.2}), ("task_arithmetic", {"scale": 3.0})])
+def test_no_method_touches_a_head_that_is_taken(
+    method: str, options: dict[str, Any], keep: str, zoo: Zoo, tmp_path: Path
+) -> None:
+    """Methods on task vectors trim or scale what they merge, and the base may have a head."""
+    base = zoo.checkpoint("de-DE")
+    choice = with_head_policy(choose_by_hand("sq-AL", POOL[1:], WEIGHTS[1:]), "from:fr-FR")
+    recipe = choice.recipe.model_copy(update={"method": method, "options": options})
+    wanted = Wanted(replace(choice, recipe=recipe), "manual")
+    if keep == "folder":
+        merge_candidates([wanted], zoo, [tmp_path / "out"], base=base)
+        found = {name: tensor.numpy() for name, tensor in state(tmp_path / "out").items()}
+    else:
+        everything = np.arange(300)
+        (made,) = merges_in_memory([wanted], zoo, [lambda lead: everything], base=base)
+        found = dict(made.tensors)
+    source = zoo.checkpoint("fr-FR")
+    for name, tensor in found.items():
+        taken = name.startswith("classifier.")
+        assert np.array_equal(tensor, source.file.read(name)) == taken, name
 
 
 def test_the_weights_of_a_tensor_say_whose_head_it_is(zoo: Zoo) -> None:

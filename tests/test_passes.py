@@ -164,7 +164,7 @@ def test_a_method_that_needs_a_base_is_refused_without(make: Make) -> None:
 
 
 def test_a_method_without_weights_goes_with_no_similarity_weighting(make: Make) -> None:
-    with pytest.raises(MixError, match=r"de-DE, weighted by similarity: The method model_stock counts all sources the"):
+    with pytest.raises(MixError, match=r"model_stock counts all sources the same, and de-DE weighs them by similarity"):
         make(method="model_stock", base="base")
     assert len(make(method="model_stock", base="base", skip_similarity=True).cells) == 3
 
@@ -190,3 +190,42 @@ def test_many_merges_in_a_pass_are_those_made_alone(pico: Pico, base: Checkpoint
         (alone,) = merging.in_memory([wanted])
         for name, array in alone.tensors.items():
             assert bits(together.tensors[name]) == bits(array)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), np.linalg.LinAlgError("Singular matrix")])
+def test_what_goes_wrong_with_all_of_a_pass_is_tried_one_by_one(
+    error: Exception, make: Make, quiet: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = merging._run
+
+    def alone(jobs: Any, *rest: Any) -> None:
+        if len(jobs) > 1:
+            raise error
+        run(jobs, *rest)
+
+    monkeypatch.setattr(merging, "_run", alone)
+    for keep in ("none", "all"):
+        outcome = make(keep, keep_models=keep).run(quiet)
+        assert (len(outcome.records), outcome.failures) == (6, [])
+
+
+def test_a_default_that_is_typed_is_the_same_model(make: Make, quiet: Report) -> None:
+    settings = {"method": "ties", "base": "base", "max_locales": 1, "variants": ("average",)}
+    first = make(**settings).cells[0].identity
+    for options in (("scale=1",), ("scale=1.0", "density=0.2"), ("scope=tensor",)):
+        assert make(**settings, set=options).cells[0].identity == first
+    for options in (("scale=1.1",), ("density=0.3",), ("scope=model",)):
+        assert make(**settings, set=options).cells[0].identity != first
+    dare = {**settings, "method": "dare"}
+    assert (
+        make(**dare).cells[0].identity
+        == make(**dare, seed=0).cells[0].identity
+        != make(**dare, seed=1).cells[0].identity
+    )
+
+
+def test_a_seed_of_nothing_and_values_by_rank_are_refused(make: Make) -> None:
+    with pytest.raises(MixError, match="--seed has no effect on the method ties, which draws nothing at random"):
+        make(method="ties", base="base", seed=3)
+    with pytest.raises(MixError, match="--set density has a value for each source, and who these are changes"):
+        make(method="ties", base="base", set=("density=[0.2,0.5]",))

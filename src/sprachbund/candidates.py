@@ -211,7 +211,15 @@ def _merge(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> merging.Merge:
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     recipe, names = choice.recipe, choice.mix.sources
     weights = heads.weights_for(recipe.head_policy, names, choice.mix.weights, sources[0])
-    return merging.Merge(sources, weights, recipe.method, recipe.options or {}, base)
+    return merging.Merge(
+        sources,
+        weights,
+        recipe.method,
+        recipe.options or {},
+        base,
+        seed=recipe.seed or 0,
+        plain=heads.plain_tensors(recipe.head_policy, sources[0]),
+    )
 
 
 def _moved(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> list[float | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from sprachbund import locales, weighting
 from sprachbund.config import ChoiceConfig, ExperimentConfig, MergeConfig, MethodConfig
 from sprachbund.errors import MixError, UserError
@@ -153,13 +155,24 @@ def by_method(choice: Choice, config: MethodConfig) -> Choice:
     """
     if choice.recipe.selection == OWN:
         return choice
-    method, options = METHODS[config.method], config.options
+    method, options, recipe = METHODS[config.method], config.options, choice.recipe
     method.settle(options, len(choice.mix.sources))
-    try:
-        method.check_sources(choice.mix.weights)
-    except MixError as error:
-        raise MixError(f"{choice.recipe.target}, weighted by {choice.recipe.weighting}: {error}") from error
-    recipe = choice.recipe.model_copy(update={"method": method.name, "options": options or None})
+    several = next((name for name, value in options.items() if isinstance(value, list)), None)
+    if several and recipe.selection != MANUAL:
+        raise MixError(
+            f"--set {several} has a value for each source, and who these are changes with the target: give one for all."
+        )
+    if config.seed is not None and "generators" not in method.needs:
+        raise MixError(
+            f"--seed has no effect on the method {method.name}, which draws nothing at random: leave it out."
+        )
+    if not method.uses_weights and not np.allclose(choice.mix.weights, choice.mix.weights[0]):
+        raise MixError(
+            f"The method {method.name} counts all sources the same, and {recipe.target} weighs them by {recipe.weighting}: "
+            "take another method, or the average."
+        )
+    method.check_sources(choice.mix.weights)
+    recipe = recipe.model_copy(update={"method": method.name, "options": options or None, "seed": config.seed})
     return replace(choice, recipe=recipe)
 
 

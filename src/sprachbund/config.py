@@ -169,6 +169,7 @@ class MethodConfig(_Config):
         default=(),
         description="Options of the method, NAME=VALUE; [VALUE,VALUE] is one for each source (sprachbund methods).",
     )
+    seed: int | None = Field(default=None, ge=0, description="Seed of methods that drop at random. Default: 0.")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -284,7 +285,6 @@ class AnyMergeConfig(MergeConfig):
     dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
         default=None, description="Numbers to write. Default: the widest of the sources."
     )
-    seed: int | None = Field(default=None, ge=0, description="Seed of methods that drop at random. Default: 0.")
     text: tuple[Path, ...] = Field(
         default=(),
         description="For methods that measure the sources (fisher, regmean): a UTF-8 file of texts for each, one text a line.",

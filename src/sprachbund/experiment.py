@@ -261,14 +261,16 @@ class Experiment:
     ) -> dict[str, dict[str, InMemory]]:
         """Make the open merges of these targets in one pass over their sources: on the disk or, not to be kept, in memory.
 
-        Those in memory are returned by target and variant. Where one merge cannot be made, none is: each is made by itself in
-        its turn, and who fails says why.
+        Those in memory are returned by target and variant. Where one merge cannot be made, or there is no memory for them,
+        none is: each is made by itself in its turn, and who fails says why.
         """
         cells_ = [cell for target in group for cell in self.open_merges(target)]
         if not cells_:
             return {}
         report(f"cells, merging {len(cells_)} models", done, len(self.cells))
-        with suppress(SprachbundError, OSError):
+        with suppress(
+            Exception
+        ):  # whatever it is, the cell that it is about meets it again, and its record tells of it
             if self.config.keep_models == "all":
                 outs = [cell.model_folder for cell in cells_ if cell.model_folder]
                 wanted = [self._wanted(cell) for cell in cells_]
@@ -551,7 +553,7 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
         for target, variant in wanted
         if variant.adaptation is None
     }
-    for flag in ("head_policy", "method", "set"):
+    for flag in ("head_policy", "method", "set", "seed"):
         if getattr(config, flag) != ExperimentConfig.model_fields[flag].default and not any(map(is_merge, chosen)):
             raise UserError(
                 f"--{flag.replace('_', '-')} has no effect with these variants, none of which merges: leave it out."

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from sprachbund import digests
 from sprachbund.adaptation import ADAPTATIONS, Adaptation
 from sprachbund.errors import MixError, UnknownName
+from sprachbund.methods import METHODS
 from sprachbund.registry import Registry
 from sprachbund.uses import TARGET_TRAIN, union_of_uses
 
@@ -108,6 +109,8 @@ class Recipe(BaseModel):
     method: str = "linear"
     options: dict[str, Any] | None = None
     """Of the method, those that were set; None where all are its defaults."""
+    seed: int | None = None
+    """Of a method that drops at random; None for 0."""
     head_policy: str = AVERAGE
     adaptation: dict[str, Any] | None = None
     """What was done with unlabelled text, see :mod:`sprachbund.adaptation`; None where there was none."""
@@ -147,8 +150,13 @@ class Mix:
         """
         if len(self.sources) == 1 and recipe.method == "linear":
             return single(source_digests[self.sources[0]])
-        fitted = digests.of_value(list(texts)) if recipe.head_policy == REFIT else None
-        settings = {"options": recipe.options, "base": base_digest, "texts": fitted}
+        method = METHODS[recipe.method]
+        settings = {
+            "options": method.settle_plainly(recipe.options or {}, len(self.sources)) or None,
+            "base": base_digest,
+            "seed": (recipe.seed or 0) if "generators" in method.needs else None,
+            "texts": digests.of_value(list(texts)) if recipe.head_policy == REFIT else None,
+        }
         return {
             "kind": "merge",
             "method": recipe.method,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -186,6 +187,8 @@ def test_sixteen_bits_are_worked_on_in_fp32_and_rounded_once(name: str, family: 
                 rewrite(there, lambda tensors: tensors.update({key: t.float() for key, t in tensors.items()}))
             found.append(open_checkpoint(there))
     exact = tensors(family.merge(name, wide, weights))
+    if "generators" in METHODS[name].needs:  # what is drawn hangs on the content of the files
+        exact = tensors(family.merge(name, narrow, weights, dtype="F32"))
     assert {key: bits(a) for key, a in tensors(family.merge(name, narrow, weights, dtype="F32")).items()} == {
         key: bits(a) for key, a in exact.items()
     }
@@ -229,3 +232,72 @@ def test_written_is_what_is_merged(name: str, family: Family, tmp_path: Path) ->
     assert {key: bits(tensor.numpy()) for key, tensor in state(tmp_path).items()} == {
         key: bits(array) for key, array in merged.items()
     }
+
+
+@every_method
+def test_how_a_path_is_spelled_changes_no_bit(name: str, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources, weights = family.chosen(name)
+    monkeypatch.chdir(family.pico.root)
+    spelled = [open_checkpoint(Path(source.folder.name), source.name) for source in sources[:1]] + sources[1:]
+    plain, other = (tensors(family.merge(name, each, weights)) for each in (sources, spelled))
+    assert {key: bits(array) for key, array in plain.items()} == {key: bits(array) for key, array in other.items()}
+
+
+@pytest.mark.parametrize("name", ["linear", "ties", "pcb", "karcher"])
+def test_files_are_opened_once(name: str, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    system = os.open
+
+    def counted(path: Any, *rest: Any, **more: Any) -> int:
+        opened.append(Path(path))
+        return system(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", counted)
+    sources, weights = family.chosen(name)
+    tensors(family.merge(name, sources, weights))
+    ours = [path for path in opened if path.name == "model.safetensors"]
+    assert len(ours) == len(set(ours)) == len(sources) + METHODS[name].needs_base
+
+
+def test_what_is_dropped_at_random_hangs_on_the_source_not_on_its_place(family: Family, tmp_path: Path) -> None:
+    moved = []
+    for source, name in zip(family.sources, ("z", "y", "x"), strict=True):
+        shutil.copytree(source.folder, tmp_path / name)
+        moved.append(open_checkpoint(tmp_path / name))
+    here, there = (tensors(family.merge("dare", each, WEIGHTS)) for each in (family.sources, moved))
+    for key, array in here.items():
+        np.testing.assert_allclose(there[key], array, rtol=1e-6, atol=1e-7)
+    others = tensors(family.merge("dare", family.sources, WEIGHTS, seed=4))
+    assert any(np.abs(others[key] - array).max(initial=0) > 1e-3 for key, array in here.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "weights", "dtype"),
+    [
+        ("task_arithmetic", {"scale": 1e39}, WEIGHTS, None),
+        ("ties", {"scale": 1e39}, WEIGHTS, None),
+        ("linear", {}, (1e39, 1.0, 1.0), None),
+        ("linear", {}, (1e7, 1.0, 1.0), "F16"),
+        ("linear", {}, (3e38, 3e38, 3e38), "BF16"),
+    ],
+)
+def test_what_does_not_fit_into_the_dtype_is_refused(
+    name: str, options: dict[str, float], weights: tuple[float, ...], dtype: str | None, family: Family
+) -> None:
+    with pytest.raises(MixError, match=r"^Tensor \S+ of the merge holds what is no number in"):
+        tensors(family.merge(name, family.sources, weights, options=options, dtype=dtype))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "much", None, [1.0, 2.0]])
+def test_an_option_is_a_number(value: object) -> None:
+    with pytest.raises(MixError, match="The option scale of the method ties cannot be"):
+        METHODS["ties"].settle({"scale": value}, 3)
+    with pytest.raises(MixError, match="The option density of the method ties"):
+        METHODS["ties"].settle({"density": [0.5, value, 0.5]}, 3)
+
+
+def test_one_value_or_one_for_each_source() -> None:
+    assert METHODS["ties"].settle({"density": 0.5}, 3)["density"].tolist() == [0.5] * 3
+    assert METHODS["ties"].settle_plainly({"density": [0.1, 0.2, 1]}, 3)["density"] == [0.1, 0.2, 1.0]
+    with pytest.raises(MixError, match="has 2 values for 3 sources: give one for all, or one each"):
+        METHODS["ties"].settle({"density": [0.1, 0.2]}, 3)

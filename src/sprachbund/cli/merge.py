@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["merge"]
 
 
-EITHER_FORM = {"weights", "overwrite", "method", "set", *BaseConfig.model_fields}
+EITHER_FORM = {"weights", "overwrite", "method", "set", "seed", *BaseConfig.model_fields}
 """Flags of a merge for a target and of a merge of any checkpoints."""
 
 

@@ -1,7 +1,15 @@
 """Classification heads: whether those of several sources agree, and what becomes of them in a merge."""
 
 from sprachbund.heads.agreement import TOO_LOW, HeadAgreement, head_agreement, head_cosines
-from sprachbund.heads.policies import AVERAGE, REFIT, finish, unlabelled_for, weights_for, with_head_policy
+from sprachbund.heads.policies import (
+    AVERAGE,
+    REFIT,
+    finish,
+    plain_tensors,
+    unlabelled_for,
+    weights_for,
+    with_head_policy,
+)
 
 __all__ = [
     "AVERAGE",
@@ -11,6 +19,7 @@ __all__ = [
     "finish",
     "head_agreement",
     "head_cosines",
+    "plain_tensors",
     "unlabelled_for",
     "weights_for",
     "with_head_policy",

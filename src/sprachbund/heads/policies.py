@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from sprachbund import locales
-from sprachbund.checkpoints import WEIGHTS, Checkpoint, TensorFile
+from sprachbund.checkpoints import Checkpoint
 from sprachbund.choosing import Choice
 from sprachbund.data import DataSet
 from sprachbund.errors import DataError, MixError, UserError
 from sprachbund.heads.layout import head_tensors
 from sprachbund.heads.refit import refit_head
-from sprachbund.heads.wide import replace_tensors, wide_head, write_wide_head
+from sprachbund.heads.wide import wide_head, write_wide_head
 from sprachbund.merging import WeightsOf
 from sprachbund.recipe import AVERAGE, FROM, OWN, REFIT, WIDE, check_head_policy
 from sprachbund.uses import UNLABELLED, union_of_uses
@@ -93,6 +93,11 @@ def weights_for(
     return lambda tensor: one if tensor in head else weights
 
 
+def plain_tensors(policy: str, lead: Checkpoint) -> frozenset[str]:
+    """Return the tensors that stay out of the method's hands: a head that is taken as it is."""
+    return head_tensors(lead) if policy.startswith(FROM) else frozenset()
+
+
 def finish(
     policy: str,
     names: Sequence[str],
@@ -106,21 +111,10 @@ def finish(
     Raises:
         IncompatibleError: how the heads are made is not known, where a policy has to know it.
     """
-    if len(sources) == 1 or policy == AVERAGE:
+    if len(sources) == 1 or policy not in (REFIT, WIDE):
         return ()
     if policy == REFIT:
         return (refit_head(folder, names, sources, weights, texts),)
-    if policy == WIDE:
-        head = wide_head(sources, weights)
-        write_wide_head(head, folder)
-        return () if head.hidden else ("The heads are linear: their weighted mean is the wide head.",)
-    _put_back(sources[names.index(policy.removeprefix(FROM))], folder)
-    return ()
-
-
-def _put_back(source: Checkpoint, folder: Path) -> None:
-    """Give a merged model the head of a source where the method has made something else of it: trimmed it, say."""
-    there = TensorFile(folder / WEIGHTS)
-    head = {name: np.asarray(source.file.read(name), there.read(name).dtype) for name in sorted(head_tensors(source))}
-    if any(not np.array_equal(there.read(name), tensor) for name, tensor in head.items()):
-        replace_tensors(folder, head)
+    head = wide_head(sources, weights)
+    write_wide_head(head, folder)
+    return () if head.hidden else ("The heads are linear: their weighted mean is the wide head.",)

@@ -10,15 +10,15 @@ import inspect
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sprachbund.checkpoints import DTYPES
-from sprachbund.errors import MixError
+from sprachbund.checkpoints import Checkpoint
 from sprachbund.merging.job import Job, Work
-from sprachbund.merging.numbers import narrow
+from sprachbund.merging.numbers import OVERFLOW, rounded
 from sprachbund.merging.reading import Readers, check_finite
 from sprachbund.merging.sinks import Sink
 from sprachbund.methods import Pass
@@ -126,18 +126,42 @@ def _summary(job: Job, works: Sequence[Work], readers: Readers, threads: int) ->
             vectors = _vectors(job, cut, readers, checked=checked).reshape(len(job.sources), *cut.shape)
             return each.of(vectors, cut.work.weights, before, **named)
 
-        total: dict[str, Array] = {}
-        for part in in_order(of, cuts, threads):
-            for name, numbers in part.items():
-                total[name] = total[name] + numbers if name in total else numbers
-        found |= total
+        found |= _added_up(of, cuts, threads)
     return found
+
+
+def _added_up(of: Callable[[_Cut], Mapping[str, Array]], cuts: Sequence[_Cut], threads: int) -> dict[str, Array]:
+    """Return what the chunks come to together: counts as they are made, other sums in the order of the chunks.
+
+    Counts are large, and those of many sources at a time would be many; in whatever order they are added up, they are the same.
+    """
+    total: dict[str, Array] = {}
+    mine = Lock()
+
+    def counted(cut: _Cut) -> Mapping[str, Array]:
+        sums = {}
+        for name, numbers in of(cut).items():
+            if not np.issubdtype(numbers.dtype, np.integer):
+                sums[name] = numbers
+                continue
+            with mine:
+                if name in total:
+                    total[name] += numbers
+                else:
+                    total[name] = numbers
+        return sums
+
+    for part in in_order(counted, cuts, threads):
+        for name, numbers in part.items():
+            total[name] = total[name] + numbers if name in total else numbers
+    return total
 
 
 def _put(job: Job, work: Work, summary: Mapping[str, Array], sink: Sink, readers: Readers, threads: int) -> None:
     base, name, method = job.base, work.base, job.method
     needs_summary = {"summary": summary} if "summary" in method.needs else {}
 
+    @OVERFLOW
     def of(cut: _Cut) -> None:
         vectors = _vectors(job, cut, readers, checked=bool(method.passes)).reshape(len(job.sources), *cut.shape)
         handed = needs_summary | _handed(job, cut, readers)
@@ -148,12 +172,7 @@ def _put(job: Job, work: Work, summary: Mapping[str, Array], sink: Sink, readers
         if method.needs_base and base is not None and name is not None:
             start = readers.read(base.file, name, cut.start, readers.buffer("base", merged.size, vectors.dtype))
             merged = merged + start
-        if not np.isfinite(merged).all():
-            raise MixError(
-                f"The method {method.name} does not come to a number for tensor {work.info.name}: "
-                "check its options, or take another method."
-            )
-        sink.put(work.info, cut.start, narrow(merged, DTYPES[work.info.dtype]))
+        sink.put(work.info, cut.start, rounded(merged, work.info))
 
     # Whole tensors are the business of LAPACK, which has threads of its own, and memory for one at a time.
     whole = method.granularity == "tensor"
@@ -207,7 +226,9 @@ def _handed(job: Job, cut: _Cut, readers: Readers) -> dict[str, Any]:
     needs, name = job.method.needs, cut.work.info.name
     handed: dict[str, Any] = {}
     if "generators" in needs:
-        handed["generators"] = [_generator(job.seed, name, place, cut.start) for place in range(len(job.sources))]
+        handed["generators"] = [
+            _generator([job.seed, zlib.crc32(name.encode()), *key], cut.start) for key in _keys(job.sources)
+        ]
     if "fisher" in needs:
         files = job.statistics["fisher"]
         stack = readers.buffer("fisher", len(files) * (cut.end - cut.start), np.float32).reshape(len(files), -1)
@@ -219,9 +240,15 @@ def _handed(job: Job, cut: _Cut, readers: Readers) -> dict[str, Any]:
     return handed
 
 
-def _generator(seed: int, tensor: str, place: int, start: int) -> np.random.Generator:
+def _keys(sources: Sequence[Checkpoint]) -> list[tuple[int, int]]:
+    """Return by what the random numbers of each source are told apart: its content, wherever it lies; and its copies."""
+    digests = [source.digest for source in sources]
+    return [(int(digest[:16], 16), digests[:place].count(digest)) for place, digest in enumerate(digests)]
+
+
+def _generator(key: Sequence[int], start: int) -> np.random.Generator:
     """Return the random numbers of a source and tensor, from that element on: the same however a tensor is cut."""
-    numbers = np.random.PCG64([seed, zlib.crc32(tensor.encode()), place])
+    numbers = np.random.PCG64(key)
     numbers.advance(start // 2)  # a step makes two of float32
     generator = np.random.Generator(numbers)
     if start % 2:

@@ -6,8 +6,11 @@ with whatever others they share a pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +29,7 @@ from sprachbund.checkpoints import (
 from sprachbund.errors import MixError
 from sprachbund.methods import METHODS, Method
 
-__all__ = ["STATISTICS", "Job", "Merge", "Weights", "WeightsOf", "Work", "settle"]
+__all__ = ["STATISTICS", "Job", "Merge", "Weights", "WeightsOf", "Work", "place_of", "settle"]
 
 Weights = Sequence[float] | npt.NDArray[Any]
 """One per source, [K], or one for each row of a tensor, [K, rows]."""
@@ -35,6 +38,10 @@ WeightsOf = Callable[[str], Weights]
 
 STATISTICS: tuple[Literal["fisher", "gram"], ...] = ("fisher", "gram")
 """What a method can need of the sources besides their tensors."""
+
+
+_TABLES = re.compile(r"embed|(^|\.)(wte|wpe)\.|relative_attention_bias|position_bias")
+"""How matrices are called that are no weights of a layer, but tables: of tokens, of positions, of distances."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class Merge:
     """The rows of the vocabulary that are wanted, where not all are; for coefficient methods."""
     scales: Mapping[str, float] | None = None
     """What the method's ``scale`` is multiplied by in each tensor, by name; None for 1 in all."""
+    plain: Collection[str] = ()
+    """Tensors that the method is not asked for: weighted means of the sources', whatever it is."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,16 @@ class Job:
         return replace(self, works=tuple(work for work in self.works if not names or work.info.name in names))
 
 
+@cache
+def _resolved(folder: Path) -> str:
+    return str(folder.resolve())
+
+
+def place_of(checkpoint: Checkpoint) -> str:
+    """Return where a checkpoint lies, however its path is spelled: by this, sources are put into their order."""
+    return _resolved(checkpoint.folder)
+
+
 def settle(merge: Merge) -> Job:
     """Check a merge and say what it does for each tensor; headers are read, and nothing else.
 
@@ -124,7 +143,7 @@ def settle(merge: Merge) -> Job:
     if merge.scales is not None and "scale" not in options:
         raise MixError(f"The method {method.name} has no scale that could differ between tensors.")
     aligned = check_mergeable(merge.sources)
-    order = sorted(range(count), key=lambda place: str(merge.sources[place].folder))
+    order = sorted(range(count), key=lambda place: place_of(merge.sources[place]))
     sources = tuple(merge.sources[place] for place in order)
     lead = merge.sources[aligned.carrier if aligned else 0]
     base = _check_base(merge, method, lead, aligned)
@@ -148,8 +167,9 @@ def settle(merge: Merge) -> Job:
             replace(job, options=_scaled(job.options, merge.scales, info.name)),
             info,
             _of(merge.weights, info.name, count)[order],
-            names.get(info.name),
+            None if info.name in merge.plain else names.get(info.name),
             info.name in by_token,
+            is_plain=info.name in merge.plain,
         )
         for info in _merged_infos(sources, lead, merge.dtype)
     )
@@ -208,12 +228,20 @@ def _of(weights: Weights | WeightsOf, tensor: str, count: int) -> npt.NDArray[np
     return numbers
 
 
-def _work(job: Job, info: TensorInfo, weights: npt.NDArray[np.float64], base: str | None, by_token: bool) -> Work:
+def _work(
+    job: Job,
+    info: TensorInfo,
+    weights: npt.NDArray[np.float64],
+    base: str | None,
+    by_token: bool,
+    *,
+    is_plain: bool,
+) -> Work:
     if job.rows is not None and by_token:
         info = TensorInfo(info.name, info.dtype, (len(job.rows), *info.shape[1:]))
         weights = weights[:, job.rows] if weights.ndim == 2 else weights
     method = job.method
-    applies = info.is_float and not (method.needs_base and base is None)
+    applies = info.is_float and not is_plain and not (method.needs_base and base is None)
     if method.matrices_only:
         applies = applies and _is_layer_matrix(info, by_token)
     if "gram" in method.needs:
@@ -223,7 +251,7 @@ def _work(job: Job, info: TensorInfo, weights: npt.NDArray[np.float64], base: st
 
 def _is_layer_matrix(info: TensorInfo, by_token: bool) -> bool:
     """Return whether a tensor is the weight of a linear layer: a matrix, and no table of embeddings."""
-    return len(info.shape) == 2 and not by_token and "embedding" not in info.name
+    return len(info.shape) == 2 and not by_token and not _TABLES.search(info.name)
 
 
 def _merged_infos(sources: Sequence[Checkpoint], lead: Checkpoint, dtype: str | None) -> list[TensorInfo]:

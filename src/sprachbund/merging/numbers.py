@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sprachbund.checkpoints import DTYPES
+from sprachbund.checkpoints import DTYPES, TensorInfo
+from sprachbund.errors import MixError
 
-__all__ = ["narrow", "widen"]
+__all__ = ["OVERFLOW", "narrow", "rounded", "too_large", "widen"]
 
 _BF16 = DTYPES["BF16"]
+OVERFLOW = np.errstate(over="ignore", invalid="ignore")
+"""For arithmetic whose results are :func:`rounded`, which refuses what is no number."""
 
 
 def widen(raw: npt.NDArray[Any], out: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -42,3 +45,31 @@ def narrow(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     odd += np.uint32(0x7FFF)
     odd += bits
     return np.right_shift(odd, 16, out=odd).astype(np.uint16).view(_BF16)
+
+
+def rounded(values: npt.NDArray[Any], info: TensorInfo) -> npt.NDArray[Any]:
+    """Return the numbers of a merged tensor in its dtype.
+
+    Raises:
+        MixError: one is no number, or too large for the dtype.
+    """
+    narrowed = narrow(values, DTYPES[info.dtype])
+    with np.errstate(all="ignore"):  # what is not finite, the sum isn't either
+        seems_fine = info.dtype in ("F32", "F64") and np.isfinite(np.add.reduce(narrowed, axis=None))
+    if not seems_fine and not _are_finite(narrowed):
+        raise too_large(info)
+    return narrowed
+
+
+def too_large(info: TensorInfo) -> MixError:
+    """Return the complaint about a merged tensor that does not fit into its dtype."""
+    return MixError(
+        f"Tensor {info.name} of the merge holds what is no number in {info.dtype}: check weights and options, "
+        "or write wider numbers (--dtype)."
+    )
+
+
+def _are_finite(values: npt.NDArray[Any]) -> bool:
+    if values.dtype == _BF16:
+        return bool(((values.view(np.uint16) & 0x7F80) != 0x7F80).all())
+    return bool(np.isfinite(values).all())

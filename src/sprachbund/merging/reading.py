@@ -1,14 +1,15 @@
 """Stretches of tensors, read from their files into buffers that are used again and again.
 
-Every thread has files and buffers of its own. What a reader returns is good until the same thread reads again into the same
+Every thread has buffers of its own. What a reader returns is good until the same thread reads again into the same
 buffer, so memory is that of a chunk, however large the sources and however many there are.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,12 @@ __all__ = ["Readers", "check_finite", "not_finite"]
 
 
 class Readers:
-    """Reads on any number of threads; to be closed when the work is done."""
+    """Reads on any number of threads, which share the files; to be closed when the work is done."""
 
     def __init__(self) -> None:
         self._mine = threading.local()
-        self._opened: list[BinaryIO] = []
+        self._opened: dict[Path, int] = {}
+        self._opening = threading.Lock()
 
     def buffer(self, use: str, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return ``count`` elements of this thread's memory for one use, whatever they hold."""
@@ -69,26 +71,33 @@ class Readers:
     def _fill(self, extent: Extent, offset: int, data: npt.NDArray[np.uint8]) -> None:
         """Read bytes of a tensor from ``offset`` on."""
         with naming(extent.path):
-            stream = self._stream(extent.path)
-            stream.seek(extent.offset + offset)
+            descriptor = self._descriptor(extent.path)
             done = 0
             while done < data.size:  # a system may return less than it is asked for
-                got = stream.readinto(data[done:].data)  # type: ignore[attr-defined]
+                got = _read_into(descriptor, data[done:], extent.offset + offset + done)
                 if not got:
                     raise MixError(f"{extent.path} became shorter while it was read: download or save it again.")
                 done += got
 
-    def _stream(self, path: Path) -> BinaryIO:
-        streams: dict[Path, BinaryIO] = self._mine.__dict__.setdefault("streams", {})
-        if path not in streams:
-            streams[path] = path.open("rb", buffering=0)
-            self._opened.append(streams[path])
-        return streams[path]
+    def _descriptor(self, path: Path) -> int:
+        with self._opening:
+            if path not in self._opened:
+                self._opened[path] = os.open(path, os.O_RDONLY)
+            return self._opened[path]
 
     def close(self) -> None:
         """Close all files."""
-        for stream in self._opened:
-            stream.close()
+        while self._opened:
+            os.close(self._opened.popitem()[1])
+
+
+def _read_into(descriptor: int, data: npt.NDArray[np.uint8], offset: int) -> int:
+    """Read bytes from there on without moving anybody's place in the file; return how many it were."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [data.data], offset)
+    found = os.pread(descriptor, data.size, offset)
+    data[: len(found)] = np.frombuffer(found, dtype=np.uint8)
+    return len(found)
 
 
 def check_finite(values: npt.NDArray[Any], tensor: str, source: Checkpoint) -> None:

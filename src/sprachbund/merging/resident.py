@@ -26,7 +26,8 @@ from sprachbund.checkpoints import Checkpoint
 from sprachbund.merging import InMemory, Merge, Nowhere, in_memory, not_finite, settle
 from sprachbund.merging.by_method import coefficients, working_dtype
 from sprachbund.merging.job import Job, Work
-from sprachbund.merging.sums import Sum, by_source, shares_pass
+from sprachbund.merging.numbers import too_large
+from sprachbund.merging.sums import Sum, by_source
 from sprachbund.parallel import cores, in_order
 
 __all__ = ["ROOM", "Resident", "can_take", "fits", "for_merges", "needed"]
@@ -179,7 +180,10 @@ class Resident:
             if np.ndim(coefficient) or coefficient:
                 values = _rows_of(self._held[source.folder, there], rows).to(accumulator)
                 total += values * self._factor(coefficient, total)
-        return total.to(TORCH[work.info.dtype])
+        made = total.to(TORCH[work.info.dtype])
+        if not _is_finite(made):
+            raise too_large(work.info)
+        return made
 
     def _factor(self, coefficient: npt.NDArray[np.float64] | float, like: torch.Tensor) -> torch.Tensor | float:
         """Return a coefficient in the dtype that is added up in: a number, or one for each row of a tensor."""
@@ -209,8 +213,6 @@ class Resident:
 
 def _terms(each: Sum) -> list[tuple[Checkpoint, str, npt.NDArray[np.float64] | float]]:
     """Return the terms of a sum in the order in which the engine adds them up."""
-    if not shares_pass(each.job, each.work):
-        return each.terms
     return [(*where, coefficient) for where, wanted in by_source([each]).items() for _, coefficient in wanted]
 
 

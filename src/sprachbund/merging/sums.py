@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sprachbund.checkpoints import DTYPES, Checkpoint
-from sprachbund.merging.job import Job, Work
-from sprachbund.merging.numbers import narrow
+from sprachbund.checkpoints import Checkpoint
+from sprachbund.merging.job import Job, Work, place_of
+from sprachbund.merging.numbers import OVERFLOW, rounded
 from sprachbund.merging.reading import Readers, check_finite
 from sprachbund.merging.sinks import Sink
 
@@ -69,6 +69,7 @@ def chunks_of(work: Work, elements: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + elements, work.info.size)
 
 
+@OVERFLOW
 def put_stretch(readers: Readers, sums: Sequence[Sum], start: int, end: int) -> None:
     """Sum a stretch of one tensor for several merges, whose tensor has one shape and accumulator."""
     size, accumulator = end - start, sums[0].accumulator
@@ -86,7 +87,7 @@ def put_stretch(readers: Readers, sums: Sequence[Sum], start: int, end: int) -> 
                 totals[place] += product
     for each, total in zip(sums, totals, strict=True):
         info = each.work.info
-        each.sink.put(info, start, narrow(total, DTYPES[info.dtype]))
+        each.sink.put(info, start, rounded(total, info))
 
 
 def by_source(sums: Sequence[Sum]) -> Mapping[tuple[Checkpoint, str], list[tuple[int, Array | float]]]:
@@ -94,7 +95,7 @@ def by_source(sums: Sequence[Sum]) -> Mapping[tuple[Checkpoint, str], list[tuple
     found: dict[str, tuple[tuple[Checkpoint, str], list[tuple[int, Array | float]]]] = {}
     for place, each in enumerate(sums):
         for source, name, coefficient in each.terms:
-            _, wanted = found.setdefault(f"{source.folder}\0{name}", ((source, name), []))
+            _, wanted = found.setdefault(f"{place_of(source)}\0{name}", ((source, name), []))
             wanted.append((place, coefficient))
     return dict(found[key] for key in sorted(found))
 
@@ -115,6 +116,7 @@ def put_copy(job: Job, work: Work, sink: Sink) -> None:
     sink.put(work.info, 0, values.reshape(-1))
 
 
+@OVERFLOW
 def put_rows(readers: Readers, each: Sum, start: int, end: int) -> None:
     """Sum the rows from ``start`` to ``end`` of a tensor with a row for each token, which are looked up in each source."""
     job, work = each.job, each.work
@@ -128,10 +130,11 @@ def put_rows(readers: Readers, each: Sum, start: int, end: int) -> None:
     own = own[:, start:end] if own.ndim == 2 else own
     places = [rows[wanted] for rows in job.alignment] if job.alignment else [wanted] * len(own)
     by_row = shared_out(own, np.stack([rows >= 0 for rows in places]))
-    terms = [*zip(places, by_row, strict=True)]
-    if len(each.terms) > len(terms):
-        terms.append((wanted, np.full(len(wanted), each.base)))
-    for (source, name, _), (rows, coefficient) in zip(each.terms, terms, strict=True):
+    looked_up = [*zip(places, by_row, strict=True)]
+    if len(each.terms) > len(looked_up):
+        looked_up.append((wanted, np.full(len(wanted), each.base)))
+    terms = zip(each.terms, looked_up, strict=True)
+    for (source, name, _), (rows, coefficient) in sorted(terms, key=lambda term: place_of(term[0][0])):
         readers.read_rows(source.file, name, rows, values)
         check_finite(values, name, source)
         np.multiply(
@@ -140,7 +143,7 @@ def put_rows(readers: Readers, each: Sum, start: int, end: int) -> None:
             out=product.reshape(-1, width),
         )
         total += product
-    each.sink.put(work.info, start * width, narrow(total, DTYPES[work.info.dtype]))
+    each.sink.put(work.info, start * width, rounded(total, work.info))
 
 
 def shared_out(weights: Array, present: Array) -> Array:

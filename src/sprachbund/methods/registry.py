@@ -19,6 +19,7 @@ Methods never normalise weights: weightings do.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
@@ -105,7 +106,7 @@ class Option:
         """
         try:
             if not self.per_source:
-                return TypeAdapter(self.type).validate_python(value)
+                return self._checked(method, TypeAdapter(self.type), value)
             listed = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
             given = list(value) if listed else [value] * sources  # type: ignore[call-overload]
             if len(given) != sources:
@@ -113,13 +114,21 @@ class Option:
                     f"The option {self.name} of the method {method} has {len(given)} values for {sources} sources: "
                     "give one for all, or one each."
                 )
-            return np.asarray(TypeAdapter(list[self.type]).validate_python(given), dtype=np.float64)  # type: ignore[name-defined]
+            adapter = TypeAdapter(self.type)
+            return np.asarray([self._checked(method, adapter, each) for each in given], dtype=np.float64)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             shown = value.tolist() if isinstance(value, np.ndarray) else value
             raise MixError(
                 f"The option {self.name} of the method {method} cannot be {shown!r}: {reason[:1].lower()}{reason[1:]}."
             ) from error
+
+    def _checked(self, method: str, adapter: TypeAdapter[Any], value: object) -> Any:
+        found = adapter.validate_python(value)
+        is_number = isinstance(found, float)
+        if is_number and (isinstance(value, bool) or not math.isfinite(found)):
+            raise MixError(f"The option {self.name} of the method {method} cannot be {value!r}: it is a number.")
+        return found
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,11 @@ class Method:
             name: option.check(self.name, options.get(name, option.default), sources)
             for name, option in self.options.items()
         }
+
+    def settle_plainly(self, options: Mapping[str, object], sources: int) -> dict[str, Any]:
+        """Return all options as JSON has them, by which merges are told apart."""
+        settled = self.settle(options, sources)
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in settled.items()}
 
     def check_sources(self, weights: Sequence[float] | Array) -> None:
         """Complain of more sources than the method can take, or of weights that it would not look at.
