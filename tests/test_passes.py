@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from pico import Pico, TinyData, bits, poison
 
 from sprachbund import candidates, locales, merging
+from sprachbund.candidates import merge_candidate
 from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
+from sprachbund.choosing import choose_by_hand
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import MixError, UserError
 from sprachbund.experiment import Experiment, needed_sources, prepare
@@ -229,3 +232,12 @@ def test_a_seed_of_nothing_and_values_by_rank_are_refused(make: Make) -> None:
         make(method="ties", base="base", seed=3)
     with pytest.raises(MixError, match="--set density has a value for each source, and who these are changes"):
         make(method="ties", base="base", set=("density=[0.2,0.5]",))
+
+
+def test_a_new_head_is_told_of(zoo: Zoo, base: Checkpoint, tmp_path: Path) -> None:
+    choice = choose_by_hand("sq-AL", ("nl-NL", "da-DK"), ())
+    recipe = choice.recipe.model_copy(update={"method": "ties"})
+    details = merge_candidate(replace(choice, recipe=recipe), zoo, "manual", tmp_path / "out", base=base)
+    assert any("without a task vector, they are the weighted mean of the sources'" in said for said in details.warnings)
+    linear = merge_candidate(choice, zoo, "manual", tmp_path / "linear", base=base)
+    assert linear.warnings == ()

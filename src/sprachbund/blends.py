@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sprachbund import __version__, digests, files, merging
-from sprachbund.candidates import made_before
+from sprachbund.candidates import made_before, new_head
 from sprachbund.cards import BlendDetails, BlendedModel, read_blend, write_blend
 from sprachbund.checkpoints import (
     COMPANIONS,
@@ -29,7 +29,6 @@ from sprachbund.checkpoints import (
     Checkpoint,
     TensorFile,
     check_one_vocabulary,
-    counterparts,
     layer_of,
     part_of,
 )
@@ -363,10 +362,10 @@ def _details(blend: Blend, using: Ingredients, alignment: Alignment | None) -> B
     shown: Sequence[float | None] = [None] * len(using.sources) if callable(weights) else weights
     agreement = head_agreement(using.sources)
     lead = using.sources[alignment.carrier if alignment else 0]
-    warnings = (agreement and agreement.warning, alignment and alignment.sentence, _new_head(lead, using.base))
+    warnings = (agreement and agreement.warning, alignment and alignment.sentence, new_head(lead, using.base))
     return BlendDetails(
         method=blend.method,
-        options=_settled(blend),
+        options=blend.how.settle_plainly(blend.options, len(blend.sources)),
         sources=tuple(
             BlendedModel(model=source.reference, digest=source.digest, weight=weight)
             for source, weight in zip(using.sources, shown, strict=True)
@@ -380,24 +379,6 @@ def _details(blend: Blend, using: Ingredients, alignment: Alignment | None) -> B
         created=now(),
         version=__version__,
     )
-
-
-def _new_head(lead: Checkpoint, base: Checkpoint | None) -> str | None:
-    """Return what to say of tensors that the base lacks, so that they have no task vector; None if there are none."""
-    if base is None:
-        return None
-    known = counterparts(base, lead)
-    new = [name for name, info in lead.tensors.items() if info.is_float and name not in known]
-    if not new:
-        return None
-    others = f" and {len(new) - 1} more" if len(new) > 1 else ""
-    return f"{base.name} has no {new[0]}{others}: without a task vector, they are the weighted mean of the sources'."
-
-
-def _settled(blend: Blend) -> dict[str, Any]:
-    """Return all options of the method as plain values, defaults among them."""
-    settled = blend.how.settle(blend.options, len(blend.sources))
-    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in settled.items()}
 
 
 def _seed(blend: Blend) -> int | None:
@@ -414,7 +395,7 @@ def _candidate(blend: Blend, using: Ingredients) -> dict[str, Any]:
     return {
         "kind": "blend",
         "method": blend.method,
-        "options": _settled(blend),
+        "options": blend.how.settle_plainly(blend.options, len(blend.sources)),
         "sources": [[source.digest, weight] for source, weight in zip(using.sources, known, strict=True)],
         "normalize": blend.normalize if by_tensor else None,
         "layers": _by_part(weights, tensors) if callable(weights) and blend.layers else None,

@@ -24,6 +24,7 @@ from sprachbund.checkpoints import (
     Zoo,
     body_counterparts,
     check_base,
+    counterparts,
     vocabulary_tensors,
     zoo_name,
     zoo_uses,
@@ -53,6 +54,7 @@ __all__ = [
     "merge_candidates",
     "merged_before",
     "merges_in_memory",
+    "new_head",
     "resident_for",
     "seen_by",
 ]
@@ -252,7 +254,12 @@ def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignme
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     agreement = heads.head_agreement(sources)
     averaged = choice.recipe.head_policy == heads.AVERAGE
-    warnings = (averaged and agreement and agreement.warning, alignment and alignment.sentence)
+    about_taus = base if METHODS[choice.recipe.method].needs_base else None
+    warnings = (
+        averaged and agreement and agreement.warning,
+        alignment and alignment.sentence,
+        averaged and new_head(sources[0], about_taus),
+    )
     return MergeDetails(
         mode=each.mode,
         recipe=choice.recipe,
@@ -278,6 +285,18 @@ def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignme
         created=now(),
         version=__version__,
     )
+
+
+def new_head(lead: Checkpoint, base: Checkpoint | None) -> str | None:
+    """Return what to say of tensors that the base lacks, so that they have no task vector; None if there are none."""
+    if base is None:
+        return None
+    known = counterparts(base, lead)
+    new = [name for name, info in lead.tensors.items() if info.is_float and name not in known]
+    if not new:
+        return None
+    others = f" and {len(new) - 1} more" if len(new) > 1 else ""
+    return f"{base.name} has no {new[0]}{others}: without a task vector, they are the weighted mean of the sources'."
 
 
 def merged_before(

@@ -565,6 +565,7 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     checkpoints = {locale: inputs.zoo.checkpoint(locale) for locale in sorted(involved)}
     notes = (
         *inputs.notes,
+        *_without_method(config, chosen),
         *_without_baseline(targets, wanted, chosen),
         *_check_labels(checkpoints.values(), inputs.data),
     )
@@ -616,6 +617,16 @@ def _soup(target: str, config: ExperimentConfig, inputs: Inputs, report: Report)
     found = find_soup(Kitchen(sources, inputs.data, config.method, config.options, inputs.base), report)
     seen = union_of_uses([SOURCE_DEV], *map(zoo_uses, sources.values()))
     return of_soup(target, list(sources), found.weights, found.scores, seen)
+
+
+def _without_method(config: ExperimentConfig, chosen: Sequence[Variant]) -> tuple[str, ...]:
+    """Return what is to be said of adaptations beside a method, which they merge without."""
+    others = [variant.name for variant in chosen if variant.adaptation]
+    if not others or config.method == ExperimentConfig.model_fields["method"].default:
+        return ()
+    return (
+        f"--method {config.method} is how merges are made; adaptations ({', '.join(others)}) have ways of their own.",
+    )
 
 
 def _without_baseline(
