@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from sprachbund import files, parallel
-from sprachbund.errors import DataError
-from sprachbund.parallel import Failed, in_order
+from sprachbund.errors import DataError, MixError
+from sprachbund.parallel import Failed, Team, in_order, together
 
 
 def prepare(threads: int) -> None:
@@ -268,3 +268,55 @@ def test_after_an_error_nobody_goes_on(threads: int) -> None:
     before = len(begun)
     time.sleep(0.02)
     assert len(begun) == before <= 3 + 2 * threads
+
+
+# --- together ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_all_hear_what_all_found(size: int, tmp_path: Path) -> None:
+    def program(team: Team) -> None:
+        mine = sum(task for _, task in team.mine(range(100)))
+        all_of_them = team.gather(mine)
+        (tmp_path / str(team.rank)).write_text(f"{mine} {sum(all_of_them)} {team.gather(team.rank)}")
+
+    together(program, size)
+    found = [(tmp_path / str(rank)).read_text() for rank in range(size)]
+    assert sum(int(said.split()[0]) for said in found) == 4950
+    assert all(said.endswith(f" 4950 {list(range(size))}") for said in found)
+
+
+@pytest.mark.parametrize("who", [0, 1, 2])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_error_of_one_ends_all(who: int, when: str, tmp_path: Path) -> None:
+    def program(team: Team) -> None:
+        if when == "after":
+            team.gather(None)
+        if team.rank == who:
+            raise DataError("no")
+        team.gather(None)
+        (tmp_path / f"{team.rank} went on").touch()
+
+    with pytest.raises(DataError, match="no"):
+        together(program, 3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_is_killed_is_told_of() -> None:
+    def program(team: Team) -> None:
+        if team.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        team.gather(None)
+
+    with pytest.raises(MixError, match="A process was killed in the middle of its work"):
+        together(program, 2)
+
+
+def test_other_errors_bring_their_story() -> None:
+    def program(team: Team) -> None:
+        if team.rank == 1:
+            raise ZeroDivisionError("one by none")
+        team.gather(None)
+
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: one by none"):
+        together(program, 2)

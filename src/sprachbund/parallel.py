@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
@@ -16,11 +17,23 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context, parent_process
-from typing import Self, TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, Self, TypeVar
 
-from sprachbund.errors import SprachbundError, is_no_room
+from sprachbund.errors import MixError, SprachbundError, is_no_room
 
-__all__ = ["Failed", "Report", "attempts", "cores", "in_order", "side_by_side"]
+__all__ = [
+    "ALONE",
+    "Failed",
+    "Report",
+    "Team",
+    "attempts",
+    "can_fork",
+    "cores",
+    "in_order",
+    "side_by_side",
+    "together",
+]
 
 Report = Callable[[str, int, int], None]
 """Told of progress: (stage, done, total); what follows a comma in the stage is what is being done now."""
@@ -126,6 +139,107 @@ def _outcome(future: Future[Result]) -> Result:
     """Return what came of it; an error has the same traceback whether it was there at once or was waited for."""
     wait([future])
     return future.result()
+
+
+class Team:
+    """Processes that run one program together, each its part of it, and tell each other what they found."""
+
+    def __init__(self, rank: int = 0, size: int = 1, links: Sequence[Connection] = ()) -> None:
+        self.rank, self.size = rank, size
+        """Which of them this is, from 0, and how many there are."""
+        self._links = links
+
+    def mine(self, tasks: Sequence[Task]) -> list[tuple[int, Task]]:
+        """Return the tasks of this process, each with its number."""
+        return list(enumerate(tasks))[self.rank :: self.size]
+
+    def gather(self, part: Result) -> list[Result]:
+        """Return what all of them hand in here, in the order of their ranks.
+
+        Raises:
+            SprachbundError: another one met it.
+            MixError: another one was killed.
+        """
+        if self.rank:
+            (link,) = self._links
+            link.send(part)
+            found: list[Result] = link.recv()
+            return found
+        parts = [part, *map(self._received, self._links)]
+        for link in self._links:
+            link.send(parts)
+        return parts
+
+    def _received(self, link: Connection) -> Any:
+        try:
+            part = link.recv()
+        except EOFError:
+            raise MixError(
+                "A process was killed in the middle of its work: if memory ran out, close other programs."
+            ) from None
+        if isinstance(part, BaseException):
+            raise part
+        return part
+
+
+ALONE = Team()
+
+
+def can_fork() -> bool:
+    """Return whether processes can be split off this one: where threads of torch run, one of them may hold a lock for ever."""
+    return sys.platform == "linux" and "torch" not in sys.modules
+
+
+def together(program: Callable[[Team], None], size: int) -> None:
+    """Run a program in this process and others that are split off it, and wait for all; the first error ends them all.
+
+    For arithmetic that does not let other threads run meanwhile. What they write goes to files; what they have in memory is
+    theirs alone.
+    """
+    if size <= 1:
+        program(ALONE)
+        return
+    context = get_context("fork")
+    pipes = [context.Pipe() for _ in range(size - 1)]
+    others = [
+        context.Process(target=_join_in, args=(program, rank, size, pipes), daemon=True) for rank in range(1, size)
+    ]
+    for process in others:
+        process.start()
+    for _, theirs in pipes:
+        theirs.close()
+    try:
+        team = Team(0, size, [ours for ours, _ in pipes])
+        program(team)
+        team.gather(None)
+    finally:
+        for process in others:
+            process.terminate()
+            process.join()
+        for ours, _ in pipes:
+            ours.close()
+
+
+def _join_in(
+    program: Callable[[Team], None], rank: int, size: int, pipes: Sequence[tuple[Connection, Connection]]
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first one has its say
+    threading.Thread(target=_die_with_parent, name="die with parent", daemon=True).start()
+    for place, (ours, theirs) in enumerate(pipes, start=1):
+        ours.close()
+        if place != rank:
+            theirs.close()
+    link = pipes[rank - 1][1]
+    try:
+        team = Team(rank, size, [link])
+        program(team)
+        team.gather(None)
+    except SprachbundError as error:
+        link.send(error)
+    except (EOFError, BrokenPipeError):  # the first one has ended
+        pass
+    except BaseException as error:
+        link.send(RuntimeError("".join(traceback.format_exception(error))))
 
 
 class _CutOff:

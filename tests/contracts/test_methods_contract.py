@@ -14,7 +14,14 @@ import torch
 from pico import Pico, bits, rewrite, state
 
 from sprachbund import merging
-from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo, open_checkpoint, write_tensors
+from sprachbund.checkpoints import (
+    Checkpoint,
+    TensorFile,
+    TensorInfo,
+    TensorWriter,
+    open_checkpoint,
+    write_tensors,
+)
 from sprachbund.errors import MixError
 from sprachbund.merging import Arrays, Merge, by_method
 from sprachbund.methods import METHODS
@@ -128,6 +135,38 @@ def test_how_tensors_are_cut_and_by_how_many_changes_no_bit(
         assert {key: bits(array) for key, array in arrays[1].tensors.items()} == {
             key: bits(array) for key, array in whole.items()
         }
+
+
+@every_method
+def test_several_processes_write_the_same_bits(
+    name: str, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources, weights = family.chosen(name)
+    whole = tensors(family.merge(name, sources, weights))
+    monkeypatch.setattr(by_method, "STACK", 60)
+    monkeypatch.setattr(by_method, "FEWEST_CUTS", 1)
+    monkeypatch.setattr(by_method, "can_fork", lambda: True)
+    wanted = family.merge(name, sources, weights)
+    for threads in (2, 3):
+        path = tmp_path / f"{threads}.safetensors"
+        with TensorWriter(path, merging.settle(wanted).infos, {}) as writer:
+            merging.run([wanted], [writer], threads)
+        file = TensorFile(path)
+        assert {key: bits(file.read(key)) for key in whole} == {key: bits(array) for key, array in whole.items()}
+
+
+def test_what_another_process_meets_is_told(family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_method, "can_fork", lambda: True)
+    monkeypatch.setattr(by_method, "STACK", 60)
+    for source in family.sources:
+        shutil.copytree(source.folder, tmp_path / source.folder.name)
+    for tensor in family.sources[0].tensors:  # so that all processes meet it
+        if family.sources[0].tensors[tensor].size:
+            rewrite(tmp_path / "b", lambda tensors, tensor=tensor: tensors[tensor].fill_(torch.nan))
+    opened = [open_checkpoint(tmp_path / source.folder.name, source.folder.name) for source in family.sources]
+    (tmp_path / "out").mkdir()
+    with pytest.raises(MixError, match="of b holds NaN or infinite numbers"):
+        merging.merge_all([family.merge("ties", opened, WEIGHTS)], [tmp_path / "out"])
 
 
 @every_method

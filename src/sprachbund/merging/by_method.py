@@ -10,19 +10,20 @@ import inspect
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sprachbund.checkpoints import Checkpoint
+from sprachbund.checkpoints import Checkpoint, TensorWriter
 from sprachbund.merging.job import Job, Work
 from sprachbund.merging.numbers import OVERFLOW, rounded
 from sprachbund.merging.reading import Readers, check_finite
 from sprachbund.merging.sinks import Sink
 from sprachbund.methods import Pass
-from sprachbund.parallel import in_order
+from sprachbund.parallel import ALONE, Team, can_fork, in_order, together
 
 __all__ = ["coefficients", "products", "put_by_method", "working_dtype"]
 
@@ -30,6 +31,8 @@ Array = npt.NDArray[Any]
 
 BLOCK = 1 << 16
 """Elements of each source over which products are added up at once."""
+FEWEST_CUTS = 4
+"""For each process, where a tensor is shared out."""
 STACK = 1 << 20
 """Elements of all sources in a chunk."""
 
@@ -96,18 +99,37 @@ def working_dtype(job: Job, work: Work) -> np.dtype[Any]:
 
 
 def put_by_method(job: Job, sink: Sink, readers: Readers, threads: int) -> None:
-    """Make all tensors of a merge that its method is asked for."""
+    """Make all tensors of a merge that its method is asked for.
+
+    Counting holds Python's lock, and so do short steps between long ones: threads hardly help. What is written to a file can
+    be made by several processes; whole tensors are the business of LAPACK, which has threads of its own.
+    """
     works = [work for work in job.works if work.by_method]
-    if job.options.get("scope", "tensor") == "model":
-        summary = _summary(job, works, readers, threads)
-        for work in works:
-            _put(job, work, summary, sink, readers, threads)
+    if "generators" in job.method.needs:
+        _ = [source.digest for source in job.sources]  # found once, and not by each thread
+    if job.method.granularity == "tensor":
+        _put_all(job, works, sink, readers, 1, ALONE)
+    elif isinstance(sink, TensorWriter) and can_fork():
+        together(lambda team: _put_all(job, works, sink, readers, 1, team), threads)
     else:
+        _put_all(job, works, sink, readers, threads, ALONE)
+
+
+def _put_all(job: Job, works: Sequence[Work], sink: Sink, readers: Readers, threads: int, team: Team) -> None:
+    if job.options.get("scope", "tensor") == "model":
+        summary = _summary(job, works, readers, threads, team)
         for work in works:
-            _put(job, work, _summary(job, [work], readers, threads), sink, readers, threads)
+            _put(job, work, summary, sink, readers, threads, team)
+        return
+    for number, work in enumerate(works):
+        shared = len(list(_cuts(job, work))) >= FEWEST_CUTS * team.size
+        if shared:
+            _put(job, work, _summary(job, [work], readers, threads, team), sink, readers, threads, team)
+        elif number % team.size == team.rank:  # a small tensor is not worth talking about
+            _put(job, work, _summary(job, [work], readers, threads, ALONE), sink, readers, threads, ALONE)
 
 
-def _summary(job: Job, works: Sequence[Work], readers: Readers, threads: int) -> dict[str, Array]:
+def _summary(job: Job, works: Sequence[Work], readers: Readers, threads: int, team: Team) -> dict[str, Array]:
     """Return what the passes of the method find in these tensors together."""
     found: dict[str, Array] = {}
     cuts = [cut for work in works for cut in _cuts(job, work)]
@@ -126,11 +148,13 @@ def _summary(job: Job, works: Sequence[Work], readers: Readers, threads: int) ->
             vectors = _vectors(job, cut, readers, checked=checked).reshape(len(job.sources), *cut.shape)
             return each.of(vectors, cut.work.weights, before, **named)
 
-        found |= _added_up(of, cuts, threads)
+        found |= _added_up(of, cuts, threads, team)
     return found
 
 
-def _added_up(of: Callable[[_Cut], Mapping[str, Array]], cuts: Sequence[_Cut], threads: int) -> dict[str, Array]:
+def _added_up(
+    of: Callable[[_Cut], Mapping[str, Array]], cuts: Sequence[_Cut], threads: int, team: Team
+) -> dict[str, Array]:
     """Return what the chunks come to together: counts as they are made, other sums in the order of the chunks.
 
     Counts are large, and those of many sources at a time would be many; in whatever order they are added up, they are the same.
@@ -138,7 +162,8 @@ def _added_up(of: Callable[[_Cut], Mapping[str, Array]], cuts: Sequence[_Cut], t
     total: dict[str, Array] = {}
     mine = Lock()
 
-    def counted(cut: _Cut) -> Mapping[str, Array]:
+    def counted(task: tuple[int, _Cut]) -> tuple[int, Mapping[str, Array]]:
+        number, cut = task
         sums = {}
         for name, numbers in of(cut).items():
             if not np.issubdtype(numbers.dtype, np.integer):
@@ -149,20 +174,34 @@ def _added_up(of: Callable[[_Cut], Mapping[str, Array]], cuts: Sequence[_Cut], t
                     total[name] += numbers
                 else:
                     total[name] = numbers
-        return sums
+        return number, sums
 
-    for part in in_order(counted, cuts, threads):
+    sums = list(in_order(counted, team.mine(cuts), threads))
+    gathered = team.gather((total, sums))
+    in_turn = sorted((part for _, others in gathered for part in others), key=itemgetter(0))
+    parts: list[Mapping[str, Array]] = [*(counts for counts, _ in gathered), *(part for _, part in in_turn)]
+    found: dict[str, Array] = {}
+    for part in parts:
         for name, numbers in part.items():
-            total[name] = total[name] + numbers if name in total else numbers
-    return total
+            found[name] = found[name] + numbers if name in found else numbers
+    return found
 
 
-def _put(job: Job, work: Work, summary: Mapping[str, Array], sink: Sink, readers: Readers, threads: int) -> None:
+def _put(
+    job: Job,
+    work: Work,
+    summary: Mapping[str, Array],
+    sink: Sink,
+    readers: Readers,
+    threads: int,
+    team: Team,
+) -> None:
     base, name, method = job.base, work.base, job.method
     needs_summary = {"summary": summary} if "summary" in method.needs else {}
 
     @OVERFLOW
-    def of(cut: _Cut) -> None:
+    def of(task: tuple[int, _Cut]) -> None:
+        _, cut = task
         vectors = _vectors(job, cut, readers, checked=bool(method.passes)).reshape(len(job.sources), *cut.shape)
         handed = needs_summary | _handed(job, cut, readers)
         merged = np.asarray(method.function(vectors, work.weights, **handed, **work.options)).reshape(-1)
@@ -174,9 +213,7 @@ def _put(job: Job, work: Work, summary: Mapping[str, Array], sink: Sink, readers
             merged = merged + start
         sink.put(work.info, cut.start, rounded(merged, work.info))
 
-    # Whole tensors are the business of LAPACK, which has threads of its own, and memory for one at a time.
-    whole = method.granularity == "tensor"
-    for _ in in_order(of, _cuts(job, work), 1 if whole else threads):
+    for _ in in_order(of, team.mine(list(_cuts(job, work))), threads):
         pass
 
 
