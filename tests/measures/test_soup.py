@@ -185,6 +185,26 @@ def test_the_soup_is_told_of_and_not_made_again(zoo: Zoo, tmp_path: Path, quiet:
     assert (again.reused, again.records) == (1, ran.records)
 
 
+def test_what_is_dropped_at_random_hangs_on_the_seed(
+    zoo: Zoo, tiny: TinyData, base: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[tuple[str, int]] = []
+    made = merging.in_memory
+
+    def look(merges: Sequence[merging.Merge]) -> list[merging.InMemory]:
+        seeds.extend((each.method, each.seed) for each in merges)
+        return made(merges)
+
+    monkeypatch.setattr(merging, "in_memory", look)
+    sources = {name: zoo.checkpoint(name) for name in SOURCES}
+    for seed in (0, 7):
+        find_soup(Kitchen(sources, tiny, "dare", {}, base, seed))
+    assert [seed for method, seed in seeds if method == "dare"] == [0, 0, 0, 7, 7, 7]
+    for seed in (0, 7):
+        find_soup(Kitchen(sources, tiny, "ties", {}, base, seed))
+    assert len(seeds) == 3 * 7, "ties draws nothing, so its soup is known"
+
+
 def test_a_soup_of_one_source_is_that_source(zoo: Zoo, base: Checkpoint, tmp_path: Path, quiet: Report) -> None:
     config = ExperimentConfig(
         output_dir=tmp_path / "run",

@@ -55,6 +55,8 @@ class Kitchen:
     options: Mapping[str, object] = field(default_factory=dict)
     base: Checkpoint | None = None
     """θ₀, for methods on task vectors."""
+    seed: int = 0
+    """Of methods that drop at random."""
 
     @property
     def partitions(self) -> list[Partition]:
@@ -65,8 +67,10 @@ class Kitchen:
     def hangs_on(self) -> list[Any]:
         """All that decides what comes out."""
         sources = [source.digest for source in self.sources.values()]
-        base = self.base.digest if self.base and METHODS[self.method].needs_base else None
-        return [sources, [each.digest for each in self.partitions], self.method, dict(self.options), base]
+        method = METHODS[self.method]
+        base = self.base.digest if self.base and method.needs_base else None
+        seed = self.seed if "generators" in method.needs else None
+        return [sources, [each.digest for each in self.partitions], self.method, dict(self.options), base, seed]
 
 
 def find_soup(kitchen: Kitchen, report: Report = lambda stage, done, total: None) -> Soup:
@@ -126,7 +130,7 @@ def _accuracy(kitchen: Kitchen, weights: npt.NDArray[np.float64], partitions: Se
     sources, shares = zip(*chosen, strict=True)
     wanted = merging.Merge(sources, shares)
     if len(sources) > 1:
-        wanted = replace(wanted, method=kitchen.method, options=kitchen.options, base=kitchen.base)
+        wanted = replace(wanted, method=kitchen.method, options=kitchen.options, base=kitchen.base, seed=kitchen.seed)
     lead = merging.settle(wanted).lead
     encoded, rows = inference.encode(lead.folder, texts), None
     if METHODS[wanted.method].kind == "coefficient":  # others look at whole tensors, and make whole ones
