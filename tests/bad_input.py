@@ -1031,6 +1031,31 @@ CASES = {
         ),
         Case("a missing source", "merge --source models/el-RG --out merged", ("models/el-RG", "check the name")),
         Case("one source twice", f"{BLEND} --source models/el-GR", ("models/el-GR", "twice", "once")),
+        Case(
+            "one source twice, spelled in two ways",
+            f"{BLEND} --source models/ro-RO/../el-GR/",
+            ("models/ro-RO/../el-GR/", "twice", "once"),
+        ),
+        Case(
+            "a base that is one of the sources",
+            f"{BLEND} --method ties --base ./models/el-GR/",
+            ("./models/el-GR/", "one of the sources", "another base"),
+        ),
+        Case(
+            "a merge in the place of a source",
+            "merge --source models/el-GR models/ro-RO --out models/../models/ro-RO --overwrite",
+            ("models/../models/ro-RO", "would destroy", "another --out"),
+        ),
+        Case(
+            "a merge in the place of its base",
+            "merge --source models/el-GR models/ro-RO --method ties --base base --out base --overwrite",
+            ("base", "would destroy", "another --out"),
+        ),
+        Case(
+            "a merge in a folder around its sources",
+            "merge --source models/el-GR models/ro-RO --out models --overwrite",
+            ("models would destroy models/el-GR", "would destroy", "another --out"),
+        ),
         Case("an unknown method", f"{BLEND} --method task_arithmetik", ("'task_arithmetik'", "did you mean task_a")),
         Case("a method that needs a base", f"{BLEND} --method ties", ("ties", "base", "--base")),
         Case("a base that has no effect", f"{BLEND} --base base", ("base", "no effect", "linear", "leave it out")),
@@ -1047,6 +1072,11 @@ CASES = {
         Case("an option that is set twice", f"{BLEND} --set a=1 a=2", ("--set a", "twice", "once")),
         Case("weights for other sources", f"{BLEND} --weights 1 2 3", ("--weights", "3 numbers for 2", "one each")),
         Case("weights that cannot be normalised", f"{BLEND} --weights 1 -1", ("sum to 0", "--no-normalize")),
+        Case(
+            "a negative weight of what was measured",
+            f"{BLEND} --weights -1 3 --method fisher --text texts.txt texts.txt",
+            ("fisher", "no negative weights", "-1 in place 1 of 2", "0 or more"),
+        ),
         Case("a weight of any source that is no number", f"{BLEND} --weights 1 nan", ("finite", "nan in place 2 of 2")),
         Case(
             "a scale by depth of what has none",
@@ -1172,6 +1202,18 @@ CASES = {
             BY_RECIPE,
             ("weight", "'many'"),
             recipe("linear", "- {model: a, parameters: {weight: many}}"),
+        ),
+        Case(
+            "a weight in a recipe that is no number",
+            BY_RECIPE,
+            ("weight", "finite number", "nan"),
+            recipe("linear", "- {model: a, parameters: {weight: [0, .nan]}}"),
+        ),
+        Case(
+            "a tokenizer in the place of which the merge goes",
+            f"merge recipe.yml --out models/{TARGET} --overwrite",
+            (f"models/{TARGET}", "would destroy", "another --out"),
+            recipe("linear", f"tokenizer_source: models/{TARGET}"),
         ),
         Case("a recipe without a base", BY_RECIPE, ("ties", "add base_model"), recipe("ties")),
         Case(
@@ -1310,6 +1352,11 @@ CASES = {
             f"{EXPERIMENT} --variants greedy-soup --sources el-GR ro-RO",
             ("greedy soup", "none of ro-RO", "--sources"),
             remove("data/ro-RO.jsonl"),
+        ),
+        Case(
+            "a greedy soup with an option for each source",
+            f"{EXPERIMENT} --variants greedy-soup --sources el-GR ro-RO --method ties --base base --set density=[0.2,0.3]",
+            ("greedy soup", "density", "one value for all", "--set density=NUMBER"),
         ),
         Case(
             "a greedy soup of nobody",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +15,14 @@ from pico import Pico, TinyData, state
 from workshop import content
 
 from sprachbund import estimate as module
-from sprachbund.checkpoints import Zoo
+from sprachbund import merging
+from sprachbund.checkpoints import Checkpoint, Zoo
 from sprachbund.config import ExperimentConfig
 from sprachbund.estimate import Rates, estimate
 from sprachbund.experiment import Experiment, prepare
 from sprachbund.inputs import Inputs
+from sprachbund.merging.reading import Readers
+from sprachbund.methods import METHODS
 
 TARGETS = ("de-DE", "ja-JP", "sq-AL")
 MERGED = {"de-DE": ("nl-NL", "da-DK"), "ja-JP": ("mn-MN", "kn-IN"), "sq-AL": ("ro-RO", "el-GR")}
@@ -45,12 +50,15 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
 
 
 @pytest.fixture
-def make(zoo: Zoo, tiny: TinyData, tmp_path: Path) -> Make:
-    """Prepares the experiment in ``tmp_path/run``."""
+def make(zoo: Zoo, tiny: TinyData, base: Checkpoint, tmp_path: Path) -> Make:
+    """Prepares the experiment in ``tmp_path/run``, with a base where the method needs one."""
 
     def prepare_it(**settings: Any) -> Experiment:
+        theirs = base if METHODS[settings.get("method", "linear")].needs_base else None
         given = {"locales": TARGETS, "sources": POOL, "num_languages": 2, "jobs": 1, **settings}
-        return prepare(ExperimentConfig(output_dir=tmp_path / "run", **given), Inputs(zoo=zoo, base=None, data=tiny))
+        named = {"base": str(base.folder)} if theirs else {}
+        inputs = Inputs(zoo=zoo, base=theirs, data=tiny)
+        return prepare(ExperimentConfig(output_dir=tmp_path / "run", **given, **named), inputs)
 
     return prepare_it
 
@@ -84,6 +92,94 @@ def test_all_of_three_locales_is_counted(make: Make, monkeypatch: pytest.MonkeyP
     assert (apart.passes, apart.bytes_read) == (3, found.bytes_read), "no source is in merges of two targets"
     assert found.bytes_written == 6 * SIZE
     assert found.bytes_free == 123_456_789
+
+
+MATRIX = "encoder.layer.0.attention.self.query.weight"
+"""A tensor that every method is about, 16 × 16."""
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+    """How many elements of MATRIX the engine has read, by checkpoint."""
+    found: Counter[Path] = Counter()
+    read_ = Readers.read
+
+    def counted(self: Readers, file: Any, name: str, start: int, out: Any) -> Any:
+        if name.endswith(MATRIX):
+            found[file.locate(name).path.parent] += out.size
+        return read_(self, file, name, start, out)
+
+    monkeypatch.setattr(Readers, "read", counted)
+    return found
+
+
+@pytest.mark.usefixtures("rated")
+@pytest.mark.parametrize(
+    "method", ["linear", "task_arithmetic", "karcher", "model_stock", "ties", "sce", "dare", "tsv_m"]
+)
+@pytest.mark.parametrize("keep", ["all", "none"])
+@pytest.mark.parametrize("policy", ["average", "wide"])
+def test_a_checkpoint_is_in_as_many_passes_as_the_engine_reads_it(
+    method: str, keep: str, policy: str, make: Make, quiet: Report, read: Counter[Path]
+) -> None:
+    settings: dict[str, Any] = {"method": method, "keep_models": keep, "head_policy": policy}
+    if method == "task_arithmetic":  # where λ is 1, θ₀ cancels and is not read
+        settings["set"] = ("scale=0.5",)
+    experiment = make(variants=("average", "average-all"), max_locales=2, **settings)
+    passes = module._passes(experiment)
+    found = estimate(experiment)
+    assert found.passes == len(passes)
+    to_merge = [each for sources in passes for each in sources]
+    assert found.bytes_read == found.source_bytes + sum(each.nbytes for each in to_merge) + 4 * SIZE, (
+        "four merged models"
+    )
+    assert not experiment.run(quiet).failures
+    times = Counter(each.folder for each in to_merge)
+    assert read == {folder: 16 * 16 * often for folder, often in times.items()}
+
+
+@pytest.mark.usefixtures("rated")
+def test_models_that_nobody_keeps_are_held_in_memory_group_by_group(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_peak_memory", lambda: 1000)
+    assert estimate(make()).memory == 1000
+    assert estimate(make(keep_models="none")).memory == 1000 + 6 * SIZE
+    assert estimate(make(keep_models="none", memory=SIZE / 1e9)).memory == 1000 + 2 * SIZE
+    assert estimate(make(keep_models="none", head_policy="wide")).memory == 1000
+    assert estimate(make(keep_models="none", zero_shot=True, jobs=4)).memory == 1000 + 6 * SIZE, "one after the other"
+
+
+def test_the_rate_of_a_merge_is_that_of_its_method(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, asked = 0.0, []
+
+    def merge(merges: Sequence[merging.Merge], names: Sequence[str]) -> None:
+        nonlocal seconds
+        (wanted,) = merges
+        size = sum(wanted.sources[0].tensors[name].nbytes for name in names)
+        seconds += len(wanted.sources) * size / (100 if wanted.method == "tsv_m" else 1000)
+        asked.append((wanted.method, dict(wanted.options), wanted.base, len(names)))
+
+    experiment = make(method="tsv_m", set=("scale=0.5",), variants=("average",))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: seconds)
+    monkeypatch.setattr(merging, "in_memory", merge)
+    matrices = 6 * 16 * 16 * 4
+    """Bytes of those in the only layer."""
+    rate = module._merge_rate(module._probe(experiment, []))
+    assert rate == pytest.approx(SIZE / (matrices / 100 + (SIZE - matrices) / 1000))
+    tensors = len(experiment.checkpoints["nl-NL"].tensors)
+    assert asked == [
+        ("tsv_m", {"scale": 0.5}, experiment.inputs.base, 1),  # which took its time
+        ("linear", {}, None, tensors),
+    ]
+
+
+def test_only_tensors_that_are_small_together_are_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = {name: SimpleNamespace(nbytes=size) for name, size in (("a", 3), ("b", 90), ("c", 5), ("d", 4))}
+    monkeypatch.setattr(module, "PROBE_BYTES", 8)
+    assert module._probed(tensors) == ["c", "a"]
+    monkeypatch.setattr(module, "PROBE_BYTES", 2)
+    assert module._probed(tensors) == ["a"]
 
 
 @pytest.mark.usefixtures("rated")
@@ -152,14 +248,17 @@ def test_where_nothing_is_left_nothing_is_measured(make: Make, quiet: Report, mo
     assert (found.rates, found.seconds, found.total_seconds) == (None, {}, 0)
 
 
+@pytest.mark.parametrize(
+    "method", [{}, {"method": "dare", "set": ("density=0.5",)}, {"method": "tsv_m", "variants": ("average",)}]
+)
 def test_it_measures_this_machine_and_writes_nothing(
-    make: Make, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: dict[str, Any], make: Make, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     models = Path(zoo.template).parent
     before = content(models)
-    found = estimate(make(zero_shot=True))
+    found = estimate(make(zero_shot=True, **method))
     assert content(models) == before
     assert content(tmp_path) == {"empty": None}
     assert found.rates

@@ -13,7 +13,7 @@ from pico import Pico, state
 from reference import checkpoints
 from safetensors.numpy import load_file
 
-from sprachbund.blends import Blend, Ingredients, Where, check, make
+from sprachbund.blends import Blend, Ingredients, Weight, Where, check, make
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.errors import UserError
 from sprachbund.mergekit import FOREIGN, read_recipe
@@ -198,13 +198,34 @@ def test_a_weight_by_names_falls_back_on_that_of_all(tmp_path: Path) -> None:
         (["tokenizer: {source: a}", "tokenizer_source: a"], "say the same: leave one out"),
         (["tokenizer: {source: a, tokens: {}}"], "Unknown key of tokenizer in"),
         (["- {model: c, parameters: {weight: [{filter: a}]}}"], "an entry of weight has no value"),
-        (["- {model: c, parameters: {weight: true}}"], "weight must be a number"),
-        (["- {model: c, parameters: {weight: []}}"], "weight must be a number"),
+        (["- {model: c, parameters: {weight: true}}"], "weight must be a finite number"),
+        (["- {model: c, parameters: {weight: []}}"], "weight must be a finite number"),
+        (["- {model: c, parameters: {weight: .nan}}"], "weight must be a finite number"),
+        (["- {model: c, parameters: {weight: -inf}}"], "weight must be a finite number"),
+        (["- {model: c, parameters: {weight: [1, .inf]}}"], "weight must be a finite number"),
+        (["- {model: c, parameters: {weight: [{value: [1, nan]}]}}"], "weight must be a finite number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, lines: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words.replace("(", r"\(")):
         reading(tmp_path, recipe("linear", *lines))
+
+
+@pytest.mark.parametrize(
+    "weight", [np.nan, (0.0, np.inf), (Where(filter="", value=-np.inf),), (Where(filter="", value=(1.0, np.nan)),)]
+)
+def test_no_weight_of_any_form_is_other_than_finite(weight: Weight) -> None:
+    blend = Blend(method="linear", sources=("a", "b"), weights=(1.0, weight))
+    with pytest.raises(UserError, match=r"must be finite numbers; got .* in place 2 of 2"):
+        check(blend, texts=0)
+
+
+@pytest.mark.parametrize("weight", [-1.0, (0.5, -0.5), (Where(filter="", value=(1.0, -1.0)),)])
+def test_what_was_measured_has_no_negative_weight_of_any_form(weight: Weight) -> None:
+    blend = Blend(method="regmean", sources=("a", "b"), weights=(3.0, weight))
+    with pytest.raises(UserError, match=r"regmean takes no negative weights; got .* in place 2 of 2"):
+        check(blend, texts=2)
+    check(blend.model_copy(update={"method": "linear"}), texts=0)
 
 
 def test_a_flag_of_a_method_is_true_or_false(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -30,8 +30,11 @@ from sprachbund.checkpoints import (
     TensorFile,
     check_one_vocabulary,
     layer_of,
+    on_the_hub,
     part_of,
+    split_subfolder,
 )
+from sprachbund.checkpoints.hub import HubModel
 from sprachbund.errors import IncompatibleError, MixError
 from sprachbund.heads import head_agreement
 from sprachbund.merging import STATISTICS, WeightsOf
@@ -48,6 +51,7 @@ __all__ = [
     "Weight",
     "Where",
     "check",
+    "check_out",
     "equally",
     "known_before",
     "make",
@@ -140,11 +144,10 @@ def check(blend: Blend, texts: int) -> None:
         UserError: says what, and what to do.
     """
     method, count = blend.how, len(blend.sources)
-    if twice := next((name for place, name in enumerate(blend.sources) if name in blend.sources[:place]), None):
-        raise MixError(f"The source {twice} stands there twice: name each source once.")
+    _check_apart(blend)
     method.settle(blend.options, count)
-    if numbers := [weight for weight in blend.weights if isinstance(weight, float)]:
-        _check_finite(numbers)
+    _check_numbers(blend)
+    numbers = [weight for weight in blend.weights if isinstance(weight, float)]
     if len(numbers) == count:
         method.check_sources(normalised(numbers, "the sources") if blend.normalize else numbers)
     for own in blend.layers.values():
@@ -172,10 +175,60 @@ def check(blend: Blend, texts: int) -> None:
     _check_texts(blend, texts)
 
 
-def _check_finite(numbers: Sequence[float]) -> None:
-    for place, number in enumerate(numbers, start=1):
-        if not math.isfinite(number):
-            raise MixError(f"Weights must be finite numbers; got {number:g} in place {place} of {len(numbers)}.")
+def check_out(blend: Blend, out: Path) -> None:
+    """Complain of a folder for the blend in which a model of its own lies: it would be destroyed, whatever is allowed.
+
+    Raises:
+        MixError: says which model that is.
+    """
+    whole = out.expanduser().resolve()
+    for name in (*blend.sources, blend.base, blend.tokenizer):
+        place = _place(name) if name is not None and name != UNION else None
+        if isinstance(place, Path) and (place == whole or whole in place.parents):
+            raise MixError(f"A merge in {out} would destroy {name}, of which it is made: choose another --out.")
+
+
+def _check_apart(blend: Blend) -> None:
+    """Refuse a model that stands there twice, however it is spelled."""
+    sources = [_place(name) for name in blend.sources]
+    for number, (name, place) in enumerate(zip(blend.sources, sources, strict=True)):
+        if place in sources[:number]:
+            raise MixError(f"The source {name} stands there twice: name each source once.")
+    if blend.base is not None and _place(blend.base) in sources:
+        raise MixError(
+            f"The base {blend.base} is one of the sources, which then has learned nothing since: leave that source out, or "
+            "name another base."
+        )
+
+
+def _place(name: str) -> Path | HubModel:
+    """Return where a model lies: a folder, without links and detours, or a place on the hub."""
+    if place := on_the_hub(name):
+        return place
+    model, subfolder = split_subfolder(name)
+    return (Path(model).expanduser() / subfolder).resolve()
+
+
+def _check_numbers(blend: Blend) -> None:
+    """Refuse weights that are no finite numbers or, where statistics are weighted, negative ones."""
+    for place, weight in enumerate(blend.weights, start=1):
+        for number in _numbers(weight):
+            where = f"in place {place} of {len(blend.weights)}"
+            if not math.isfinite(number):
+                raise MixError(f"Weights must be finite numbers; got {number:g} {where}.")
+            if number < 0 and blend.statistics:
+                raise MixError(
+                    f"The method {blend.method} takes no negative weights; got {number:g} {where}: give 0 or more."
+                )
+
+
+def _numbers(weight: Weight) -> Iterator[float]:
+    """Yield all numbers of a weight, whichever tensors they are for."""
+    if isinstance(weight, float):
+        yield weight
+    else:
+        for each in weight:
+            yield from _numbers(each.value if isinstance(each, Where) else each)
 
 
 def _check_texts(blend: Blend, texts: int) -> None:

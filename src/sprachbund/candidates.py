@@ -212,6 +212,8 @@ def _finish_head(wanted: Wanted, zoo: Zoo, folder: Path) -> tuple[str, ...]:
 def _merge(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> merging.Merge:
     sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
     recipe, names = choice.recipe, choice.mix.sources
+    if choice.mix.is_as_it_is(recipe):
+        recipe = recipe.model_copy(update={"method": "linear", "options": None})
     weights = heads.weights_for(recipe.head_policy, names, choice.mix.weights, sources[0])
     return merging.Merge(
         sources,

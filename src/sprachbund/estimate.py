@@ -1,6 +1,6 @@
 """What an experiment will cost: counted where it can be counted, measured on a small piece of it where it cannot.
 
-The measurements are of this machine and these models: how fast a source is read and summed, how long a model takes to load,
+The measurements are of this machine and these models: how fast sources are read and merged, how long a model takes to load,
 how many texts it classifies in a second. They take a moment, not minutes; what comes of them is good to a factor of two.
 """
 
@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from torch.nn import Module
 
 from sprachbund import inference, merging, parallel, plan
-from sprachbund.checkpoints import Checkpoint
+from sprachbund.candidates import Wanted, can_live_in_memory
+from sprachbund.checkpoints import Checkpoint, TensorInfo
 from sprachbund.data import Partition
 from sprachbund.experiment import Experiment, answers
+from sprachbund.methods import METHODS, Method
 from sprachbund.plan import Cell
+from sprachbund.recipe import OWN
 from sprachbund.uses import union_of_uses
 from sprachbund.zero_shot import known_row
 
@@ -29,6 +32,8 @@ PROBE_TEXTS = 128
 BACK_AND_FORTH = 3
 PROBE_BYTES = 64_000_000
 """Of each source: enough to see a rate, little enough to take no time."""
+PROBE_SECONDS = 5.0
+"""After which no more tensors are merged, one by one, where each may take long."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Rates:
     texts: float
     """Texts per second that a model classifies."""
     merge: float
-    """Bytes per second of the sources that are summed."""
+    """Bytes per second of the sources that are merged by the method of the experiment."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,11 @@ class Estimate:
     source_bytes: int
     """Of all sources that are read."""
     passes: int
-    """Over the sources: the merges of a group of targets are made in one, see :func:`sprachbund.plan.groups`."""
+    """Over the sources of merges: weighted sums of a group of targets share one, see :func:`sprachbund.plan.groups`; what a
+    method looks at besides, it looks at for each merge by itself."""
     bytes_read: int
-    """Over the whole run: a source is read once for each pass that it is in, and once before to know it by its content."""
+    """Over the whole run: sources, and the base where the method needs it, once for each pass that they are in; sources once
+    before, to know them by their content."""
     bytes_written: int
     bytes_free: int
     """On the disk of the output folder."""
@@ -115,7 +122,7 @@ def estimate(experiment: Experiment) -> Estimate:
         + _nbytes(read[source] for source in rows),
         bytes_written=sum(_merged_size(experiment, cell) for cell in merged),
         bytes_free=shutil.disk_usage(plan.existing_parent(config.output_dir)).free,
-        memory=_peak_memory() * processes,
+        memory=_memory(experiment, processes),
         zero_shot=sum(len(row) for row in rows.values()),
         seconds=seconds,
         rates=rates,
@@ -163,10 +170,49 @@ def _merged_size(experiment: Experiment, cell: Cell) -> int:
 
 
 def _passes(experiment: Experiment) -> list[list[Checkpoint]]:
-    """Return the sources of each pass that merges them."""
-    merges = ([cell for target in group for cell in experiment.open_merges(target)] for group in experiment.groups())
-    wanted = [{source for cell in cells for source in experiment.mix(cell).sources} for cells in merges]
-    return [[experiment.checkpoints[source] for source in sorted(sources)] for sources in wanted if sources]
+    """Return what each pass that merges reads: the sources, and the base as often as it is wanted (in sums, if it does not
+    cancel).
+    """
+    method = METHODS[experiment.config.method]
+    base = [experiment.inputs.base] if method.needs_base and experiment.inputs.base else []
+    return [
+        each
+        for cells in _together(experiment)
+        for each in _rounds(method, [_sources(experiment, cell) for cell in cells], base)
+    ]
+
+
+def _together(experiment: Experiment) -> list[list[Cell]]:
+    """Return the cells whose merges are made at once: a group's, but for models that are made on the disk and not kept."""
+    found: list[list[Cell]] = []
+    for group in experiment.groups():
+        merges = [cell for target in group for cell in experiment.open_merges(target)]
+        live = [cell for cell in merges if experiment.config.keep_models == "all" or _in_memory(experiment, cell)]
+        found += [live, *([cell] for cell in merges if cell not in live)]
+    return [cells for cells in found if cells]
+
+
+def _in_memory(experiment: Experiment, cell: Cell) -> bool:
+    """Return whether a merged model that nobody keeps is held in memory alone."""
+    choice = experiment.choices[cell.target, cell.variant.name]
+    return experiment.config.keep_models == "none" and can_live_in_memory(Wanted(choice, cell.variant.name))
+
+
+def _rounds(method: Method, merges: list[list[Checkpoint]], base: list[Checkpoint]) -> list[list[Checkpoint]]:
+    """Return what is read for merges that are made at once, pass by pass.
+
+    Sums are made in one pass for all. Inner products are found for each merge by itself, and so are the passes of a method that
+    makes tensors; at the end it reads the base once more, to add what it made.
+    """
+    if method.kind == "tensor":
+        return [
+            [*sources, *base, *(base if last else [])]
+            for sources in merges
+            for last in [*[False] * len(method.passes), True]
+        ]
+    own = [[*sources, *base] for sources in merges] if "products" in method.needs else []
+    everybody = {source.folder: source for sources in merges for source in sources}
+    return [*own, [*everybody.values(), *base]]
 
 
 def _bytes_read(experiment: Experiment, cell: Cell) -> int:
@@ -225,23 +271,71 @@ def _measure(experiment: Experiment) -> Rates:
     inference.logits(model, encoded[:1])
     start = time.perf_counter()
     inference.logits(model, encoded)
-    return Rates(load, len(texts) / (time.perf_counter() - start), _merge_rate(sources))
+    return Rates(load, len(texts) / (time.perf_counter() - start), _merge_rate(_probe(experiment, sources)))
 
 
 def _load(source: Checkpoint, experiment: Experiment) -> Module:
     return inference.ready(inference.load_classifier(source.folder), experiment.config.precision)
 
 
-def _merge_rate(sources: list[Checkpoint]) -> float:
+def _probe(experiment: Experiment, sources: Sequence[Checkpoint]) -> merging.Merge:
+    """Return the merge of the most sources as it will be made; where none is chosen, a weighted sum of these ``sources``."""
+    choices = [choice for choice in experiment.choices.values() if choice.recipe.selection != OWN]
+    if not choices:
+        return merging.Merge(sources, [1 / len(sources)] * len(sources))
+    choice = max(choices, key=lambda choice: len(choice.mix.sources))
+    recipe, mix = choice.recipe, choice.mix
+    merged = [experiment.checkpoints[source] for source in mix.sources]
+    return merging.Merge(merged, mix.weights, recipe.method, recipe.options or {}, experiment.inputs.base)
+
+
+def _merge_rate(probe: merging.Merge) -> float:
+    """Return the bytes of sources per second that a merge takes, all passes of its method and its base among them.
+
+    What the method is not asked for (embeddings, of a method on matrices) is summed, at another rate.
+    """
+    tensors = probe.sources[0].tensors
+    asked = {work.info.name: tensors[work.info.name] for work in merging.settle(probe).works if work.by_method}
+    nbytes, by_method = (sum(info.nbytes for info in infos.values()) for infos in (tensors, asked))
+    seconds = by_method / _rate(probe, asked) if asked else 0.0
+    if by_method < nbytes:
+        seconds += (nbytes - by_method) / _rate(merging.Merge(probe.sources, probe.weights), tensors)
+    return nbytes / seconds
+
+
+def _rate(probe: merging.Merge, tensors: Mapping[str, TensorInfo]) -> float:
+    """Return the bytes of sources per second that a merge of these tensors takes; some of them are merged."""
+    method, names = METHODS[probe.method], _probed(tensors)
+    # A method that looks at whole tensors may take long for one: as many as there is time for.
+    lots = [[name] for name in names] if method.granularity == "tensor" and method.kind == "tensor" else [names]
+    size, start = 0, time.perf_counter()
+    for lot in lots:
+        merging.in_memory([probe], lot)
+        size += sum(tensors[name].nbytes for name in lot)
+        if time.perf_counter() - start > PROBE_SECONDS:
+            break
+    return len(probe.sources) * size / (time.perf_counter() - start)
+
+
+def _probed(tensors: Mapping[str, TensorInfo]) -> list[str]:
+    """Return the names of tensors of at most PROBE_BYTES together, large ones first; of the smallest if none fits."""
     names: list[str] = []
     size = 0
-    for name, info in sources[0].tensors.items():
-        if not names or size + info.nbytes <= PROBE_BYTES:
+    for name in sorted(tensors, key=lambda name: -tensors[name].nbytes):
+        if size + tensors[name].nbytes <= PROBE_BYTES:
             names.append(name)
-            size += info.nbytes
-    start = time.perf_counter()
-    merging.merged_tensors(sources, [1 / len(sources)] * len(sources), names=names)
-    return len(sources) * size / (time.perf_counter() - start)
+            size += tensors[name].nbytes
+    return names or [min(tensors, key=lambda name: tensors[name].nbytes)]
+
+
+def _memory(experiment: Experiment, processes: int) -> int:
+    """Return the bytes of all processes at the peak: while merges are held in memory, or sources evaluated side by side."""
+    groups = [
+        sum(_merged_size(experiment, cell) for cell in cells if _in_memory(experiment, cell))
+        for cells in _together(experiment)
+    ]
+    peak = _peak_memory()
+    return max(peak + max(groups, default=0), peak * processes)
 
 
 def _peak_memory() -> int:

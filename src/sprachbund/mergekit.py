@@ -13,6 +13,7 @@ what is made is what the recipe says. Four things are different on purpose:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -313,7 +314,7 @@ class _Recipe:
             return _number(value)
         except (TypeError, ValueError) as error:
             raise self.error(
-                f"{what} must be a number, numbers for the layers, or a list of filter and value; got {value!r}"
+                f"{what} must be a finite number, such numbers for the layers, or a list of filter and value; got {value!r}"
             ) from error
 
     # --- what is written ---
@@ -393,10 +394,13 @@ def _form(method: str, options: dict[str, object], *, has_base: bool) -> tuple[s
 
 
 def _number(value: object) -> float:
-    """Return a number; mergekit also takes what YAML has for a text, as 1e-3."""
+    """Return a finite number; mergekit also takes what YAML has for a text, as 1e-3."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError(f"{value!r} is no number")
-    return float(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not finite")
+    return number
 
 
 def _is_conditional(weight: Weight) -> bool:

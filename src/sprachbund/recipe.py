@@ -135,6 +135,10 @@ class Mix:
         """Return what a candidate of this mix has seen of its target."""
         return union_of_uses(similarity_uses, [TARGET_TRAIN] if target in self.sources else [])
 
+    def is_as_it_is(self, recipe: Recipe) -> bool:
+        """Return whether this is one source, unchanged: in a soup as well, which has been seen to be best by itself."""
+        return len(self.sources) == 1 and (recipe.method == "linear" or recipe.weighting == GREEDY_SOUP)
+
     def candidate(
         self,
         recipe: Recipe,
@@ -148,7 +152,7 @@ class Mix:
         base is that of methods on task vectors, ``texts`` are those that the head is fitted to, if it is. What is None stands
         for what was there before it could be set.
         """
-        if len(self.sources) == 1 and recipe.method == "linear":
+        if self.is_as_it_is(recipe):
             return single(source_digests[self.sources[0]])
         method = METHODS[recipe.method]
         settings = {

@@ -388,6 +388,8 @@ def test_the_methods_are_those_of_the_registry(capsys: Capture, monkeypatch: pyt
         method = METHODS[row["method"]]
         assert (row["formula"], row["kind"], row["granularity"]) == (method.formula, method.kind, method.granularity)
         assert ("base" in row["needs"]) == method.needs_base
+        assert ("equal weights" in row["needs"]) == (not method.uses_weights)
+        assert (f"at most {method.most_sources} sources" in row["needs"]) == (method.most_sources is not None)
         assert [option["name"] for option in row["options"]] == list(method.options)
         for option in row["options"]:
             assert option["default"] == method.options[option["name"]].default

@@ -69,7 +69,9 @@ def score_on_disk(folder: Path, data: TinyData, locales: Sequence[str]) -> float
 
 
 @pytest.mark.parametrize("source", [rows_of, answered])
-@pytest.mark.parametrize(("method", "options"), [("linear", {}), ("task_arithmetic", {"scale": 0.5}), ("ties", {})])
+@pytest.mark.parametrize(
+    ("method", "options"), [("linear", {}), ("task_arithmetic", {"scale": 0.5}), ("ties", {}), ("sce", {})]
+)
 def test_it_is_the_recipe_of_the_paper(
     method: str,
     options: dict[str, Any],
@@ -83,6 +85,8 @@ def test_it_is_the_recipe_of_the_paper(
 
     def scored(names: Sequence[str]) -> float:
         nonlocal made
+        if len(names) == 1:
+            return score_on_disk(sources[names[0]].folder, data, SOURCES)
         made += 1
         folder = tmp_path / f"merge {made}"
         folder.mkdir()
@@ -179,6 +183,55 @@ def test_the_soup_is_told_of_and_not_made_again(zoo: Zoo, tmp_path: Path, quiet:
     assert "source     weight    accuracy" in text
     again = experiment(zoo, tmp_path).run(quiet)
     assert (again.reused, again.records) == (1, ran.records)
+
+
+def test_what_is_dropped_at_random_hangs_on_the_seed(
+    zoo: Zoo, tiny: TinyData, base: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[tuple[str, int]] = []
+    made = merging.in_memory
+
+    def look(merges: Sequence[merging.Merge]) -> list[merging.InMemory]:
+        seeds.extend((each.method, each.seed) for each in merges)
+        return made(merges)
+
+    monkeypatch.setattr(merging, "in_memory", look)
+    sources = {name: zoo.checkpoint(name) for name in SOURCES}
+    for seed in (0, 7):
+        find_soup(Kitchen(sources, tiny, "dare", {}, base, seed))
+    assert [seed for method, seed in seeds if method == "dare"] == [0, 0, 0, 7, 7, 7]
+    for seed in (0, 7):
+        find_soup(Kitchen(sources, tiny, "ties", {}, base, seed))
+    assert len(seeds) == 3 * 7, "ties draws nothing, so its soup is known"
+
+
+def test_a_soup_of_one_source_is_that_source(zoo: Zoo, base: Checkpoint, tmp_path: Path, quiet: Report) -> None:
+    config = ExperimentConfig(
+        output_dir=tmp_path / "run",
+        locales=(TARGET,),
+        sources=("ja-JP", TARGET),
+        variants=("greedy-soup",),
+        method="sce",
+        base="base",
+    )
+    prepared = prepare(config, Inputs(zoo=zoo, data=tiny_data(source=answered), base=base))
+    (cell,) = prepared.cells
+    assert cell.candidate == {"kind": "single", "digest": zoo.checkpoint("ja-JP").digest}
+    prepared.run(quiet)
+    made, source = (state(folder) for folder in (cell.model_folder, zoo.checkpoint("ja-JP").folder))
+    assert made.keys() == source.keys()
+    assert all(torch.equal(made[name], tensor) for name, tensor in source.items())
+
+
+def test_an_option_for_each_source_is_refused_before_work(
+    zoo: Zoo, tiny: TinyData, base: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "in_memory", lambda merges: pytest.fail("something was merged"))
+    sources = {name: zoo.checkpoint(name) for name in SOURCES}
+    with pytest.raises(
+        MixError, match=r"option density of the method ties must have one value .* \(--set density=NUMBER"
+    ):
+        find_soup(Kitchen(sources, tiny, "ties", {"density": [0.2, 0.3, 0.4, 0.5]}, base))
 
 
 def test_who_may_take_part_is_the_pool_without_the_target(zoo: Zoo, tmp_path: Path) -> None:

@@ -177,6 +177,13 @@ def test_sce_selects_where_sources_differ_and_weighs_by_squares() -> None:
     close(apply("sce", taus[:, 1:3], (0.5, 0.5), select_topk=1.0), np.array(by_squares))
 
 
+def test_sce_selects_nothing_where_sources_do_not_differ() -> None:
+    one = task_vectors(50, sources=1)
+    close(apply("sce", one, (1.0,)), np.zeros_like(one[0]))
+    close(apply("sce", np.concatenate([one, one]), (0.5, 0.5)), np.zeros_like(one[0]))
+    close(apply("sce", one, (1.0,), select_topk=1.0), one[0])
+
+
 @pytest.mark.parametrize("name", ["sce", "pcb"])
 def test_without_weights_there_is_no_weighting(name: str) -> None:
     with pytest.raises(MixError, match="counts all sources the same"):

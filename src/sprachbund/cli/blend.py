@@ -29,7 +29,7 @@ BESIDE_A_RECIPE = {"out", "overwrite", "seed", "text"}
 
 def blend(recipe: Path | None, config: AnyMergeConfig) -> int:
     """Merge the checkpoints that the flags name, or that the recipe does."""
-    from sprachbund.blends import check, known_before, make
+    from sprachbund.blends import check, check_out, known_before, make
     from sprachbund.files import remove_leftovers
     from sprachbund.inputs import notes_on
     from sprachbund.plan import check_room, check_writable
@@ -39,6 +39,7 @@ def blend(recipe: Path | None, config: AnyMergeConfig) -> int:
     out = config.out
     wanted = _of_recipe(recipe, config) if recipe else _of_flags(config)
     check(wanted, len(config.text))
+    check_out(wanted, out)
     check_writable(out.parent)
     with Reporter() as report:
         using = _opened(wanted, config.text, report)

@@ -47,9 +47,14 @@ def variants() -> int:
 
 
 def needs(method: Method) -> tuple[str, ...]:
-    """Return what users have to know that a method needs: a base, statistics of texts, a seed."""
+    """Return what users have to know that a method needs: a base, statistics of texts, a seed; weights or sources so and so."""
     handed = (SHOWN.get(name, name) for name in method.needs)
-    return (*(["base"] if method.needs_base else []), *(name for name in handed if name))
+    return (
+        *(["base"] if method.needs_base else []),
+        *(name for name in handed if name),
+        *([] if method.uses_weights else ["equal weights"]),
+        *([f"at most {method.most_sources} sources"] if method.most_sources else []),
+    )
 
 
 def options(method: Method) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Greedy soup: who takes part in a merge, by what merges reach on the dev splits of the sources' own locales.
 
-:func:`~sprachbund.weighting.greedy_soup` goes from the best source down and keeps whom the merge does not fall by. A merge of n
-sources, and one of a single source alike, scores by its mean accuracy over the n dev splits; it is made in memory and answers
+:func:`~sprachbund.weighting.greedy_soup` goes from the best source down and keeps whom the merge does not fall by. A merge of
+sources, and a single source as it is, scores by its mean accuracy over the dev splits of all; it is made in memory and answers
 in fp32. So the labels of the sources' languages choose, and none of the target's, whose source must not be among them.
 """
 
@@ -20,6 +20,7 @@ from sprachbund import cache, digests, files, inference, merging
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.config import EXACT
 from sprachbund.data import DataSet, Partition
+from sprachbund.errors import MixError
 from sprachbund.evaluation import correct, label_names
 from sprachbund.methods import METHODS
 from sprachbund.parallel import Report
@@ -27,7 +28,7 @@ from sprachbund.weighting import greedy_soup
 
 __all__ = ["Kitchen", "Soup", "find_soup"]
 
-SOUP_VERSION = 1
+SOUP_VERSION = 2
 """Raised when a change to this package gives other soups of the same models and texts."""
 DIGITS = 16
 """Of a digest that name a file: 64 bits."""
@@ -54,6 +55,8 @@ class Kitchen:
     options: Mapping[str, object] = field(default_factory=dict)
     base: Checkpoint | None = None
     """θ₀, for methods on task vectors."""
+    seed: int = 0
+    """Of methods that drop at random."""
 
     @property
     def partitions(self) -> list[Partition]:
@@ -64,8 +67,10 @@ class Kitchen:
     def hangs_on(self) -> list[Any]:
         """All that decides what comes out."""
         sources = [source.digest for source in self.sources.values()]
-        base = self.base.digest if self.base and METHODS[self.method].needs_base else None
-        return [sources, [each.digest for each in self.partitions], self.method, dict(self.options), base]
+        method = METHODS[self.method]
+        base = self.base.digest if self.base and method.needs_base else None
+        seed = self.seed if "generators" in method.needs else None
+        return [sources, [each.digest for each in self.partitions], self.method, dict(self.options), base, seed]
 
 
 def find_soup(kitchen: Kitchen, report: Report = lambda stage, done, total: None) -> Soup:
@@ -74,6 +79,7 @@ def find_soup(kitchen: Kitchen, report: Report = lambda stage, done, total: None
     Raises:
         UserError: there is no dev split, or the sources cannot be merged in this way.
     """
+    _check_options(kitchen)
     path = cache.folder() / "soups" / f"{digests.of_value([SOUP_VERSION, *kitchen.hangs_on])[:DIGITS]}.json"
     known = _known(path, len(kitchen.sources))
     if known:
@@ -95,6 +101,16 @@ def find_soup(kitchen: Kitchen, report: Report = lambda stage, done, total: None
     return found
 
 
+def _check_options(kitchen: Kitchen) -> None:
+    """Refuse options with a value for each source: who the sources of a merge are is what is to be found."""
+    for name, option in METHODS[kitchen.method].options.items():
+        if option.per_source and isinstance(kitchen.options.get(name), Sequence | np.ndarray):
+            raise MixError(
+                f"A greedy soup tries merges of different sources, so the option {name} of the method {kitchen.method} must "
+                f"have one value for all: give one number (--set {name}=NUMBER)."
+            )
+
+
 def _known(path: Path, count: int) -> Soup | None:
     """Return a soup that was found before; what is no such file is found anew."""
     try:
@@ -105,14 +121,19 @@ def _known(path: Path, count: int) -> Soup | None:
 
 
 def _accuracy(kitchen: Kitchen, weights: npt.NDArray[np.float64], partitions: Sequence[Partition]) -> float:
-    """Return the mean over the partitions of the accuracy of a merge; sources of weight 0 are no part of it."""
+    """Return the mean over the partitions of the accuracy of a merge; sources of weight 0 are no part of it.
+
+    A single source is what it is: a method on task vectors would make something else of it, or its base.
+    """
     texts = [text for partition in partitions for text in partition.texts]
     chosen = [(source, weight) for source, weight in zip(kitchen.sources.values(), weights, strict=True) if weight > 0]
     sources, shares = zip(*chosen, strict=True)
-    wanted = merging.Merge(sources, shares, kitchen.method, kitchen.options, kitchen.base)
+    wanted = merging.Merge(sources, shares)
+    if len(sources) > 1:
+        wanted = replace(wanted, method=kitchen.method, options=kitchen.options, base=kitchen.base, seed=kitchen.seed)
     lead = merging.settle(wanted).lead
     encoded, rows = inference.encode(lead.folder, texts), None
-    if METHODS[kitchen.method].kind == "coefficient":  # others look at whole tensors, and make whole ones
+    if METHODS[wanted.method].kind == "coefficient":  # others look at whole tensors, and make whole ones
         encoded, rows = inference.compact(encoded, inference.fixed_tokens(inference.config_of(lead.folder)))
     (made,) = merging.in_memory([replace(wanted, rows=rows)])
     model = inference.live_classifier(lead.folder, made.tensors, vocabulary_rows=rows, name=lead.name)

@@ -7,7 +7,8 @@
 
 Coefficients come from the task vectors, so there are no weights. ``select_topk`` 1 selects everything. mergekit takes the same
 coefficient for all sources of a tensor where Σ (mean of τᵢ²) < 1e-6, an absolute threshold that common fine-tuning stays below;
-here that happens only where all of τ is 0. It also keeps some of equal variances, this all.
+here that happens only where all of τ is 0. It also keeps some of equal variances, this all. Of one source, or of equal
+ones, nothing varies: with any other ``select_topk`` than 1 nothing is selected, and the merge is θ₀, as it is there.
 """
 
 from __future__ import annotations
