@@ -70,8 +70,8 @@ def test_one_file_gives_the_model_that_mergekit_makes_of_it(
     monkeypatch.chdir(models)
     monkeypatch.setattr(
         by_method,
-        "_generator",
-        lambda seed, tensor, place, start: Given(checkpoints.SOURCES[place], tensor, start),
+        "_generators",
+        lambda job, tensor, start: [Given(name, tensor, start) for name in checkpoints.SOURCES[: len(job.sources)]],
     )
     merged = made(read_recipe(REFERENCE / "recipes" / f"{case}.yml"), tmp_path / "out")
     golden = load_file(REFERENCE / "golden" / "mergekit" / f"{case}.safetensors")

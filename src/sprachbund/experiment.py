@@ -614,7 +614,9 @@ def _soup(target: str, config: ExperimentConfig, inputs: Inputs, report: Report)
             f"A greedy soup asks for dev data in each source's language, and {inputs.data.name} has none of {lacking}: "
             "name other sources (--sources)."
         )
-    found = find_soup(Kitchen(sources, inputs.data, config.method, config.options, inputs.base), report)
+    found = find_soup(
+        Kitchen(sources, inputs.data, config.method, config.options, inputs.base, seed=config.seed or 0), report
+    )
     seen = union_of_uses([SOURCE_DEV], *map(zoo_uses, sources.values()))
     return of_soup(target, list(sources), found.weights, found.scores, seen)
 

@@ -263,9 +263,7 @@ def _handed(job: Job, cut: _Cut, readers: Readers) -> dict[str, Any]:
     needs, name = job.method.needs, cut.work.info.name
     handed: dict[str, Any] = {}
     if "generators" in needs:
-        handed["generators"] = [
-            _generator([job.seed, zlib.crc32(name.encode()), *key], cut.start) for key in _keys(job.sources)
-        ]
+        handed["generators"] = _generators(job, name, cut.start)
     if "fisher" in needs:
         files = job.statistics["fisher"]
         stack = readers.buffer("fisher", len(files) * (cut.end - cut.start), np.float32).reshape(len(files), -1)
@@ -275,6 +273,11 @@ def _handed(job: Job, cut: _Cut, readers: Readers) -> dict[str, Any]:
     if "gram" in needs:
         handed["gram"] = np.stack([file.read(name) for file in job.statistics["gram"]])
     return handed
+
+
+def _generators(job: Job, tensor: str, start: int) -> list[np.random.Generator]:
+    """Return the random numbers of each source in a tensor, from that element on."""
+    return [_generator([job.seed, zlib.crc32(tensor.encode()), *key], start) for key in _keys(job.sources)]
 
 
 def _keys(sources: Sequence[Checkpoint]) -> list[tuple[int, int]]:
