@@ -22,9 +22,10 @@ from sprachbund.config import ExperimentConfig
 from sprachbund.data import Row, split
 from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import DataError, IncompatibleError, MixError, StoreError, UserError
-from sprachbund.experiment import Experiment, prepare
+from sprachbund.experiment import Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
+from sprachbund.preparing import prepare
 
 TARGET = "sq-AL"
 SOURCES = ("de-DE", "fr-FR", "ja-JP")

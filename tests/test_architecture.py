@@ -25,7 +25,7 @@ ROWS = (
     ("merging", "inference", "training"),
     ("evaluation", "ensembles", "measures", "statistics"),
     ("selection", "choosing", "heads", "coefficients", "distillation", "candidates", "blends", "mergekit", "survey"),
-    ("inputs", "cells", "zero_shot", "measuring", "adapt", "experiment", "estimate"),
+    ("inputs", "cells", "zero_shot", "measuring", "adapt", "experiment", "preparing", "estimate"),
     ("report",),
     ("cli",),
 )

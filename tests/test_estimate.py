@@ -19,10 +19,11 @@ from sprachbund import merging
 from sprachbund.checkpoints import Checkpoint, Zoo
 from sprachbund.config import ExperimentConfig
 from sprachbund.estimate import Rates, estimate
-from sprachbund.experiment import Experiment, prepare
+from sprachbund.experiment import Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.merging.reading import Readers
 from sprachbund.methods import METHODS
+from sprachbund.preparing import prepare
 
 TARGETS = ("de-DE", "ja-JP", "sq-AL")
 MERGED = {"de-DE": ("nl-NL", "da-DK"), "ja-JP": ("mn-MN", "kn-IN"), "sq-AL": ("ro-RO", "el-GR")}

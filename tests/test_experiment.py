@@ -15,9 +15,10 @@ from sprachbund import cells, inference, locales, store
 from sprachbund.checkpoints import Zoo, open_checkpoint
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError, IncompatibleError, StoreError, UserError
-from sprachbund.experiment import CONFIGURATION, FINAL, PROGRESS, Experiment, needed_sources, prepare
+from sprachbund.experiment import CONFIGURATION, FINAL, PROGRESS, Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.merging import merged_tensors
+from sprachbund.preparing import needed_sources, prepare
 from sprachbund.store import Record
 
 TARGETS = ("de-DE", "ja-JP", "sq-AL")

@@ -29,11 +29,11 @@ from sprachbund.config import ExperimentConfig
 from sprachbund.data import DataSet, Row, split
 from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import CheckpointError, DataError, IncompatibleError, MixError, UnknownName, UserError
-from sprachbund.experiment import prepare
 from sprachbund.heads import unlabelled_for, weights_for, with_head_policy
 from sprachbund.heads.layout import head_tensors
 from sprachbund.heads.refit import PENALTIES, best_ridge, ridge
 from sprachbund.inputs import Inputs
+from sprachbund.preparing import prepare
 
 POOL, WEIGHTS = ("de-DE", "fr-FR", "ja-JP"), (0.5, 0.3, 0.2)
 TARGET = "sq-AL"

@@ -21,9 +21,9 @@ from sprachbund import inference
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, vocabulary_tensors
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError
-from sprachbund.experiment import prepare
 from sprachbund.inference import answering, tokens
 from sprachbund.inputs import Inputs
+from sprachbund.preparing import prepare
 
 LOT = random.Random(0)
 TEXTS = [" ".join(LOT.choices(FILLERS, k=LOT.randrange(1, 7))) for _ in range(40)]

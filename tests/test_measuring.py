@@ -13,9 +13,10 @@ from sprachbund import locales
 from sprachbund.checkpoints import Checkpoint, Zoo
 from sprachbund.config import ChoiceConfig, ExperimentConfig
 from sprachbund.errors import CheckpointError, MixError, UserError
-from sprachbund.experiment import Experiment, needed_sources, prepare
+from sprachbund.experiment import Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.measuring import asked_sources, similarity_for
+from sprachbund.preparing import needed_sources, prepare
 from sprachbund.similarity import load
 
 POOL = ("de-DE", "fr-FR", "ja-JP")

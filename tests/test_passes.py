@@ -17,9 +17,10 @@ from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
 from sprachbund.choosing import choose_by_hand
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import MixError, UserError
-from sprachbund.experiment import Experiment, needed_sources, prepare
+from sprachbund.experiment import Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.merging import Merge, merged_tensors
+from sprachbund.preparing import needed_sources, prepare
 
 TARGETS = ("de-DE", "ja-JP", "sq-AL")
 EMBEDDING = "roberta.embeddings.word_embeddings.weight"

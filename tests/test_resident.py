@@ -432,7 +432,7 @@ def test_a_broken_source_fails_its_own_cells_alone(
     shared_zoo: Zoo, tiny: TinyData, quiet: Callable[[str, int, int], None], tmp_path: Path,  # noqa: F811
     with_card: list[Resident],
 ) -> None:  # fmt: skip
-    from sprachbund.experiment import prepare
+    from sprachbund.preparing import prepare
 
     shutil.copytree(Path(shared_zoo.template).parent, tmp_path / "own")
     for locale in ("ro-RO", "de-DE"):

@@ -14,8 +14,8 @@ from pathlib import Path
 from sprachbund import inference, locales, weighting
 from sprachbund.cli.console import Reporter
 from sprachbund.config import ExperimentConfig
-from sprachbund.experiment import prepare
 from sprachbund.inputs import open_inputs
+from sprachbund.preparing import prepare
 
 CANDIDATES = (0.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0)
 

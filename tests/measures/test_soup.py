@@ -20,9 +20,10 @@ from sprachbund.checkpoints import Checkpoint, Zoo
 from sprachbund.config import ExperimentConfig
 from sprachbund.data import Row
 from sprachbund.errors import DataError, MixError, UserError
-from sprachbund.experiment import Experiment, needed_sources, prepare
+from sprachbund.experiment import Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.measures import Kitchen, find_soup
+from sprachbund.preparing import needed_sources, prepare
 
 TARGET, SOURCES = "sq-AL", ("de-DE", "fr-FR", "ja-JP", "ro-RO")
 Report = Callable[[str, int, int], None]

@@ -96,9 +96,9 @@ def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
 
 def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
     from sprachbund.choosing import is_soup
-    from sprachbund.experiment import needed_sources, prepare
     from sprachbund.inputs import open_inputs
     from sprachbund.plan import chosen_locales, chosen_variants
+    from sprachbund.preparing import needed_sources, prepare
 
     inputs = open_inputs(
         config,
