@@ -26,7 +26,7 @@ class Readers:
 
     def __init__(self) -> None:
         self._mine = threading.local()
-        self._opened: dict[Path, int] = {}
+        self._opened: dict[tuple[Path, bool], int] = {}
         self._opening = threading.Lock()
 
     def buffer(self, use: str, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -54,7 +54,7 @@ class Readers:
     ) -> npt.NDArray[Any]:
         """Fill ``out`` [rows * width] with these rows of a tensor, and return it; a number under 0 gives any row.
 
-        What lies side by side is read at once. A file that is mapped into memory would be read far beyond each row.
+        What lies side by side is read at once, and nothing around it.
         """
         extent = file.locate(name)
         dtype = DTYPES[extent.info.dtype]
@@ -65,13 +65,13 @@ class Readers:
         starts = np.concatenate([[0], np.flatnonzero(np.diff(wanted) != 1) + 1]) if len(rows) else np.empty(0, int)
         ends = np.append(starts[1:], len(rows))
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            self._fill(extent, int(wanted[start]) * width, data[start * width : end * width])
+            self._fill(extent, int(wanted[start]) * width, data[start * width : end * width], scattered=True)
         return widen(raw, out)
 
-    def _fill(self, extent: Extent, offset: int, data: npt.NDArray[np.uint8]) -> None:
-        """Read bytes of a tensor from ``offset`` on."""
+    def _fill(self, extent: Extent, offset: int, data: npt.NDArray[np.uint8], *, scattered: bool = False) -> None:
+        """Read bytes of a tensor from ``offset`` on; what is ``scattered`` is not read ahead of."""
         with naming(extent.path):
-            descriptor = self._descriptor(extent.path)
+            descriptor = self._descriptor(extent.path, scattered=scattered)
             done = 0
             while done < data.size:  # a system may return less than it is asked for
                 got = _read_into(descriptor, data[done:], extent.offset + offset + done)
@@ -79,11 +79,13 @@ class Readers:
                     raise MixError(f"{extent.path} became shorter while it was read: download or save it again.")
                 done += got
 
-    def _descriptor(self, path: Path) -> int:
+    def _descriptor(self, path: Path, *, scattered: bool) -> int:
         with self._opening:
-            if path not in self._opened:
-                self._opened[path] = os.open(path, os.O_RDONLY)
-            return self._opened[path]
+            if (path, scattered) not in self._opened:
+                self._opened[path, scattered] = descriptor = os.open(path, os.O_RDONLY)
+                if scattered and hasattr(os, "posix_fadvise"):
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+            return self._opened[path, scattered]
 
     def close(self) -> None:
         """Close all files."""
