@@ -242,3 +242,19 @@ def test_a_new_head_is_told_of(zoo: Zoo, base: Checkpoint, tmp_path: Path) -> No
     assert any("without a task vector, they are the weighted mean of the sources'" in said for said in details.warnings)
     linear = merge_candidate(choice, zoo, "manual", tmp_path / "linear", base=base)
     assert linear.warnings == ()
+
+
+def test_how_far_a_source_is_from_its_base_is_found_once(
+    make: Make, quiet: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    distance = candidates.distance_from_base
+
+    def counted(source: Checkpoint, base: Checkpoint) -> float:
+        asked.append(source.digest)
+        return distance(source, base)
+
+    monkeypatch.setattr(candidates, "distance_from_base", counted)
+    monkeypatch.setattr(candidates, "_known_distances", {})
+    outcome = make(method="ties", base="base").run(quiet)
+    assert (len(outcome.records), len(asked), len(set(asked))) == (6, 6, 6)

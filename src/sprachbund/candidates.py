@@ -226,10 +226,19 @@ def _merge(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> merging.Merge:
     )
 
 
+_known_distances: dict[tuple[str, str], float] = {}
+"""By the digests of source and base: who merges for 52 targets asks for the same distances again and again."""
+
+
 def _moved(choice: Choice, zoo: Zoo, base: Checkpoint | None) -> list[float | None]:
-    """Return how far the sources are from their base, where it is known."""
-    sources = (zoo.checkpoint(locale) for locale in choice.mix.sources)
-    return [None if base is None else distance_from_base(source, base) for source in sources]
+    """Return how far the sources are from their base, where it is known; each is read once in a process."""
+    if base is None:
+        return [None] * len(choice.mix.sources)
+    sources = [zoo.checkpoint(locale) for locale in choice.mix.sources]
+    for source in sources:
+        if (source.digest, base.digest) not in _known_distances:
+            _known_distances[source.digest, base.digest] = distance_from_base(source, base)
+    return [_known_distances[source.digest, base.digest] for source in sources]
 
 
 def _distances(details: MergeDetails) -> list[float | None]:

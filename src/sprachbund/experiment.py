@@ -254,9 +254,8 @@ class Experiment:
         if not cells_:
             return {}
         report(f"cells, merging {len(cells_)} models", done, len(self.cells))
-        with suppress(
-            Exception
-        ):  # whatever it is, the cell that it is about meets it again, and its record tells of it
+        # Whatever goes wrong, the cell that it is about meets it again, and its record tells of it.
+        with suppress(Exception):
             if self.config.keep_models == "all":
                 outs = [cell.model_folder for cell in cells_ if cell.model_folder]
                 wanted = [self._wanted(cell) for cell in cells_]

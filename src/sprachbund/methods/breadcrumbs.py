@@ -19,7 +19,7 @@ from pydantic import Field
 
 from sprachbund.methods.blocks import in_blocks
 from sprachbund.methods.election import merge
-from sprachbund.methods.quantiles import kth_smallest, lower_counts, magnitudes, upper_counts
+from sprachbund.methods.quantiles import count_upper, kth_smallest, lower_counts, magnitudes
 from sprachbund.methods.registry import Array, Density, ElectSign, Pass, PerSource, Scale, tensor_method
 
 __all__ = ["breadcrumbs"]
@@ -27,10 +27,6 @@ __all__ = ["breadcrumbs"]
 Gamma = Annotated[
     PerSource, Field(ge=0, lt=1, description="Fraction of a source's task vector that is dropped as too large.")
 ]
-
-
-def _count_upper(taus: Array, weights: Array, summary: Mapping[str, Array]) -> dict[str, Array]:
-    return {"upper": upper_counts(taus)}
 
 
 def _count_lower(
@@ -50,7 +46,7 @@ def _ks(upper: Array, density: Array, gamma: Array) -> Array:
 @tensor_method(
     "breadcrumbs",
     granularity="element",
-    passes=[Pass("upper halves", _count_upper), Pass("lower halves", _count_lower)],
+    passes=[Pass("upper halves", count_upper), Pass("lower halves", _count_lower)],
     formula="θ = θ₀ + λ Σ wᵢ mᵢ τᵢ, mᵢ = 1 for middling |τᵢ|, else 0",
     paper="arXiv:2312.06795",
     reference="mergekit 0.1.5",

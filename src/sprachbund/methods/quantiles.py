@@ -12,13 +12,14 @@ together: with many of them, as there are between checkpoints in bfloat16, more 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 
 from sprachbund.methods.blocks import blocks
 from sprachbund.methods.registry import Array
 
-__all__ = ["kth_smallest", "lower_counts", "magnitudes", "upper_counts"]
+__all__ = ["count_upper", "kth_smallest", "lower_counts", "magnitudes", "upper_counts"]
 
 UPPER, LOWER, GROUP = 1 << 15, 1 << 16, 1 << 8
 UPPER_HALF = 1 if sys.byteorder == "little" else 0
@@ -37,6 +38,11 @@ def upper_counts(values: Array) -> Array:
             halves = np.ascontiguousarray(block, dtype=np.float32).view(np.uint16)[UPPER_HALF::2]
             np.add.at(counted, halves.astype(np.intp), 1)
     return counts[:, :UPPER] + counts[:, UPPER:]
+
+
+def count_upper(taus: Array, weights: Array, summary: Mapping[str, Array]) -> dict[str, Array]:
+    """Count the magnitudes of taus [n, m], as the first pass of a method that ranks them."""
+    return {"upper": upper_counts(taus)}
 
 
 def lower_counts(values: Array, upper: Array, ks: Array) -> Array:

@@ -17,14 +17,10 @@ import numpy as np
 
 from sprachbund.methods.blocks import in_blocks
 from sprachbund.methods.election import merge
-from sprachbund.methods.quantiles import kth_smallest, lower_counts, magnitudes, upper_counts
+from sprachbund.methods.quantiles import count_upper, kth_smallest, lower_counts, magnitudes
 from sprachbund.methods.registry import Array, Density, Pass, Scale, Scope, tensor_method
 
 __all__ = ["ties"]
-
-
-def _count_upper(taus: Array, weights: Array, summary: Mapping[str, Array]) -> dict[str, Array]:
-    return {"upper": upper_counts(taus)}
 
 
 def _count_lower(taus: Array, weights: Array, summary: Mapping[str, Array], density: Array) -> dict[str, Array]:
@@ -40,7 +36,7 @@ def _ks(upper: Array, density: Array) -> Array:
 @tensor_method(
     "ties",
     granularity="element",
-    passes=[Pass("upper halves", _count_upper), Pass("lower halves", _count_lower)],
+    passes=[Pass("upper halves", count_upper), Pass("lower halves", _count_lower)],
     formula="θ = θ₀ + λ Σ wᵢ τ̂ᵢ / Σ wᵢ over those that agree",
     paper="arXiv:2306.01708",
     reference="mergekit 0.1.5",
