@@ -1,0 +1,79 @@
+"""One adaptation on its way, and the steps that more than one kind takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch.nn import Module
+
+from sprachbund import inference, merging
+from sprachbund.adapt.material import Material
+from sprachbund.adaptation import Adaptation
+from sprachbund.checkpoints import Checkpoint
+from sprachbund.inference import Tokenizer
+from sprachbund.measures import Evidence
+from sprachbund.parallel import Report
+
+__all__ = ["Job", "Made", "agreement_on", "loaded", "merged"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was put into the folder, and why that."""
+
+    weights: npt.NDArray[np.float64]
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One adaptation on its way: settings, material, and what was found so far."""
+
+    adaptation: Adaptation
+    material: Material
+    evidence: Evidence
+    weights: npt.NDArray[np.float64]
+    workplace: Path
+    """A folder for what is made on the way."""
+    report: Report
+
+    @property
+    def sources(self) -> list[Checkpoint]:
+        """The sources, in the order of the weights."""
+        return list(self.material.sources.values())
+
+    @property
+    def picked(self) -> int:
+        """The place of the source that looks best."""
+        return int(self.weights.argmax())
+
+    def progress(self, stage: str, step: int, steps: int, loss: float) -> None:
+        """Pass on how far a training is."""
+        self.report(stage, step, steps)
+
+
+def merged(job: Job) -> Path:
+    """Merge all sources by their weights, in the workplace."""
+    folder = job.workplace / "merge"
+    folder.mkdir()
+    merging.merge(job.sources, job.weights.tolist(), folder)
+    return folder
+
+
+def loaded(folder: Path) -> tuple[Module, Tokenizer]:
+    """Return the model in a folder, and its tokenizer."""
+    return inference.load_classifier(folder), inference.load_tokenizer(folder)
+
+
+def agreement_on(
+    folder: Path, texts: Sequence[str], wanted: npt.NDArray[np.float64], where: npt.NDArray[np.bool_]
+) -> float:
+    """Return the share of those texts that a checkpoint answers as it is wanted."""
+    model = inference.ready(inference.load_classifier(folder))
+    asked = [text for text, here in zip(texts, where, strict=True) if here]
+    answers = inference.logits(model, inference.encode(folder, asked)).argmax(axis=1)
+    return float((answers == wanted[where].argmax(axis=1)).mean())

@@ -1,0 +1,164 @@
+"""From material to a checkpoint that says how it came about, or to the answers of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sprachbund import __version__, files, weighting
+from sprachbund.adapt.auto import auto
+from sprachbund.adapt.job import Job, Made
+from sprachbund.adapt.material import Material, candidate
+from sprachbund.adapt.merges import learned, merge, pick
+from sprachbund.adapt.students import distilled
+from sprachbund.adapt.teaching import shares, weights_of
+from sprachbund.adaptation import Adaptation
+from sprachbund.candidates import merged_before
+from sprachbund.cards import MergeDetails, MergedSource, write_details
+from sprachbund.checkpoints import Checkpoint, align, zoo_name, zoo_uses
+from sprachbund.config import EXACT, Precision
+from sprachbund.ensembles import ENSEMBLES, debiased
+from sprachbund.errors import UserError
+from sprachbund.heads import HeadAgreement, head_agreement
+from sprachbund.measures import Evidence, reliabilities
+from sprachbund.parallel import Report
+from sprachbund.recipe import adapted
+from sprachbund.store import now
+from sprachbund.uses import UNLABELLED, union_of_uses
+
+__all__ = ["Answers", "adapt", "ensemble"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an ensemble says."""
+
+    probabilities: npt.NDArray[np.float64]
+    """[texts, labels]."""
+    details: MergeDetails
+
+
+def adapt(
+    adaptation: Adaptation,
+    target: str,
+    material: Material,
+    out: Path,
+    *,
+    mode: str,
+    jobs: int = 1,
+    report: Report = lambda stage, done, total: None,
+    overwrite: bool = False,
+    instead: str = "--output-dir",
+) -> MergeDetails:
+    """Make the checkpoint ``out`` for a target and return how it came about; the same one there is left as it is.
+
+    ``instead`` is the flag by which users choose another folder.
+
+    Raises:
+        StoreError: something else is there and ``overwrite`` is off.
+        UserError: there is too little to work with.
+        CheckpointError: a source cannot be read, or does not fit the others.
+    """
+    known = merged_before(out, candidate(adaptation, material), overwrite=overwrite, instead=instead)
+    if known:
+        return known
+    evidence = evidence_of(adaptation, material, target, jobs, report)
+    weights = weights_of(adaptation, evidence)
+    files.remove_leftovers(out.parent)
+    with files.temporary_folder(out.parent, "adapting") as workplace, files.atomic_folder(out) as folder:
+        job = Job(adaptation, material, evidence, weights, workplace, report)
+        made = _KINDS[adaptation.kind](job, folder)
+        return write_details(folder, _details(adaptation, target, mode, material, evidence, made))
+
+
+def ensemble(
+    adaptation: Adaptation,
+    target: str,
+    material: Material,
+    texts: Sequence[str],
+    *,
+    mode: str,
+    precision: Precision = EXACT,
+) -> Answers:
+    """Return what the sources say together to ``texts``, with weights and preferences found on the unlabelled ones.
+
+    ``precision`` is that of what they say to ``texts``; what is found on the others is found in fp32.
+
+    Raises:
+        MixError: a source cannot answer.
+    """
+    evidence = evidence_of(adaptation, material, target)
+    weights = shares(adaptation, weights_of(adaptation, evidence))
+    answers = replace(material.answers, precision=precision)
+    asked = replace(material, texts=tuple(texts), answers=answers).evidence(learned=False)
+    logits = debiased(asked.logits, evidence.preferences, adaptation.debias)
+    details = _details(adaptation, target, mode, material, evidence, Made(weights))
+    return Answers(ENSEMBLES[adaptation.ensemble](logits, weights), details)
+
+
+def evidence_of(
+    adaptation: Adaptation,
+    material: Material,
+    target: str,
+    jobs: int = 1,
+    report: Report = lambda stage, done, total: None,
+) -> Evidence:
+    if not material.texts:
+        raise UserError(f"There is no unlabelled text of {target}: give some (--unlabelled FILE, one text a line).")
+    return material.evidence(learned="overlap" in adaptation.reliability.split("+"), jobs=jobs, report=report)
+
+
+def _details(
+    adaptation: Adaptation, target: str, mode: str, material: Material, evidence: Evidence, made: Made
+) -> MergeDetails:
+    sources, names = list(material.sources.values()), list(material.sources)
+    agreement = head_agreement(sources)
+    scores = reliabilities(evidence, adaptation.reliability)
+    used = [number for number, weight in enumerate(made.weights) if weight > 0]
+    return MergeDetails(
+        mode=mode,
+        recipe=adapted(adaptation, target),
+        uses=union_of_uses([UNLABELLED], *map(zoo_uses, sources)),
+        zoo=zoo_name(sources[0], names[0]),
+        sources=tuple(
+            MergedSource(
+                locale=names[number],
+                model=sources[number].reference,
+                digest=sources[number].digest,
+                weight=float(made.weights[number]),
+                score=float(scores[number]),
+                distance_from_base=None,
+            )
+            for number in used
+        ),
+        effective_sources=weighting.effective_number(made.weights),
+        head_agreement=agreement.cosine if agreement else None,
+        warnings=_warnings(adaptation, agreement, sources),
+        reasons=made.reasons,
+        candidate=candidate(adaptation, material),
+        created=now(),
+        version=__version__,
+    )
+
+
+def _warnings(
+    adaptation: Adaptation, agreement: HeadAgreement | None, sources: Sequence[Checkpoint]
+) -> tuple[str, ...]:
+    """Warn of heads that do not fit where nothing but their average answers; say it if a merge had to align vocabularies."""
+    averaged = adaptation.kind in ("merge", "learned")
+    alignment = align(sources) if adaptation.kind in ("merge", "distilled", "auto") else None
+    said = (averaged and agreement and agreement.warning, alignment and alignment.sentence)
+    return tuple(each for each in said if each)
+
+
+_KINDS: Mapping[str, Callable[[Job, Path], Made]] = {
+    "pick": pick,
+    "merge": merge,
+    "learned": learned,
+    "distilled": distilled,
+    "auto": auto,
+}

@@ -1,0 +1,57 @@
+"""What an adaptation may see, and what it makes of it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sprachbund import digests
+from sprachbund.adaptation import Adaptation
+from sprachbund.checkpoints import Checkpoint
+from sprachbund.errors import MixError
+from sprachbund.measures import AnswerStore, Evidence, gather
+from sprachbund.parallel import Report
+
+__all__ = ["ADAPT_VERSION", "Material", "candidate"]
+
+ADAPT_VERSION = 1
+"""Raised when a change to this package makes other models from the same settings, sources and texts."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that an adaptation may see."""
+
+    sources: Mapping[str, Checkpoint]
+    """By locale, or by whatever name users know them; none has met the target."""
+    texts: tuple[str, ...]
+    """Raw text of the target, as :func:`sprachbund.data.unlabelled.shuffled` orders it."""
+    answers: AnswerStore
+    base: Checkpoint | None = None
+    """What the sources were fine-tuned from; needed where a student starts from it."""
+
+    def evidence(self, *, learned: bool, jobs: int = 1, report: Report = lambda stage, done, total: None) -> Evidence:
+        """Return what the sources answer to the texts and, if need be, which tokens they have learned.
+
+        Those that have not answered yet are asked.
+
+        Raises:
+            MixError: one cannot answer; says why.
+        """
+        failures = self.answers.collect(self.sources, [self.texts], jobs=jobs, report=report)
+        if failures:
+            name, reason = next(iter(failures.items()))
+            raise MixError(f"The source {name} cannot be asked: {reason.rstrip('.')}; leave it out (--sources).")
+        return gather(self.sources, self.texts, self.answers, self.base, learned=learned)
+
+
+def candidate(adaptation: Adaptation, material: Material) -> dict[str, Any]:
+    """Return the model by content: what goes in, and what is done with it."""
+    return {
+        "kind": "adapted",
+        "version": ADAPT_VERSION,
+        "adaptation": adaptation.model_dump(),
+        "sources": [source.digest for source in material.sources.values()],
+        "texts": digests.of_value(list(material.texts)),
+    }
