@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.nn import Module
 
-from sprachbund import inference, merging
+from sprachbund import inference
 from sprachbund.adapt.material import Material
 from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import Checkpoint
@@ -18,7 +18,7 @@ from sprachbund.inference import Tokenizer
 from sprachbund.measures import Evidence
 from sprachbund.parallel import Report
 
-__all__ = ["Job", "Made", "agreement_on", "loaded", "merged"]
+__all__ = ["Job", "Made", "agreement_on", "loaded"]
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,6 @@ class Job:
     def progress(self, stage: str, step: int, steps: int, loss: float) -> None:
         """Pass on how far a training is."""
         self.report(stage, step, steps)
-
-
-def merged(job: Job) -> Path:
-    """Merge all sources by their weights, in the workplace."""
-    folder = job.workplace / "merge"
-    folder.mkdir()
-    merging.merge(job.sources, job.weights.tolist(), folder)
-    return folder
 
 
 def loaded(folder: Path) -> tuple[Module, Tokenizer]:

@@ -1,7 +1,7 @@
-"""Least squares to the wide head: an ordinary head that answers unlabelled texts as much like it as one can.
+"""Least squares: an ordinary head that answers unlabelled texts as much like something else as one can.
 
-The hidden layer of the source with the largest weight stays as it is. Of its features φ(x) for the texts, the last layer is
-fitted anew to the logits R of the wide head, by ridge regression with a free intercept,
+Of the features φ(x) that a hidden layer makes of the texts, the last layer is fitted anew to wanted logits R, by ridge
+regression with a free intercept,
 
     min over V, b of Σ ‖V φ(x) + b − R(x)‖² + λ ‖V‖²
 
@@ -9,7 +9,9 @@ in closed form and float64. λ is the one with the smallest leave-one-out error,
 matrix H, text i is missed by (R − HR)ᵢ / (1 − Hᵢᵢ) where it takes no part (Allen 1974, "The relationship between variable
 selection and data augmentation and a method for prediction", Technometrics 16: PRESS).
 
-The adaptation ``refit-head`` is another thing: it trains a head by gradient, towards the probabilities of an ensemble.
+What is wanted are the answers of the wide head (:func:`refit_head`, with the hidden layer of the source with the largest
+weight), or whatever else one has to say of the texts (:func:`refit_to`, with the hidden layer that is there). No gradient is
+computed. The adaptation ``distilled-head`` is another thing: it trains a whole head by gradient.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sprachbund.checkpoints import Checkpoint
+from sprachbund.checkpoints import Checkpoint, open_checkpoint
+from sprachbund.heads.layout import layout_of
 from sprachbund.heads.wide import WideHead, replace_tensors, wide_head
 
-__all__ = ["Fit", "best_ridge", "refit_head", "ridge"]
+__all__ = ["Fit", "best_ridge", "refit_head", "refit_to", "ridge"]
 
 FloatArray = npt.NDArray[np.float64]
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
@@ -99,7 +102,7 @@ def refit_head(
     if head.hidden is None:
         replace_tensors(folder, head.tensors)
         return "The heads are linear: their weighted mean is the wide head, and nothing had to be fitted."
-    features = _features(folder, head, texts)
+    features = _wide_features(folder, head, texts)
     wanted = features @ head.tensors[f"{head.last}.weight"].T + head.tensors.get(f"{head.last}.bias", 0.0)
     kept = int(np.argmax(weights))
     width = head.width // len(sources)
@@ -107,14 +110,39 @@ def refit_head(
     fit = best_ridge(features[:, own], wanted)
     hidden = {name: head.tensors[name][own] for name in head.tensors if name.startswith(f"{head.hidden}.")}
     replace_tensors(folder, {**hidden, f"{head.last}.weight": fit.weight, f"{head.last}.bias": fit.bias})
-    same = float((fit.left_out.argmax(axis=1) == wanted.argmax(axis=1)).mean())
     return (
         f"The head was fitted to the wide head's answers to {len(texts)} texts, with the hidden layer of "
-        f"{names[kept]}; it answers {same:.3f} of them alike, each by a fit to all others."
+        f"{names[kept]}; it answers {_alike(fit, wanted):.3f} of them alike, each by a fit to all others."
     )
 
 
-def _features(folder: Path, head: WideHead, texts: Sequence[str]) -> FloatArray:
+def refit_to(folder: Path, texts: Sequence[str], wanted: FloatArray) -> float:
+    """Fit the last layer of the model in a folder to the logits ``wanted`` [n, labels] for n texts, n ≥ 2.
+
+    Returns the share of the texts that it answers as wanted, each by a fit to all others.
+
+    Raises:
+        IncompatibleError: how its head is made is not known.
+    """
+    import torch
+
+    from sprachbund import inference
+    from sprachbund.checkpoints.modeling_wide import replace_layer
+
+    last = layout_of(open_checkpoint(folder)).last
+    model = inference.ready(inference.load_classifier(folder))
+    replace_layer(model, last, torch.nn.Identity())  # the features are the answer
+    features = inference.logits(model, inference.encode(folder, texts)).astype(np.float64)
+    fit = best_ridge(features, wanted)
+    replace_tensors(folder, {f"{last}.weight": fit.weight, f"{last}.bias": fit.bias})
+    return _alike(fit, wanted)
+
+
+def _alike(fit: Fit, wanted: FloatArray) -> float:
+    return float((fit.left_out.argmax(axis=1) == wanted.argmax(axis=1)).mean())
+
+
+def _wide_features(folder: Path, head: WideHead, texts: Sequence[str]) -> FloatArray:
     """Return what the last layer of the wide head reads, for each text, the sources' features side by side."""
     import torch
 
