@@ -97,6 +97,19 @@ def test_the_same_model_is_not_made_again_and_another_is_not_replaced(material: 
     adapt.adapt(quick("merge-overlap"), TARGET, material, out, mode="x", overwrite=True)
 
 
+@pytest.mark.parametrize("kind", ["merge", "learned", "distilled"])
+def test_only_the_most_reliable_sources_take_part(kind: Any, material: adapt.Material, tmp_path: Path) -> None:
+    two = Adaptation(kind=kind, num_languages=2, distillation=STUDENT, coefficients=COEFFICIENTS)
+    details = adapt.adapt(two, TARGET, material, tmp_path / "out", mode="two")
+    scores = adapt.weights_of(Adaptation(kind="merge"), material.evidence(learned=False))
+    worst = list(material.sources)[int(scores.argmin())]
+    assert {source.locale for source in details.sources} == set(material.sources) - {worst}
+    uniform = Adaptation(kind="distilled", num_languages=2, teacher="uniform")
+    evidence = material.evidence(learned=False)
+    two_of_three = np.sort(adapt.teaching.shares(uniform, adapt.weights_of(uniform, evidence)))
+    assert two_of_three == pytest.approx([0, 0.5, 0.5])
+
+
 def test_auto_gives_its_reasons(material: adapt.Material, tmp_path: Path) -> None:
     details = made("auto", material, tmp_path / "out")
     assert "agrees most with the ensemble of all sources on 9 texts" in details.reasons[0]

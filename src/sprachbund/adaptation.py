@@ -85,6 +85,9 @@ class Adaptation(_Settings):
     sharpness: float = Field(
         default=0.7, ge=0, description="How much reliability counts, in 1 / its standard deviation; 0 is the average."
     )
+    num_languages: int | None = Field(
+        default=None, ge=1, description="How many sources take part, the most reliable ones. Default: all."
+    )
     debias: float = Field(
         default=0.0,
         ge=0,
@@ -135,6 +138,10 @@ ADAPTATIONS: Mapping[str, tuple[Adaptation, str]] = {
     "merge-reliable": (
         Adaptation(kind="merge", reliability="overlap+confidence+dawid-skene", sharpness=3.0),
         "all sources, weighted by tokens met, confidence and truth inference",
+    ),
+    "merge-top-3": (
+        Adaptation(kind="merge", num_languages=3),
+        "the three sources that truth inference trusts most, weighted by it",
     ),
     "merge-vocabulary": (
         Adaptation(kind="merge", reliability="overlap+confidence+dawid-skene", sharpness=3.0, vocabulary=True),

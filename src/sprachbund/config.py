@@ -310,6 +310,9 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
         default="auto",
         description="auto, merge-reliable, distilled-merge-uniform, … (sprachbund variants lists them).",
     )
+    num_languages: int | None = Field(
+        default=None, ge=1, description="How many sources take part, the most reliable ones. Default: all."
+    )
     epochs: int | None = Field(default=None, ge=1, description="Passes of a student over the texts. Default: 10.")
     learning_rate: float | None = Field(
         default=None, gt=0, description="Peak learning rate of a student. Default: by the width of its encoder."

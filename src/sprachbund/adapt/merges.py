@@ -32,11 +32,16 @@ def learned(job: Job, folder: Path) -> Made:
     """Merge all sources with coefficients that are learned on the texts."""
     settings = job.adaptation.coefficients
     wanted = teacher(job.adaptation, job.evidence, job.weights) if settings.objective == "teacher" else None
+    taking_part = np.flatnonzero(job.weights)
+    sources = [job.sources[place] for place in taking_part]
+    names = [list(job.material.sources)[place] for place in taking_part]
     found = learn_coefficients(
-        job.sources, job.weights.tolist(), job.material.texts, settings, wanted, progress=job.progress
+        sources, job.weights[taking_part].tolist(), job.material.texts, settings, wanted, progress=job.progress
     )
-    merging.merge(job.sources, lambda tensor: found.of(tensor).tolist(), folder)
-    return Made(np.mean(list(found.by_group.values()), axis=0), (_described(found, list(job.material.sources)),))
+    merging.merge(sources, found.of, folder)
+    weights = np.zeros(len(job.weights))
+    weights[taking_part] = np.mean(list(found.by_group.values()), axis=0)
+    return Made(weights, (_described(found, names),))
 
 
 def _described(found: Coefficients, names: Sequence[str]) -> str:

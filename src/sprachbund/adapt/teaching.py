@@ -17,9 +17,12 @@ FLOOR = 1e-4
 
 
 def weights_of(adaptation: Adaptation, evidence: Evidence) -> npt.NDArray[np.float64]:
-    """Return the weights [K] that the reliability of the sources gives them."""
+    """Return the weights [K] that the reliability of the sources gives them; 0 for those that do not take part."""
     scores = reliabilities(evidence, adaptation.reliability)
-    return np.asarray(weighting.weigh("similarity", scores, sharpness=adaptation.sharpness))
+    best = np.argsort(-scores, kind="stable")[: adaptation.num_languages]
+    weights = np.zeros(len(scores))
+    weights[best] = weighting.weigh("similarity", scores[best], sharpness=adaptation.sharpness)
+    return weights
 
 
 def teacher(adaptation: Adaptation, evidence: Evidence, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -37,5 +40,7 @@ def shares(adaptation: Adaptation, weights: npt.NDArray[np.float64]) -> npt.NDAr
     """Return how much each source counts among the teachers, [K]."""
     if adaptation.teacher == "reliability":
         return weights
-    count = len(weights)
-    return np.full(count, 1 / count) if adaptation.teacher == "uniform" else np.eye(count)[int(weights.argmax())]
+    if adaptation.teacher == "uniform":
+        taking_part: npt.NDArray[np.bool_] = weights > 0
+        return np.asarray(taking_part / taking_part.sum(), dtype=np.float64)
+    return np.eye(len(weights))[int(weights.argmax())]

@@ -88,7 +88,10 @@ def _adaptation(config: AdaptConfig) -> Adaptation:
         | {name: value for name, value in student.items() if value is not None}
     )
     coefficients = adaptation.coefficients.model_copy(update=trained)
-    return adaptation.model_copy(update={"distillation": distillation, "coefficients": coefficients})
+    chosen = {"distillation": distillation, "coefficients": coefficients}
+    if config.num_languages is not None:
+        chosen["num_languages"] = config.num_languages
+    return adaptation.model_copy(update=chosen)
 
 
 def _texts(config: AdaptConfig) -> tuple[str, ...]:
