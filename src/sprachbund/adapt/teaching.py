@@ -41,6 +41,6 @@ def shares(adaptation: Adaptation, weights: npt.NDArray[np.float64]) -> npt.NDAr
     if adaptation.teacher == "reliability":
         return weights
     if adaptation.teacher == "uniform":
-        taking_part: npt.NDArray[np.bool_] = weights > 0
-        return np.asarray(taking_part / taking_part.sum(), dtype=np.float64)
+        taking_part = np.asarray(weights > 0, dtype=np.float64)
+        return taking_part / float(taking_part.sum())
     return np.eye(len(weights))[int(weights.argmax())]
