@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sprachbund.errors import StoreError
+from sprachbund.locales import Locale
 from sprachbund.report.drawing import BAND, INK, QUIET, RULE, check_format, draw
-from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, LocaleRow, Summary, by_language_family
+from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, Summary, by_language_family
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Dumbbells", "Mark", "draw_dumbbells", "dumbbell"]
+__all__ = ["Dumbbells", "Mark", "Row", "draw_dumbbells", "dumbbell"]
 
 WIDTH = 9.0
 """Inches: 900 pixels at 100 dots per inch, about what a README shows."""
@@ -59,13 +60,22 @@ _MARKS = (
 
 
 @dataclass(frozen=True)
+class Row:
+    """The figures of a locale."""
+
+    locale: Locale
+    values: Mapping[str, float | None]
+    """By column; None where one is missing."""
+
+
+@dataclass(frozen=True)
 class Dumbbells:
     """All that such a picture shows."""
 
     title: str
     subtitle: str
     marks: Sequence[Mark]
-    rows: Sequence[LocaleRow]
+    rows: Sequence[Row]
     means: Mapping[str, float | None]
     """By column, over all rows."""
 
@@ -101,7 +111,7 @@ def _of_summary(summary: Summary) -> Dumbbells:
         title=f"Own model, merges and zero-shot sources in {number} {'locale' if number == 1 else 'locales'}",
         subtitle=subtitle,
         marks=_MARKS,
-        rows=summary.evaluated,
+        rows=[Row(row.locale, row.values) for row in summary.evaluated],
         means={name: column.mean for name, column in summary.statistics.items()},
     )
 
@@ -126,7 +136,7 @@ def _figure(picture: Dumbbells) -> Figure:
     return figure
 
 
-def _places(groups: list[tuple[str, list[LocaleRow]]]) -> Iterator[tuple[float, LocaleRow]]:
+def _places(groups: list[tuple[str, list[Row]]]) -> Iterator[tuple[float, Row]]:
     """Yield each row with its position, in rows from the top."""
     y = 0.0
     for _, rows in groups:
@@ -136,7 +146,7 @@ def _places(groups: list[tuple[str, list[LocaleRow]]]) -> Iterator[tuple[float, 
         y += GAP
 
 
-def _draw_families(axes: Axes, groups: list[tuple[str, list[LocaleRow]]]) -> None:
+def _draw_families(axes: Axes, groups: list[tuple[str, list[Row]]]) -> None:
     """Put a band behind every language family and its name to the right."""
     across = axes.get_yaxis_transform()
     top = 0.0
@@ -170,7 +180,7 @@ def _draw_rows(axes: Axes, marks: Sequence[Mark], figures: list[tuple[float, Map
         )
 
 
-def _label(axes: Axes, places: list[tuple[float, LocaleRow]], bottom: float) -> None:
+def _label(axes: Axes, places: list[tuple[float, Row]], bottom: float) -> None:
     """Name the rows and the axis."""
     axes.axhline(bottom - 0.5 - 0.6 * GAP, color=QUIET, linewidth=0.8, zorder=1)
     axes.set_yticks(
