@@ -8,8 +8,8 @@ It writes the CSV of all cells, the tables between the markers of the page and o
 
 - ``--run ZOO:SEED=RUN,MODELS``: RUN is the output folder of a run, MODELS the template of its sources; the seed is that of the
   order of their data. A run may hold some of the variants. What single sources answer is kept in ``RUN/answers``, and asked
-  where it is missing; the best of them by the target's dev split is known after ``sprachbund transfer --split dev --results-dir
-  RUN/results`` of the sources.
+  where it is missing; the best of them by the target's dev split is known after ``sprachbund transfer --split dev --data …
+  --models MODELS --sources … --results-dir RUN/results``.
 - ``--joint OUT``: where ``sprachbund train --joint`` and ``--leave-one-out`` of the sources wrote. A target that is no source
   gets the model of all of them, a source that of all the others; a target whose model is missing has no row.
 - ``--headline``: variants that were chosen before the run; the first one is what the page and the picture compare.
@@ -27,9 +27,10 @@ import argparse
 import csv
 import io
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ import yaml
 
 from sprachbund import cells, data, files, locales, store
 from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
+from sprachbund.config import ExperimentConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import SprachbundError, UnknownName, UserError
 from sprachbund.evaluation import label_names
@@ -69,6 +71,7 @@ OWN, JOINT, ALL_EQUALLY = "baseline", "joint-sources", "average-all"
 MEAN, ENGLISH, ORACLE, ORACLE_DEV = "zero-shot-mean", "zero-shot-english", "zero-shot-oracle", "zero-shot-oracle-dev"
 TRAINED_ONCE = (OWN, JOINT)
 LEVEL = 0.05
+PAGE_WIDTH = 128
 CSV, PAGE, README = Path("docs/experiments/massive-52.csv"), Path("docs/experiments/massive-52.md"), Path("README.md")
 PICTURE = Path("docs/images/massive-52.png")
 TITLES = {
@@ -130,28 +133,28 @@ class Run:
     @property
     def answers(self) -> AnswerStore:
         """What was answered to whole splits, by single sources and joint models."""
-        return AnswerStore(self.folder / ANSWERS)
+        return AnswerStore(self.folder / ANSWERS, self.settings.precision)
 
-    @property
-    def settings(self) -> Mapping[str, object]:
+    @cached_property
+    def settings(self) -> ExperimentConfig:
         """The settings that the run was made with."""
         path = self.folder / CONFIGURATION
         if not path.is_file():
             raise UserError(f"{self.folder} is no output folder of an experiment: there is no {CONFIGURATION} in it.")
-        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        settings = ExperimentConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        if not settings.sources:
+            raise UserError(f"{self.folder} does not say which sources took part: run it with --sources.")
+        return settings
 
     @property
     def split(self) -> str:
         """The split that it was evaluated on."""
-        return str(self.settings["split"])
+        return self.settings.split
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Whose sources took part."""
-        named = self.settings["sources"]
-        if not isinstance(named, list) or not named:
-            raise UserError(f"{self.folder} does not say which sources took part: run it with --sources.")
-        return tuple(named)
+        return self.settings.sources
 
 
 # What was answered
@@ -160,6 +163,8 @@ class Run:
 def read_run(run: Run, dataset: DataSet) -> list[Cell]:
     """Return what a run came to, single sources included."""
     made = list(_recorded(run, dataset))
+    if not made:
+        raise UserError(f"{run.folder} holds no results yet: run the experiment first.")
     targets = list(dict.fromkeys(cell.locale for cell in made))
     sources = {name: run.models.checkpoint(name) for name in run.sources}
     texts = {target: dataset.partition(target, run.split).texts for target in targets}
@@ -214,7 +219,7 @@ def _single_sources(
     cell = partial(Cell, run.zoo, run.seed, target)
     yield cell(MEAN, uses, np.mean(list(right.values()), axis=0))
     best = max(foreign, key=lambda name: int(right[name].sum()))
-    yield cell(ORACLE, union_of_uses(uses, ["target-test"]), right[best], best)
+    yield cell(ORACLE, union_of_uses(uses, [f"target-{run.split}"]), right[best], best)
     if "en-US" in right:
         yield cell(ENGLISH, uses, right["en-US"], "en-US")
     if all(name in dev and target in dev[name].cells for name in foreign):
@@ -370,6 +375,34 @@ def _gap_closed(results: Results, variant: str, pairs: Pairs) -> float | None:
     return (ours - mean) / (own - mean)
 
 
+@dataclass(frozen=True)
+class ZooResults:
+    """What a zoo came to."""
+
+    results: Results
+    apart: Mapping[str, Sequence[Comparison]]
+    """By title: over the locales that nothing was chosen on, then over those of development, where there are any."""
+    together: Mapping[str, Sequence[Comparison]]
+    """By title: over all locales, where there are both."""
+
+    @classmethod
+    def of(cls, results: Results) -> ZooResults:
+        """Compare all variants."""
+        names = sorted(results[ORACLE])
+        groups = {
+            "headline": [name for name in names if name not in DEVELOPMENT],
+            "development": [name for name in names if name in DEVELOPMENT],
+        }
+        apart = {f"{len(each)} {title} locales": compare(results, each) for title, each in groups.items() if each}
+        together = {f"all {len(names)} locales": compare(results, names)} if len(apart) > 1 else {}
+        return cls(results, apart, together)
+
+    @property
+    def main(self) -> tuple[str, Sequence[Comparison]]:
+        """The group that the headline is about, with its title."""
+        return next(iter(self.apart.items()))
+
+
 # What is written
 
 
@@ -395,23 +428,11 @@ def to_csv(found: Iterable[Cell]) -> str:
     return stream.getvalue()
 
 
-def groups_of(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the locales that nothing was chosen on, and those of development; a group without any is left out."""
-    groups = {
-        "headline": [name for name in names if name not in DEVELOPMENT],
-        "development": [name for name in names if name in DEVELOPMENT],
-    }
-    return {f"{len(members)} {title} locales": members for title, members in groups.items() if members}
-
-
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table; a column whose title ends in a colon is aligned to the right."""
-    lines = [
-        [title.removesuffix(":") for title in titles],
-        ["--:" if title.endswith(":") else "---" for title in titles],
-        *rows,
-    ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    ruler = "|".join("--:" if title.endswith(":") else "---" for title in titles)
+    head, *body = (f"| {' | '.join(line)} |\n" for line in ([title.removesuffix(":") for title in titles], *rows))
+    return "".join([head, f"|{ruler}|\n", *body])
 
 
 def _points(fraction: float) -> str:
@@ -435,7 +456,9 @@ FIGURES = ("− best source, points:", "95 %:", "at or above it:", "better / wor
 
 
 def _figures(row: Comparison) -> tuple[str, ...]:
-    """Return the figures of the headline."""
+    """Return the figures of the headline; of the best source itself, which all are measured by, only the last."""
+    if row.variant == ORACLE:
+        return ("", "", "", "", _share(row.gap_closed))
     return (
         _points(row.difference),
         _between(row),
@@ -471,12 +494,13 @@ def mean_accuracy(results: Results, variant: str, name: str) -> float | None:
     return float(np.mean([cell.right.mean() for cell in found.values()])) if found else None
 
 
-def locale_table(results: Results, compared: Iterable[Comparison], headline: Sequence[str]) -> str:
+def locale_table(zoo: ZooResults, headline: Sequence[str]) -> str:
     """Return a row for each locale; the first headline variant is compared with the best source."""
-    first = [row for row in compared if row.variant == headline[0]]
+    results = zoo.results
+    first = [row for compared in zoo.apart.values() for row in compared if row.variant == headline[0]]
     gains = {name: gain for row in first for name, gain in row.gains.items()}
     p_values = {name: p for row in first for name, p in row.p_values.items()}
-    columns = (OWN, ORACLE, MEAN, ALL_EQUALLY, *reversed(headline))
+    columns = tuple(dict.fromkeys((OWN, ORACLE, MEAN, ALL_EQUALLY, *reversed(headline))))
     rows = []
     for name in sorted(results[ORACLE]):
         figures = {variant: mean_accuracy(results, variant, name) for variant in columns}
@@ -503,59 +527,60 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def page_tables(zoos: Mapping[str, Results], headline: Sequence[str]) -> str:
+def page_tables(zoos: Mapping[str, ZooResults], headline: Sequence[str], split: str) -> str:
     """Return all tables of the page, zoo by zoo."""
-    parts = [
-        "*Made by `tools/massive_52.py` from the records; every cell is a row of [massive-52.csv](massive-52.csv).* Accuracies "
-        "are means over locales of means over seeds. *Best source*: `zero-shot-oracle`, the best single source by the same "
-        f"labels. 95 %: {RESAMPLES:,} times, ids drawn anew for all locales alike. *Better / worse*: locales where the "
-        f"difference is significant at {100 * LEVEL:.0f} % (paired by id: exact sign-flip test, for one seed that of McNemar; "
-        "Holm over the locales of the row). *Gap closed*: (variant − mean source) / (own model − mean source). The target's "
-        f"own model and `{JOINT}` were trained once and stand in all zoos.\n"
-    ]
-    for zoo, results in zoos.items():
-        names = sorted(results[ORACLE])
-        apart = {title: compare(results, members) for title, members in groups_of(names).items()}
-        title, first = next(iter(apart.items()))
+    about = (
+        f"*Made by `tools/massive_52.py` from records on {split}; every cell is a row of [massive-52.csv](massive-52.csv).* "
+        "Accuracies are means over locales of means over seeds. *Best source*: `zero-shot-oracle`, the best single source by "
+        "the same labels; a variant of fewer seeds is compared with the best sources of these. 95 %: ids drawn anew, "
+        f"{RESAMPLES:,} times, for all locales alike. *Better / worse*: locales where the difference is significant at "
+        f"{100 * LEVEL:.0f} % (paired by id: exact sign-flip test, for one seed that of McNemar; Holm over the locales of the "
+        "row). *Gap closed*: (variant − mean source) / (own model − mean source). The target's own model and "
+        f"`{JOINT}` were trained once and stand in all zoos."
+    )
+    parts = [f"{textwrap.fill(about, PAGE_WIDTH)}\n"]
+    for name, zoo in zoos.items():
+        title, compared = zoo.main
         parts += [
-            f"### {zoo}\n",
-            headline_table({**apart, f"all {len(names)}": compare(results, names)}, headline),
+            f"### {name}\n",
+            headline_table({**zoo.apart, **zoo.together}, headline),
             f"All variants, {title}:\n",
-            variant_table(first),
+            variant_table(compared),
             "Locale by locale, those of development with a °; p by Holm over the locales of the same kind, bold below "
             f"{LEVEL}:\n",
-            locale_table(results, [row for compared in apart.values() for row in compared], headline),
+            locale_table(zoo, headline),
         ]
     return "\n".join(parts)
 
 
-def readme_table(zoos: Mapping[str, Results], headline: Sequence[str]) -> str:
+def readme_table(zoos: Mapping[str, ZooResults], headline: Sequence[str]) -> str:
     """Return a handful of rows for each zoo, over the headline locales."""
+    wanted = {OWN, *headline, ALL_EQUALLY, ORACLE, MEAN, JOINT}
     parts = []
-    for zoo, results in zoos.items():
-        title, members = next(iter(groups_of(sorted(results[ORACLE])).items()))
-        compared = {row.variant: row for row in compare(results, members)}
-        wanted = (OWN, *headline, ALL_EQUALLY, ORACLE, MEAN, JOINT)
-        rows = [
-            (
-                TITLES.get(row.variant, f"`{row.variant}`"),
-                f"{row.accuracy:.3f}",
-                f"{_points(row.difference)} ({_between(row)})",
-                f"{row.at_or_above} of {len(row.gains)}",
-                _share(row.gap_closed),
-                ", ".join(SEEN[use] for use in row.uses),
-            )
-            for row in sorted((compared[name] for name in dict.fromkeys(wanted) if name in compared), key=_by_accuracy)
-        ]
-        titles = (
+    for name, zoo in zoos.items():
+        title, compared = zoo.main
+        rows = [_readme_row(row) for row in compared if row.variant in wanted]
+        figures = (
             "accuracy:",
             "− best source, points (95 %):",
             "at or above it:",
             "gap closed:",
             "has seen of its target",
         )
-        parts.append(_table((f"{zoo}, mean over {title}", *titles), rows))
+        parts.append(_table((f"{name}, mean over {title}", *figures), rows))
     return "\n".join(parts)
+
+
+def _readme_row(row: Comparison) -> tuple[str, ...]:
+    difference, between, at_or_above, _, closed = _figures(row)
+    return (
+        TITLES.get(row.variant, f"`{row.variant}`"),
+        f"{row.accuracy:.3f}",
+        f"{difference} ({between})" if difference else "",
+        at_or_above,
+        closed,
+        ", ".join(SEEN[use] for use in row.uses),
+    )
 
 
 def between_markers(text: str, name: str, content: str, where: Path) -> str:
@@ -608,21 +633,25 @@ def write(
     if len({dataset.partition(target, first.split).ids for target in targets}) != 1:
         raise UserError("The locales do not hold the same ids in the same order: nothing can be paired by id.")
     found += read_joint(roots_of_joint, first, targets, dataset)
-    zoos = {zoo: results_of(zoo, found, first) for zoo in dict.fromkeys(run.zoo for run in runs)}
+    zoos = {zoo: ZooResults.of(results_of(zoo, found, first)) for zoo in dict.fromkeys(run.zoo for run in runs)}
+    results = zoos[first.zoo].results
     for name in headline:
-        if name not in zoos[first.zoo]:
-            raise UnknownName("variant", name, zoos[first.zoo], f"That is what {first.folder} holds.")
-    notice = dataset.notice.partition(";")[0]
+        if name not in results:
+            raise UnknownName("variant", name, results, f"That is what {first.folder} holds.")
+    notice = dataset.notice.partition(", derived")[0]  # what a line has room for; NOTICE has it all
     order = {(run.zoo, run.seed): place for place, run in enumerate(runs)}
     texts = {
         CSV: to_csv(sorted(found, key=lambda cell: (order[cell.zoo, cell.seed], cell.locale, cell.variant))),
-        PAGE: _with(root / PAGE, "tables", page_tables(zoos, headline)),
+        PAGE: _with(root / PAGE, "tables", page_tables(zoos, headline, first.split)),
         README: _with(root / README, "massive-52", readme_table(zoos, headline)),
     }
     for path, text in texts.items():
         files.write_text(root / path, text)
+    for run in runs:
+        for failure in RunStore(run.folder / RESULTS).failures():
+            print(f"{run.folder}: no {failure.variant} of {failure.locale}: {failure.reason}", file=sys.stderr)
     about = f"Accuracy on {first.split}; {len(first.sources)} sources, {first.zoo}. {notice}"
-    draw_dumbbells(picture(zoos[first.zoo], headline, about), root / PICTURE)
+    draw_dumbbells(picture(results, headline, about), root / PICTURE)
     print(notice, *(f"wrote {root / path}" for path in (*texts, PICTURE)), sep="\n")
 
 
