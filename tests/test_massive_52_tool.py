@@ -294,6 +294,8 @@ def test_what_cannot_be_done_is_said(
     line = typed(runs, site)
     assert "write ZOO:SEED=RUN,MODELS" in said([*line, "--run", "one=somewhere"])
     assert "is no output folder of an experiment" in said([*line, "--run", f"one:7={tmp_path}/none,{{locale}}"])
+    others = [part.replace("models/one:1/", "models/two:0/") for part in line]
+    assert "Are" in said(others)
     shutil.copytree(runs / "one:0", tmp_path / "empty", ignore=shutil.ignore_patterns("results"))
     assert "holds no results yet" in said([*line, "--run", f"one:7={tmp_path}/empty,{{locale}}"])
     assert "ZOO:SEED of its own" in said([*line, line[2]])
