@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from massive_52 import interval
 from scipy.stats import pearsonr, spearmanr
 
 from sprachbund import store
 from sprachbund.experiment import RESULTS
 from sprachbund.locales import locale
+from sprachbund.report.significance import intervals
 from sprachbund.similarity import SIMILARITIES, load
 from sprachbund.store import RunStore, Transfer
 from sprachbund.uses import union_of_uses
@@ -131,7 +131,8 @@ def _interval(ours: Sequence[np.ndarray | None], theirs: Sequence[np.ndarray | N
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
     if len(pairs) < len(ours):
         return ""
-    low, high = interval(np.array([a.astype(float) - b for a, b in pairs]))
+    by_id = np.mean([a.astype(float) - b for a, b in pairs], axis=0)
+    low, high = intervals(by_id[None])[0]
     return f"{100 * low:+.2f} … {100 * high:+.2f}"
 
 

@@ -1,4 +1,4 @@
-"""One picture for the whole job: a dumbbell per locale.
+"""One picture for a whole job: a dumbbell per locale.
 
 Each row is a locale; a thin line joins the lowest of its figures to the highest, and a marker stands at each. Markers
 differ in shape as well as in colour (Okabe and Ito's colours, which colour-blind people can tell apart); average is a
@@ -7,20 +7,21 @@ frame and similarity a dot that fits into it, so that both are seen where they c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sprachbund.errors import StoreError
+from sprachbund.locales import Locale
 from sprachbund.report.drawing import BAND, INK, QUIET, RULE, check_format, draw
-from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, LocaleRow, Summary, by_language_family
+from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, Summary, by_language_family
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["dumbbell"]
+__all__ = ["Dumbbells", "Mark", "Row", "draw_dumbbells", "dumbbell"]
 
 WIDTH = 9.0
 """Inches: 900 pixels at 100 dots per inch, about what a README shows."""
@@ -33,7 +34,7 @@ ABOVE, BELOW, LEFT, RIGHT = 1.2, 0.5, 1.95, 1.2
 
 
 @dataclass(frozen=True)
-class _Mark:
+class Mark:
     """How one column is drawn, later ones over earlier ones."""
 
     column: str
@@ -42,20 +43,41 @@ class _Mark:
 
 
 _MARKS = (
-    _Mark(ZERO_SHOT_MEAN, "zero-shot mean", {"marker": "|", "color": QUIET, "markersize": 9, "markeredgewidth": 2}),
-    _Mark(
+    Mark(ZERO_SHOT_MEAN, "zero-shot mean", {"marker": "|", "color": QUIET, "markersize": 9, "markeredgewidth": 2}),
+    Mark(
         ZERO_SHOT_BEST,
         "best zero-shot (oracle)",
         {"marker": "^", "color": "#009E73", "markerfacecolor": "white", "markersize": 7.5, "markeredgewidth": 1.3},
     ),
-    _Mark(
+    Mark(
         "average",
         "average",
         {"marker": "s", "color": "#D55E00", "markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.3},
     ),
-    _Mark("similarity", "similarity", {"marker": "o", "color": "#0072B2", "markersize": 4.5}),
-    _Mark("baseline", "baseline (own model)", {"marker": "D", "color": INK, "markersize": 5}),
+    Mark("similarity", "similarity", {"marker": "o", "color": "#0072B2", "markersize": 4.5}),
+    Mark("baseline", "baseline (own model)", {"marker": "D", "color": INK, "markersize": 5}),
 )
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of a locale."""
+
+    locale: Locale
+    values: Mapping[str, float | None]
+    """By column; None where one is missing."""
+
+
+@dataclass(frozen=True)
+class Dumbbells:
+    """All that such a picture shows."""
+
+    title: str
+    subtitle: str
+    marks: Sequence[Mark]
+    rows: Sequence[Row]
+    means: Mapping[str, float | None]
+    """By column, over all rows."""
 
 
 def dumbbell(summary: Summary, path: Path) -> Path:
@@ -68,13 +90,36 @@ def dumbbell(summary: Summary, path: Path) -> Path:
     check_format(path)
     if not summary.evaluated:
         raise StoreError("There is nothing to draw: no result has a prefix (see --prefix).")
-    return draw(lambda: _figure(summary), path)
+    return draw_dumbbells(_of_summary(summary), path)
 
 
-def _figure(summary: Summary) -> Figure:
+def draw_dumbbells(picture: Dumbbells, path: Path) -> Path:
+    """Draw rows of figures by language family, as SVG or PNG by the path's suffix.
+
+    Raises:
+        UnknownName: another suffix.
+    """
+    return draw(lambda: _figure(picture), path)
+
+
+def _of_summary(summary: Summary) -> Dumbbells:
+    setup, number = summary.setup, len(summary.evaluated)
+    subtitle = f"Accuracy on {setup.data}, {setup.split} split"
+    if summary.demonstration:
+        subtitle += ". Demonstration: it says nothing about languages in the world"
+    return Dumbbells(
+        title=f"Own model, merges and zero-shot sources in {number} {'locale' if number == 1 else 'locales'}",
+        subtitle=subtitle,
+        marks=_MARKS,
+        rows=[Row(row.locale, row.values) for row in summary.evaluated],
+        means={name: column.mean for name, column in summary.statistics.items()},
+    )
+
+
+def _figure(picture: Dumbbells) -> Figure:
     from matplotlib.figure import Figure
 
-    groups = by_language_family(summary.evaluated)
+    groups = by_language_family(picture.rows)
     places = list(_places(groups))
     bottom = places[-1][0] + 1.0 + 1.5 * GAP  # where the means stand, in rows from the top
     inches = (bottom + 1.2) * ROW
@@ -85,14 +130,13 @@ def _figure(summary: Summary) -> Figure:
     )
     axes.set_ylim(bottom + 0.6, -0.6)
     _draw_families(axes, groups)
-    means = {name: column.mean for name, column in summary.statistics.items()}
-    _draw_rows(axes, [*((y, row.values) for y, row in places), (bottom, means)])
+    _draw_rows(axes, picture.marks, [*((y, row.values) for y, row in places), (bottom, picture.means)])
     _label(axes, places, bottom)
-    _head(figure, axes, summary, height)
+    _head(figure, axes, picture, height)
     return figure
 
 
-def _places(groups: list[tuple[str, list[LocaleRow]]]) -> Iterator[tuple[float, LocaleRow]]:
+def _places(groups: list[tuple[str, list[Row]]]) -> Iterator[tuple[float, Row]]:
     """Yield each row with its position, in rows from the top."""
     y = 0.0
     for _, rows in groups:
@@ -102,7 +146,7 @@ def _places(groups: list[tuple[str, list[LocaleRow]]]) -> Iterator[tuple[float, 
         y += GAP
 
 
-def _draw_families(axes: Axes, groups: list[tuple[str, list[LocaleRow]]]) -> None:
+def _draw_families(axes: Axes, groups: list[tuple[str, list[Row]]]) -> None:
     """Put a band behind every language family and its name to the right."""
     across = axes.get_yaxis_transform()
     top = 0.0
@@ -112,9 +156,9 @@ def _draw_families(axes: Axes, groups: list[tuple[str, list[LocaleRow]]]) -> Non
         top += len(rows) + GAP
 
 
-def _draw_rows(axes: Axes, figures: list[tuple[float, Mapping[str, float | None]]]) -> None:
+def _draw_rows(axes: Axes, marks: Sequence[Mark], figures: list[tuple[float, Mapping[str, float | None]]]) -> None:
     """Draw each row's line, then the markers of all rows, column by column."""
-    there = [(y, [v for mark in _MARKS if (v := values[mark.column]) is not None]) for y, values in figures]
+    there = [(y, [v for mark in marks if (v := values[mark.column]) is not None]) for y, values in figures]
     spans = [(y, min(found), max(found)) for y, found in there if found]
     axes.hlines(
         [y for y, _, _ in spans],
@@ -124,7 +168,7 @@ def _draw_rows(axes: Axes, figures: list[tuple[float, Mapping[str, float | None]
         linewidth=1.6,
         zorder=1.5,
     )
-    for order, mark in enumerate(_MARKS):
+    for order, mark in enumerate(marks):
         points = [(value, y) for y, values in figures if (value := values[mark.column]) is not None]
         axes.plot(
             [x for x, _ in points],
@@ -136,7 +180,7 @@ def _draw_rows(axes: Axes, figures: list[tuple[float, Mapping[str, float | None]
         )
 
 
-def _label(axes: Axes, places: list[tuple[float, LocaleRow]], bottom: float) -> None:
+def _label(axes: Axes, places: list[tuple[float, Row]], bottom: float) -> None:
     """Name the rows and the axis."""
     axes.axhline(bottom - 0.5 - 0.6 * GAP, color=QUIET, linewidth=0.8, zorder=1)
     axes.set_yticks(
@@ -153,18 +197,14 @@ def _label(axes: Axes, places: list[tuple[float, LocaleRow]], bottom: float) -> 
         spine.set_visible(False)
 
 
-def _head(figure: Figure, axes: Axes, summary: Summary, height: float) -> None:
+def _head(figure: Figure, axes: Axes, picture: Dumbbells, height: float) -> None:
     """Say above the rows what is shown, on which data, and what the markers are."""
-    setup = summary.setup
     left = 0.18 / WIDTH
-    number = len(summary.evaluated)
-    title = f"Own model, merges and zero-shot sources in {number} {'locale' if number == 1 else 'locales'}"
-    figure.text(left, 1 - 0.30 / height, title, fontsize=13, fontweight="bold")
-    subtitle = f"Accuracy on {setup.data}, {setup.split} split"
-    if summary.demonstration:
-        subtitle += ". Demonstration: it says nothing about languages in the world"
-    figure.text(left, 1 - 0.53 / height, subtitle, fontsize=9.5, color=QUIET)
-    handles = [axes.plot([], [], linestyle="none", label=mark.label, **mark.style)[0] for mark in reversed(_MARKS)]
+    figure.text(left, 1 - 0.30 / height, picture.title, fontsize=13, fontweight="bold")
+    figure.text(left, 1 - 0.53 / height, picture.subtitle, fontsize=9.5, color=QUIET)
+    handles = [
+        axes.plot([], [], linestyle="none", label=mark.label, **mark.style)[0] for mark in reversed(picture.marks)
+    ]
     figure.legend(
         handles=handles,
         loc="upper left",

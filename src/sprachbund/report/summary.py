@@ -16,7 +16,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from sprachbund.errors import StoreError
 from sprachbund.locales import LOCALES, OTHER, Locale
@@ -39,6 +39,7 @@ __all__ = [
     "Difference",
     "HeadAgreement",
     "LocaleRow",
+    "Placed",
     "Statistics",
     "Summary",
     "by_language_family",
@@ -279,7 +280,18 @@ def headline(summary: Summary) -> str:
     return f"{sentence} It stands at {' and '.join(beside)}." if beside else sentence
 
 
-def by_language_family(rows: Sequence[LocaleRow]) -> list[tuple[str, list[LocaleRow]]]:
+class Placed(Protocol):
+    """Whatever belongs to a locale."""
+
+    @property
+    def locale(self) -> Locale:
+        """The locale."""
+
+
+PlacedRow = TypeVar("PlacedRow", bound=Placed)
+
+
+def by_language_family(rows: Sequence[PlacedRow]) -> list[tuple[str, list[PlacedRow]]]:
     """Group rows by language family and, within it, by genus; each in the order it first stands in the locale table.
 
     Locales that are not in the table are one group, the last.
@@ -289,7 +301,7 @@ def by_language_family(rows: Sequence[LocaleRow]) -> list[tuple[str, list[Locale
     for index, place in enumerate(LOCALES):
         first_family.setdefault(place.family, index)
         first_genus.setdefault(place.genus, index)
-    groups: dict[str, list[LocaleRow]] = {}
+    groups: dict[str, list[PlacedRow]] = {}
     for row in sorted(rows, key=lambda row: (first_family[row.locale.family], first_genus[row.locale.genus])):
         groups.setdefault(row.locale.family, []).append(row)
     return list(groups.items())
