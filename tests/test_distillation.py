@@ -13,7 +13,7 @@ from pico import INTENTS, Pico, TinyData, state
 from sprachbund import inference
 from sprachbund.adaptation import DistillationSettings
 from sprachbund.checkpoints import Checkpoint
-from sprachbund.distillation import _sharpened, _thinned, distil, learning_rate_of
+from sprachbund.distillation import _sharpened, _steps, _thinned, distil, learning_rate_of, precision_of
 
 QUICK = DistillationSettings(epochs=30, learning_rate=0.02, token_dropout=0.0)
 TARGET = "sq-AL"
@@ -85,6 +85,86 @@ def test_a_refitted_head_leaves_the_encoder_alone(sources: list[Checkpoint], tin
     assert changed == {name for name in before if name.startswith("classifier.")}
 
 
+def test_rows_of_the_embedding_that_no_text_uses_stay_what_they_are(
+    sources: list[Checkpoint], tiny: TinyData, tmp_path: Path
+) -> None:
+    texts, teacher = gold(tiny)
+    student = taught(sources[0], texts, teacher, tmp_path / "student", DistillationSettings(epochs=1))
+    name = "roberta.embeddings.word_embeddings.weight"
+    before, after = state(sources[0])[name], state(student)[name]
+    used = {token for text in inference.encode(sources[0].folder, texts) for token in text}
+    changed = {row for row in range(len(before)) if not torch.equal(before[row], after[row])}
+    assert before.shape == after.shape
+    assert len(used) > 20
+    assert changed == used
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_step_is_that_of_the_whole_model(
+    sources: list[Checkpoint], tiny: TinyData, tmp_path: Path, freeze: bool
+) -> None:
+    """Written down plainly, with all rows of the embedding: one step of AdamW along the mean cross entropy."""
+    texts, teacher = gold(tiny)
+    once = DistillationSettings(
+        epochs=2, batch=len(texts), token_dropout=0.0, precision="fp32", learning_rate=0.01, freeze_embeddings=freeze
+    )
+    student = state(taught(sources[0], texts, teacher, tmp_path / "student", once))
+    model = inference.load_classifier(sources[0].folder)
+    words = model.get_input_embeddings().weight.requires_grad_(not freeze)  # type: ignore[operator]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.01)
+    ids, mask = inference.pad(inference.encode(sources[0].folder, texts), 1)
+    kept = words.detach().clone()
+    unused = torch.ones(len(words), dtype=torch.bool)
+    unused[ids.unique()] = False
+    for rate in (0.01, 0.005):  # it falls to zero over two steps
+        loss = torch.nn.functional.cross_entropy(
+            model(input_ids=ids, attention_mask=mask).logits, torch.from_numpy(teacher).float()
+        )
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+    words.data[unused] = kept[unused]  # which a plain AdamW would have decayed
+    for name, expected in model.state_dict().items():
+        if name.endswith("key.bias"):  # has no gradient but rounding, which AdamW makes as large as any
+            continue
+        torch.testing.assert_close(student[name], expected, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_of_products_is_that_of_the_settings_while_it_learns_and_no_longer(
+    sources: list[Checkpoint], tiny: TinyData, tmp_path: Path, precision: str
+) -> None:
+    texts, teacher = gold(tiny)
+    seen = []
+    (tmp_path / "student").mkdir()
+    distil(
+        inference.load_classifier(sources[0].folder),
+        inference.load_tokenizer(sources[0].folder),
+        texts,
+        teacher,
+        tmp_path / "student",
+        DistillationSettings(epochs=1, precision=precision),
+        progress=lambda *told: seen.append(torch.get_float32_matmul_precision()),
+    )
+    assert set(seen) == {"highest" if precision == "fp32" else "medium"}
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_step_has_texts_of_which_as_much_is_seen() -> None:
+    encoded = [[0, *range(5, 5 + length), 2] for length in range(64)] * 2
+    steps = list(_steps(encoded, DistillationSettings(epochs=2, batch=8)))
+    assert [sorted(index for batch, _ in steps[half : half + 16] for index in batch) for half in (0, 16)] == [
+        list(range(128))
+    ] * 2
+    assert all(
+        set(seen) <= set(encoded[index]) for batch, texts in steps for index, seen in zip(batch, texts, strict=True)
+    )
+    waste = [max(map(len, texts)) * len(texts) / sum(map(len, texts)) for _, texts in steps]
+    assert np.mean(waste) < 1.1
+
+
 def test_a_thinned_text_keeps_its_ends_and_the_order_of_the_rest() -> None:
     lot = random.Random(0)
     tokens = list(range(1002))
@@ -101,9 +181,10 @@ def test_sharpening_raises_and_sums_to_one() -> None:
     assert _sharpened(np.array([[0.8, 0.2]]), 1.0) == pytest.approx(np.array([[0.8, 0.2]]))
 
 
-def test_wider_encoders_learn_more_slowly() -> None:
+def test_wider_encoders_learn_more_slowly_and_in_fewer_bits() -> None:
     assert learning_rate_of(128) == pytest.approx(1e-3)
     assert learning_rate_of(768) == pytest.approx(2.8e-5, rel=0.01)
+    assert (precision_of(128), precision_of(768)) == ("fp32", "bf16")
 
 
 def test_dropped_tokens_make_no_student_of_another_kind(pico: Pico, tiny: TinyData, tmp_path: Path) -> None:

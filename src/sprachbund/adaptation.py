@@ -71,6 +71,10 @@ class DistillationSettings(_Settings):
     )
     freeze_embeddings: bool = Field(default=False, description="Leave the student's embeddings as they are.")
     head_only: bool = Field(default=False, description="Leave all of the student but its head as it is.")
+    precision: Literal["fp32", "bf16"] | None = Field(
+        default=None,
+        description="Of products of matrices while the student learns. Default: by the width of its encoder.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the order of the texts.")
 
 

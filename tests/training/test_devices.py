@@ -16,6 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import XLMRobertaForMaskedLM, XLMRobertaForSequenceClassification
 
+from sprachbund import distillation
+from sprachbund.adaptation import DistillationSettings
 from sprachbund.errors import UserError
 from sprachbund.inference import devices
 from sprachbund.training import finetune, pretrain
@@ -65,6 +67,14 @@ def test_fine_tuning_moves_what_it_needs() -> None:
     with Apart():
         (one, two) = finetune._losses(model, TEXTS, [0, 1] * 8, settings, random.Random(0))(0)
     assert one.device == two.device == ELSEWHERE
+
+
+def test_distilling_moves_what_it_needs() -> None:
+    model = moved(XLMRobertaForSequenceClassification, num_labels=2)
+    steps = distillation._steps(TEXTS, DistillationSettings(batch=4))
+    with Apart():
+        (loss,) = distillation._losses(model, steps, torch.full((len(TEXTS), 2), 0.5))(0)
+    assert loss.device == ELSEWHERE
 
 
 @pytest.mark.parametrize("stage", [pretrain._language_modelling, pretrain._translation_ranking])

@@ -12,10 +12,13 @@ BATCHES_PER_WINDOW = 8
 """Lengths are sorted within so many batches: enough to save padding, few enough to keep batches random."""
 
 
-def epoch(encoded: Encoded, size: int, lot: random.Random) -> list[list[int]]:
-    """Return one epoch of batches, each a list of indices into ``encoded``."""
+def epoch(encoded: Encoded, size: int, lot: random.Random, *, whole: bool = False) -> list[list[int]]:
+    """Return one epoch of batches, each a list of indices into ``encoded``; with ``whole``, its lengths are sorted all at once.
+
+    Where the lengths themselves are drawn anew for each epoch, that still makes other batches each time.
+    """
     order = lot.sample(range(len(encoded)), len(encoded))
-    window = size * BATCHES_PER_WINDOW
+    window = len(order) if whole else size * BATCHES_PER_WINDOW
     batches = []
     for start in range(0, len(order), window):
         alike = sorted(order[start : start + window], key=lambda index: len(encoded[index]))
