@@ -14,7 +14,7 @@ from sprachbund.adapt.teaching import teacher
 from sprachbund.checkpoints import EMBEDDINGS, learned_tokens
 from sprachbund.coefficients import Coefficients, learn_coefficients
 
-__all__ = ["learned", "merge", "pick"]
+__all__ = ["learned", "learned_on", "merge", "pick"]
 
 TINY = 1e-12
 
@@ -51,10 +51,15 @@ def _by_use(job: Job) -> npt.NDArray[np.float64]:
 
 def learned(job: Job, folder: Path) -> Made:
     """Merge all sources with coefficients that are learned on the texts."""
-    settings = job.adaptation.coefficients
-    wanted = teacher(job.adaptation, job.evidence, job.weights) if settings.objective == "teacher" else None
+    by_teacher = job.adaptation.coefficients.objective == "teacher"
+    wanted = teacher(job.adaptation, job.evidence, job.weights) if by_teacher else None
+    return learned_on(job, job.material.texts, wanted, folder)
+
+
+def learned_on(job: Job, texts: Sequence[str], wanted: npt.NDArray[np.float64] | None, folder: Path) -> Made:
+    """Merge all sources with coefficients that are learned on some texts, towards what is wanted of each, [n, C], if it is."""
     found = learn_coefficients(
-        job.sources, job.weights.tolist(), job.material.texts, settings, wanted, progress=job.progress
+        job.sources, job.weights.tolist(), texts, job.adaptation.coefficients, wanted, progress=job.progress
     )
     merging.merge(job.sources, lambda tensor: found.of(tensor).tolist(), folder)
     return Made(np.mean(list(found.by_group.values()), axis=0), (_described(found, list(job.material.sources)),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,23 @@ from sprachbund.inference import Tokenizer
 from sprachbund.training.finetune import classifier
 from sprachbund.training.settings import FinetuneSettings
 
-__all__ = ["distilled"]
+__all__ = ["distilled", "start_of", "student"]
 
 
 def distilled(job: Job, folder: Path) -> Made:
     """Train a student on the texts, towards its teacher."""
     wanted = teacher(job.adaptation, job.evidence, job.weights)
-    start, reasons = _start(job, wanted)
+    start, reasons = start_of(job, job.material.texts, wanted)
     distil(
-        *_student(job, start), job.material.texts, wanted, folder, job.adaptation.distillation, progress=job.progress
+        *student(job, start), job.material.texts, wanted, folder, job.adaptation.distillation, progress=job.progress
     )
     return Made(job.weights, reasons)
 
 
-def _start(job: Job, wanted: npt.NDArray[np.float64]) -> tuple[Path | None, tuple[str, ...]]:
-    """Return what the student starts as, None for the base with a new head, and why."""
+def start_of(
+    job: Job, texts: Sequence[str], wanted: npt.NDArray[np.float64]
+) -> tuple[Path | None, tuple[str, ...]]:
+    """Return what a student of some texts starts as, None for the base with a new head, and why."""
     start = job.adaptation.start
     if start == "base":
         return None, ()
@@ -42,13 +45,14 @@ def _start(job: Job, wanted: npt.NDArray[np.float64]) -> tuple[Path | None, tupl
     if start == "merge":
         return merge, ()
     everywhere = np.ones(len(wanted), dtype=bool)
-    agreement = {path: agreement_on(path, job.material.texts, wanted, everywhere) for path in (merge, pick)}
+    agreement = {path: agreement_on(path, texts, wanted, everywhere) for path in (merge, pick)}
     nearest = max(agreement, key=agreement.__getitem__)
     name = "merge" if nearest == merge else "single source"
     return nearest, (f"The student started as the {name}, which was nearer to its teacher.",)
 
 
-def _student(job: Job, start: Path | None) -> tuple[Module, Tokenizer]:
+def student(job: Job, start: Path | None) -> tuple[Module, Tokenizer]:
+    """Return the model that a student starts as, and its tokenizer."""
     if start is not None:
         return loaded(start)
     if job.material.base is None:

@@ -10,6 +10,7 @@ from sprachbund.heads.policies import (
     weights_for,
     with_head_policy,
 )
+from sprachbund.heads.refit import refit_to
 
 __all__ = [
     "AVERAGE",
@@ -20,6 +21,7 @@ __all__ = [
     "head_agreement",
     "head_cosines",
     "plain_tensors",
+    "refit_to",
     "unlabelled_for",
     "weights_for",
     "with_head_policy",
