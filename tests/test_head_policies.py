@@ -315,7 +315,7 @@ def test_ridge_is_numpy_s_least_squares(shape: tuple[int, int, int], penalty: fl
 
 @pytest.mark.parametrize("penalty", [1e-3, 1.0, 50.0])
 def test_a_row_that_counts_three_times_is_three_rows(penalty: float) -> None:
-    """Whole weights are copies, and any weights the normal equations Σ w x xᵀ V = Σ w x r, with a 1 among x for the intercept."""
+    """Whole weights are copies; any weights are in the normal equations, Σ w x xᵀ V = Σ w x r with a 1 among x."""
     numbers = np.random.default_rng(2)
     features, wanted = numbers.normal(2, 1, (12, 5)), numbers.normal(-3, 2, (12, 3))
     times = numbers.integers(1, 4, 12)
@@ -380,7 +380,9 @@ def test_features_that_are_always_the_same_are_no_reason_to_fail() -> None:
     np.testing.assert_allclose(fit.bias, [4, 5])
 
 
-def test_the_last_layer_of_any_model_is_fitted_to_any_answers(strangers: Encoders, tiny: TinyData, tmp_path: Path) -> None:
+def test_the_last_layer_of_any_model_is_fitted_to_any_answers(
+    strangers: Encoders, tiny: TinyData, tmp_path: Path
+) -> None:
     """Answers that the model's own last layer can give are found again, and nothing but that layer is another one."""
     folder = tmp_path / "model"
     shutil.copytree(strangers.root / POOL[0], folder)

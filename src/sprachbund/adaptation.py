@@ -121,7 +121,9 @@ class Adaptation(_Settings):
 
     ensemble: Combination = Field(default="probabilities", description="How an ensemble adds up its sources.")
     labels: int = Field(
-        default=0, ge=0, description="How many labelled texts of the target per intent it sees at most; 0: it sees none."
+        default=0,
+        ge=0,
+        description="How many labelled texts of the target per intent it sees at most; 0: it sees none.",
     )
     label_weight: float = Field(
         default=2.0,
@@ -149,7 +151,12 @@ _LABELS_ALONE = DistillationSettings(token_dropout=0.0, sharpening=1.0)
 _FEW: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "few-soup": ({"kind": "few-soup"}, "a uniform merge of the sources that a greedy soup keeps, by"),
     "few-coefficients": (
-        {"kind": "few-coefficients", "reliability": "overlap+confidence+dawid-skene", "sharpness": 3.0},
+        {
+            "kind": "few-coefficients",
+            "reliability": "overlap+confidence+dawid-skene",
+            "sharpness": 3.0,
+            "coefficients": CoefficientSettings(learning_rate=0.02),
+        },
         "a merge whose coefficients were learned on",
     ),
     "few-head": (
@@ -161,7 +168,13 @@ _FEW: Mapping[str, tuple[Mapping[str, Any], str]] = {
         "for comparison: the source that looks best, fine-tuned on",
     ),
     "few-finetuned-merge": (
-        {"kind": "few-finetuned", "start": "merge", "distillation": _LABELS_ALONE},
+        {
+            "kind": "few-finetuned",
+            "reliability": "overlap+confidence+dawid-skene",
+            "sharpness": 3.0,
+            "start": "merge",
+            "distillation": _LABELS_ALONE,
+        },
         "a merge, fine-tuned on",
     ),
 }

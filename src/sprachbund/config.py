@@ -308,8 +308,8 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     )
     labelled: Path | None = Field(
         default=None,
-        description="A few labelled texts of the target, for methods that see some (few-head-5, …): a UTF-8 file, one text a line "
-        "as intent, tab, text; or .csv with the columns intent and text. Default: what --data split:… sets aside.",
+        description="A few labelled texts of the target, for methods that see some (few-head-5, …): a UTF-8 file, one text a "
+        "line as intent, tab, text; or .csv with the columns intent and text. Default: what --data split:… sets aside.",
     )
     method: str = Field(
         default="auto",

@@ -29,7 +29,7 @@ from sprachbund.training import batches
 from sprachbund.training.loop import Progress, optimise
 from sprachbund.training.saving import save
 
-__all__ = ["distil", "learning_rate_of"]
+__all__ = ["distil", "learning_rate_of", "width_of"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def distil(
         parts_of,
         stage="distilling",
         steps=settings.epochs * math.ceil(len(encoded) / settings.batch),
-        learning_rate=settings.learning_rate or learning_rate_of(_width(model)),
+        learning_rate=settings.learning_rate or learning_rate_of(width_of(model)),
         progress=progress,
     )
     save(model, tokenizer, out)  # type: ignore[arg-type]
@@ -102,6 +102,7 @@ def _silence(model: torch.nn.Module) -> None:
             module.p = 0.0
 
 
-def _width(model: torch.nn.Module) -> int:
+def width_of(model: torch.nn.Module) -> int:
+    """Return the width of an encoder."""
     config: Any = model.config
     return int(config.hidden_size)

@@ -80,11 +80,16 @@ def test_the_order_of_the_rows_and_of_the_file_says_nothing(halves: SplitData, m
 
 def test_a_text_that_stands_there_twice_counts_once() -> None:
     rows = [(str(number), " same ", "greet") for number in range(5)]
-    assert pairs(draw([*rows, ("x", "other", "greet"), ("y", " ", "greet")], 2)) == {("same", "greet"), ("other", "greet")}
+    assert pairs(draw([*rows, ("x", "other", "greet"), ("y", " ", "greet")], 2)) == {
+        ("same", "greet"),
+        ("other", "greet"),
+    }
 
 
 def test_data_that_sets_nothing_aside_says_so() -> None:
-    with pytest.raises(DataError, match=r"^Data set 'tiny' sets no labelled texts of de-DE aside: split:tiny does, or name"):
+    with pytest.raises(
+        DataError, match=r"^Data set 'tiny' sets no labelled texts of de-DE aside: split:tiny does, or name"
+    ):
         tiny_data().few("de-DE", 5)
 
 

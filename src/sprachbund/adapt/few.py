@@ -19,7 +19,7 @@ from sprachbund.adapt.merges import learned_on
 from sprachbund.adapt.students import start_of, student
 from sprachbund.adapt.teaching import teacher
 from sprachbund.data.few import Labelled
-from sprachbund.distillation import distil
+from sprachbund.distillation import distil, learning_rate_of, width_of
 from sprachbund.heads import refit_to
 from sprachbund.measures import answers_of_merge
 from sprachbund.weighting import greedy_soup
@@ -27,8 +27,10 @@ from sprachbund.weighting import greedy_soup
 __all__ = ["coefficients", "finetuned", "head", "soup"]
 
 FloatArray = npt.NDArray[np.float64]
-FLOOR = 1e-4
-"""Added to probabilities before their logarithm is taken: a label that nobody thinks of is one of 10,000."""
+GENTLER = 0.2
+"""The learning rate of what is fine-tuned on a few labels, as a share of that of a student of many texts."""
+FLOOR = 1e-2
+"""Added to probabilities before their logarithm is taken: least squares has other things to do than to tell 0.001 from 0."""
 
 
 def soup(job: Job, folder: Path) -> Made:
@@ -84,7 +86,10 @@ def finetuned(job: Job, folder: Path) -> Made:
     """Fine-tune on the few alone what the settings say: the source that looks best, or the merge."""
     few, wanted, settings = _labelled(job), _one_hot(job), job.adaptation.distillation
     start, reasons = start_of(job, few.texts, wanted)
-    distil(*student(job, start), few.texts, wanted, folder, settings, progress=job.progress)
+    model, tokenizer = student(job, start)
+    gentle = settings.learning_rate or learning_rate_of(width_of(model)) * GENTLER
+    settings = settings.model_copy(update={"learning_rate": gentle})
+    distil(model, tokenizer, few.texts, wanted, folder, settings, progress=job.progress)
     alone = job.adaptation.start == "pick"
     return Made(np.eye(len(job.weights))[job.picked] if alone else job.weights, reasons)
 

@@ -25,15 +25,11 @@ def distilled(job: Job, folder: Path) -> Made:
     """Train a student on the texts, towards its teacher."""
     wanted = teacher(job.adaptation, job.evidence, job.weights)
     start, reasons = start_of(job, job.material.texts, wanted)
-    distil(
-        *student(job, start), job.material.texts, wanted, folder, job.adaptation.distillation, progress=job.progress
-    )
+    distil(*student(job, start), job.material.texts, wanted, folder, job.adaptation.distillation, progress=job.progress)
     return Made(job.weights, reasons)
 
 
-def start_of(
-    job: Job, texts: Sequence[str], wanted: npt.NDArray[np.float64]
-) -> tuple[Path | None, tuple[str, ...]]:
+def start_of(job: Job, texts: Sequence[str], wanted: npt.NDArray[np.float64]) -> tuple[Path | None, tuple[str, ...]]:
     """Return what a student of some texts starts as, None for the base with a new head, and why."""
     start = job.adaptation.start
     if start == "base":

@@ -144,7 +144,9 @@ def _few(labelled: Labelled, adaptation: Adaptation, source: Checkpoint, config:
     labelled.check(intents, str(config.labelled or config.data))
     few = labelled.first(adaptation.labels)
     if len(few) < len(labelled):
-        say(f"{config.method} takes {len(few)} of the {len(labelled)} labelled texts, {adaptation.labels} per intent at most.")
+        say(
+            f"{config.method} takes {len(few)} of the {len(labelled)} labelled texts, {adaptation.labels} per intent at most."
+        )
     return few.under(dict(zip(intents, source.labels, strict=True)))
 
 
