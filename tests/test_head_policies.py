@@ -30,8 +30,8 @@ from sprachbund.data import DataSet, Row, split
 from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import CheckpointError, DataError, IncompatibleError, MixError, UnknownName, UserError
 from sprachbund.heads import unlabelled_for, weights_for, with_head_policy
-from sprachbund.heads.layout import head_tensors
-from sprachbund.heads.refit import PENALTIES, best_ridge, ridge
+from sprachbund.heads.layout import head_tensors, layout_of
+from sprachbund.heads.refit import PENALTIES, best_ridge, refit_to, ridge
 from sprachbund.inputs import Inputs
 from sprachbund.preparing import prepare
 
@@ -313,6 +313,52 @@ def test_ridge_is_numpy_s_least_squares(shape: tuple[int, int, int], penalty: fl
     np.testing.assert_allclose(fit.left_out, left_out(features, wanted, penalty), atol=1e-8)
 
 
+@pytest.mark.parametrize("penalty", [1e-3, 1.0, 50.0])
+def test_a_row_that_counts_three_times_is_three_rows(penalty: float) -> None:
+    """Whole weights are copies; any weights are in the normal equations, Σ w x xᵀ V = Σ w x r with a 1 among x."""
+    numbers = np.random.default_rng(2)
+    features, wanted = numbers.normal(2, 1, (12, 5)), numbers.normal(-3, 2, (12, 3))
+    times = numbers.integers(1, 4, 12)
+    copied = ridge(np.repeat(features, times, axis=0), np.repeat(wanted, times, axis=0), penalty)
+    fit = ridge(features, wanted, penalty, times.astype(float))
+    np.testing.assert_allclose(fit.weight, copied.weight, atol=1e-9)
+    np.testing.assert_allclose(fit.bias, copied.bias, atol=1e-9)
+
+    weights = numbers.uniform(0.1, 5, 12)
+    fit = ridge(features, wanted, penalty, weights)
+    weight, bias = normal_equations(features, wanted, penalty, weights)
+    np.testing.assert_allclose(fit.weight, weight, atol=1e-9)
+    np.testing.assert_allclose(fit.bias, bias, atol=1e-9)
+    for row in range(12):
+        others = np.arange(12) != row
+        weight, bias = normal_equations(features[others], wanted[others], penalty, weights[others])
+        np.testing.assert_allclose(fit.left_out[row], weight @ features[row] + bias, atol=1e-8)
+
+
+def normal_equations(
+    features: np.ndarray, wanted: np.ndarray, penalty: float, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted ridge regression with a free intercept."""
+    rows = np.column_stack([features, np.ones(len(features))])
+    shrunk = penalty * np.eye(rows.shape[1])
+    shrunk[-1, -1] = 0
+    found = np.linalg.solve(rows.T @ (weights[:, None] * rows) + shrunk, rows.T @ (weights[:, None] * wanted))
+    return found[:-1].T, found[-1]
+
+
+def test_the_penalty_is_chosen_by_what_rows_count() -> None:
+    """Rows that count nothing to speak of are noise: with them the penalty would be another one."""
+    numbers = np.random.default_rng(1)
+    features = numbers.normal(2, 1, (40, 12))
+    wanted = features @ numbers.normal(size=(12, 4)) + numbers.normal(0, 0.1, (40, 4))
+    wanted[20:] = numbers.normal(0, 30, (20, 4))
+    weights = np.where(np.arange(40) < 20, 1.0, 1e-9)
+    fit, plain = best_ridge(features, wanted, weights), best_ridge(features, wanted)
+    alone = best_ridge(features[:20], wanted[:20])
+    np.testing.assert_allclose(fit.weight, alone.weight, atol=1e-4)
+    assert np.abs(plain.weight - alone.weight).max() > 1
+
+
 def test_the_penalty_is_the_one_that_misses_least_of_what_it_leaves_out() -> None:
     """Of targets that are half noise; neither the least nor the largest penalty is the best."""
     numbers = np.random.default_rng(1)
@@ -332,6 +378,24 @@ def test_features_that_are_always_the_same_are_no_reason_to_fail() -> None:
     fit = ridge(np.ones((5, 3)), np.arange(10.0).reshape(5, 2), 1.0)
     np.testing.assert_allclose(fit.weight, 0)
     np.testing.assert_allclose(fit.bias, [4, 5])
+
+
+def test_the_last_layer_of_any_model_is_fitted_to_any_answers(
+    strangers: Encoders, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Answers that the model's own last layer can give are found again, and nothing but that layer is another one."""
+    folder = tmp_path / "model"
+    shutil.copytree(strangers.root / POOL[0], folder)
+    texts = texts_of(tiny)
+    last = layout_of(open_checkpoint(folder)).last
+    before = state(folder)
+    wanted = asked(inference.load_classifier(folder), folder, texts)[:, ::-1] * 0.5 + 3
+    refit_to(folder, texts, wanted)
+    found = asked(inference.load_classifier(folder), folder, texts)
+    assert (found.argmax(axis=1) == wanted.argmax(axis=1)).mean() > 0.9
+    assert np.abs(found - wanted).mean() < 0.05 * wanted.std()
+    changed = {name for name, tensor in state(folder).items() if not torch.equal(tensor, before[name])}
+    assert changed == {f"{last}.weight", f"{last}.bias"}
 
 
 def test_the_refit_head_is_the_best_fit_to_the_wide_head(zoo: Zoo, tiny: TinyData, tmp_path: Path) -> None:

@@ -9,19 +9,37 @@ An adaptation scores the sources on the target's unlabelled texts (its *reliabil
 - ``auto``: the single source, the merge or the student, whichever the texts speak for;
 - ``ensemble``: no model at all, but what the sources say together: the ceiling.
 
-None of them sees a label of the target.
+None of these sees a label of the target. Four more kinds see a few, so many per intent, and say so (``target-few``):
+
+- ``few-soup``: a uniform merge of those sources that a greedy soup keeps by its accuracy on the few;
+- ``few-coefficients``: a merge whose coefficients were learned on the few;
+- ``few-head``: a merge whose last layer was fitted to the ensemble's answers to the texts, and to the few;
+- ``few-finetuned``: what they are to be compared with: the source that looks best, or the merge, fine-tuned on the few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 __all__ = ["ADAPTATIONS", "Adaptation", "CoefficientSettings", "DistillationSettings", "Groups", "Heads"]
 
-Kind = Literal["pick", "merge", "learned", "distilled", "auto", "ensemble"]
+Kind = Literal[
+    "pick",
+    "merge",
+    "learned",
+    "distilled",
+    "auto",
+    "ensemble",
+    "few-soup",
+    "few-coefficients",
+    "few-head",
+    "few-finetuned",
+]
+FEW = "few-"
+"""What the kinds that see a few labels of the target begin with."""
 Groups = Literal["model", "layer", "tensor"]
 Objective = Literal["entropy", "infomax", "teacher"]
 Start = Literal["base", "pick", "merge"]
@@ -113,10 +131,65 @@ class Adaptation(_Settings):
     distillation: DistillationSettings = DistillationSettings()
 
     ensemble: Combination = Field(default="probabilities", description="How an ensemble adds up its sources.")
+    labels: int = Field(
+        default=0,
+        ge=0,
+        description="How many labelled texts of the target per intent it sees at most; 0: it sees none.",
+    )
+    label_weight: float = Field(
+        default=2.0,
+        gt=0,
+        description="How much a labelled text counts beside an unlabelled one, where a head is fitted to both.",
+    )
+
+    @model_validator(mode="after")
+    def _sees_labels_if_it_says_so(self) -> Adaptation:
+        if (self.labels > 0) != self.kind.startswith(FEW):
+            raise ValueError(f"{self.kind} with {self.labels} labels per intent: those of few-… take some, others none")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_labels(self, settings_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Say nothing of labels where there are none: such a model is the one that it was before there could be any."""
+        settings: dict[str, Any] = settings_of(self)
+        unsaid = () if self.labels else ("labels", "label_weight")
+        return {name: value for name, value in settings.items() if name not in unsaid}
 
 
 _STARTS: tuple[Start, ...] = ("base", "pick", "merge")
 _TEACHERS: tuple[Teacher, ...] = ("pick", "uniform", "reliability")
+_LABELS_ALONE = DistillationSettings(token_dropout=0.0, sharpening=1.0)
+_FEW: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "few-soup": ({"kind": "few-soup"}, "a uniform merge of the sources that a greedy soup keeps, by"),
+    "few-coefficients": (
+        {
+            "kind": "few-coefficients",
+            "reliability": "overlap+confidence+dawid-skene",
+            "sharpness": 3.0,
+            "coefficients": CoefficientSettings(learning_rate=0.02),
+        },
+        "a merge whose coefficients were learned on",
+    ),
+    "few-head": (
+        {"kind": "few-head", "debias": 0.7},
+        "a merge whose head was fitted to the ensemble's answers, and to",
+    ),
+    "few-finetuned": (
+        {"kind": "few-finetuned", "start": "pick", "distillation": _LABELS_ALONE},
+        "for comparison: the source that looks best, fine-tuned on",
+    ),
+    "few-finetuned-merge": (
+        {
+            "kind": "few-finetuned",
+            "reliability": "overlap+confidence+dawid-skene",
+            "sharpness": 3.0,
+            "start": "merge",
+            "distillation": _LABELS_ALONE,
+        },
+        "a merge, fine-tuned on",
+    ),
+}
+"""What sees a few labels, by the name of its variants without their number; settings, and what it is."""
 ADAPTATIONS: Mapping[str, tuple[Adaptation, str]] = {
     "pick-overlap": (
         Adaptation(kind="pick", reliability="overlap"),
@@ -198,5 +271,13 @@ ADAPTATIONS: Mapping[str, tuple[Adaptation, str]] = {
         "the same, with each source's preferences for some labels taken back",
     ),
     "auto": (Adaptation(kind="auto", debias=0.7), "single source, merge or student: what the texts speak for"),
+    **{
+        f"{name}-{labels}": (
+            Adaptation(labels=labels, **settings),
+            f"{what} {labels} labelled {'text' if labels == 1 else 'texts'} per intent",
+        )
+        for name, (settings, what) in _FEW.items()
+        for labels in (1, 5, 20)
+    },
 }
 """By the name of their variant, each with what it is in a line."""

@@ -27,7 +27,7 @@ from sprachbund.evaluation import label_names, performance, predictions
 from sprachbund.recipe import single
 from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
 from sprachbund.training.jobs import JOINED, trained_on
-from sprachbund.uses import TARGET_TRAIN, union_of_uses
+from sprachbund.uses import TARGET_FEW, TARGET_TRAIN, union_of_uses
 
 __all__ = ["Subject", "dataset_info", "describe", "evaluate", "record", "tokens_of"]
 
@@ -60,7 +60,7 @@ class Subject:
         seen = set(self.details.uses if self.details else zoo_uses(self.checkpoint))
         sources = [source.locale for source in self.details.sources] if self.details else self.source.split(JOINED)
         if self.details and self.details.recipe.target != self.locale:  # that was trained on labels of another locale
-            seen -= {TARGET_TRAIN}
+            seen -= {TARGET_FEW, TARGET_TRAIN}
         return union_of_uses(seen, [TARGET_TRAIN] if self.locale in sources else [])
 
     @property

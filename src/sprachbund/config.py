@@ -306,6 +306,11 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
         default=None,
         description="Raw text of the target: a UTF-8 file, one text a line. Default: what --data split:… sets aside.",
     )
+    labelled: Path | None = Field(
+        default=None,
+        description="A few labelled texts of the target, for methods that see some (few-head-5, …): a UTF-8 file, one text a "
+        "line as intent, tab, text; or .csv with the columns intent and text. Default: what --data split:… sets aside.",
+    )
     method: str = Field(
         default="auto",
         description="auto, merge-reliable, distilled-merge-uniform, … (sprachbund variants lists them).",

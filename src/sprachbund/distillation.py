@@ -30,7 +30,7 @@ from sprachbund.training import batches
 from sprachbund.training.loop import Loss, Progress, optimise
 from sprachbund.training.saving import save
 
-__all__ = ["distil", "learning_rate_of", "precision_of"]
+__all__ = ["distil", "learning_rate_of", "precision_of", "width_of"]
 
 FloatArray = npt.NDArray[np.float64]
 WIDE = 512
@@ -72,7 +72,7 @@ def distil(
     met = sorted({token for tokens in encoded for token in tokens})
     with (
         _only_rows(model, torch.from_numpy(rows), met),
-        _products_in(settings.precision or precision_of(_width(model))),
+        _products_in(settings.precision or precision_of(width_of(model))),
     ):
         torch.nn.Module.to(model, chosen())  # that of transformers hides its signature
         optimise(
@@ -80,7 +80,7 @@ def distil(
             _losses(model, _steps(encoded, settings), wanted),
             stage="distilling",
             steps=settings.epochs * math.ceil(len(encoded) / settings.batch),
-            learning_rate=settings.learning_rate or learning_rate_of(_width(model)),
+            learning_rate=settings.learning_rate or learning_rate_of(width_of(model)),
             progress=progress,
         )
         model.cpu()
@@ -163,6 +163,7 @@ def _silence(model: torch.nn.Module) -> None:
             module.p = 0.0
 
 
-def _width(model: torch.nn.Module) -> int:
+def width_of(model: torch.nn.Module) -> int:
+    """Return the width of an encoder."""
     config: Any = model.config
     return int(config.hidden_size)

@@ -232,15 +232,26 @@ def _cell_seconds(experiment: Experiment, cell: Cell, rates: Rates) -> float:
 
 
 def _adaptation_seconds(experiment: Experiment, cell: Cell, rates: Rates) -> float:
-    """Return how long what is trained on unlabelled texts is trained; a step forward and back is three forward."""
+    """Return how long it takes to train, or to find out, what an adaptation needs; a step forward and back is three forward."""
     adaptation = cell.variant.adaptation
-    if adaptation is None or adaptation.kind not in ("learned", "distilled", "auto"):
+    if adaptation is None:
         return 0.0
-    if adaptation.kind == "learned":
-        read = adaptation.coefficients.steps * adaptation.coefficients.batch
-    else:
-        read = adaptation.distillation.epochs * len(experiment.materials[cell.target].texts)
-    return BACK_AND_FORTH * read / rates.texts
+    texts = len(experiment.materials[cell.target].texts)
+    few = len(experiment.labelled.get((cell.target, adaptation.labels), ()))
+    coefficients = BACK_AND_FORTH * adaptation.coefficients.steps * adaptation.coefficients.batch
+    student = BACK_AND_FORTH * adaptation.distillation.epochs
+    tried = len(_sources(experiment, cell)) - 1  # merges on the way to a soup
+    read = {
+        "learned": coefficients,
+        "distilled": student * texts,
+        "auto": student * texts,
+        "few-soup": tried * few,
+        "few-coefficients": coefficients,
+        "few-head": texts + few,
+        "few-finetuned": student * few,
+    }.get(adaptation.kind, 0)
+    merged = tried * _nbytes(_sources(experiment, cell)) if adaptation.kind == "few-soup" else 0
+    return read / rates.texts + merged / rates.merge
 
 
 def _answer_seconds(experiment: Experiment, missing: Sequence[Cell], rates: Rates) -> float:

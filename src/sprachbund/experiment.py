@@ -35,6 +35,7 @@ from sprachbund.choosing import (
 )
 from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import Partition
+from sprachbund.data.few import Labelled
 from sprachbund.errors import SprachbundError, is_no_room
 from sprachbund.heads import unlabelled_for
 from sprachbund.inputs import Inputs
@@ -57,6 +58,7 @@ __all__ = [
     "Experiment",
     "Outcome",
     "answers",
+    "material_for",
 ]
 
 PROGRESS, FINAL = "experiment_progress.json", "experiment_final_results.json"
@@ -90,7 +92,9 @@ class Experiment:
     choices: Mapping[tuple[str, str], Choice]
     """By target and variant."""
     materials: Mapping[str, Material]
-    """What adaptations may see, by target; empty where no variant is one."""
+    """What adaptations may see, by target; empty where no variant is one. No label is among it."""
+    labelled: Mapping[tuple[str, int], Labelled]
+    """A few labels, by target and number per intent: handed to those adaptations alone that say that they see them."""
     cells: tuple[Cell, ...]
     checkpoints: Mapping[str, Checkpoint]
     """Of the sources that stand in a mix, by locale."""
@@ -166,13 +170,19 @@ class Experiment:
         lots: dict[AnswerStore, dict[Sequence[str], None]] = {}
         for cell in self.cells:
             if cell.variant.adaptation and not self.finished(cell):
-                lots.setdefault(known, {})[self.materials[cell.target].texts] = None
+                material = self._material(cell.variant.adaptation, cell.target)
+                lots.setdefault(known, {})[material.texts] = None
+                if cell.variant.adaptation.kind == "few-soup" and material.labelled:
+                    lots[known][material.labelled.texts] = None
                 if cell.variant.adaptation.kind == "ensemble":
                     evaluated = replace(known, precision=self.config.precision)
                     lots.setdefault(evaluated, {})[self._partition(cell.target).texts] = None
         sources = {name: source for each in self.materials.values() for name, source in each.sources.items()}
         for kept, texts in lots.items():
             kept.collect(sources, list(texts), jobs=self.config.jobs, report=report)
+
+    def _material(self, adaptation: Adaptation, target: str) -> Material:
+        return material_for(adaptation, target, self.materials, self.labelled)
 
     def _partition(self, target: str) -> Partition:
         return self.inputs.data.partition(target, self.config.split)
@@ -325,7 +335,7 @@ class Experiment:
             return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
 
     def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float) -> Record:
-        material = self.materials[cell.target]
+        material = self._material(adaptation, cell.target)
         texts, precision = self._partition(cell.target).texts, self.config.precision
         found = ensemble(adaptation, cell.target, material, texts, mode=cell.variant.name, precision=precision)
         first = next(iter(material.sources.values()))
@@ -362,7 +372,7 @@ class Experiment:
         if adaptation is None:
             merge_candidates([self._wanted(cell)], self.inputs.zoo, [folder], base=self._base(), overwrite=overwrite)
         else:
-            material = self.materials[cell.target]
+            material = self._material(adaptation, cell.target)
             adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite)
 
     def _zero_shot(self, report: Report) -> Mapping[str, str]:
@@ -447,6 +457,17 @@ def _by_locale(records: Mapping[tuple[str, str], Record], failures: Sequence[Fai
     for failure in failures:
         results.setdefault(failure.locale, {})[failure.variant] = {"error": failure.reason}
     return results
+
+
+def material_for(
+    adaptation: Adaptation,
+    target: str,
+    materials: Mapping[str, Material],
+    labelled: Mapping[tuple[str, int], Labelled],
+) -> Material:
+    """Return what an adaptation may see: labels if it says that it sees them, and then no more than it says."""
+    material = materials[target]
+    return replace(material, labelled=labelled[target, adaptation.labels]) if adaptation.labels else material
 
 
 def answers(config: ExperimentConfig) -> AnswerStore:

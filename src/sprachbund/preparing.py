@@ -30,9 +30,10 @@ from sprachbund.choosing import (
 )
 from sprachbund.config import ExperimentConfig
 from sprachbund.data import DataSet
+from sprachbund.data.few import Labelled
 from sprachbund.errors import MixError, StoreError, UserError
 from sprachbund.evaluation import label_names
-from sprachbund.experiment import MERGED_MODELS, RESULTS, Experiment, answers
+from sprachbund.experiment import MERGED_MODELS, RESULTS, Experiment, answers, material_for
 from sprachbund.heads import AVERAGE, unlabelled_for, with_head_policy
 from sprachbund.inputs import Inputs
 from sprachbund.measures import Kitchen, find_soup
@@ -156,8 +157,9 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     )
     _read(checkpoints, report)
     materials = _materials(config, inputs, targets, checkpoints) if adapts else {}
+    labelled = _labelled(inputs.data, wanted, materials)
     planned = tuple(
-        _cell(config, inputs.data, target, variant, _candidate(target, variant, choices, materials, inputs))
+        _cell(config, inputs.data, target, variant, _candidate(target, variant, choices, materials, labelled, inputs))
         for target, variant in wanted
     )
     open_cells = _open_cells(config, planned)
@@ -172,7 +174,7 @@ def prepare(config: ExperimentConfig, inputs: Inputs, report: Report = lambda st
     plan.check_writable(config.output_dir, config.output_dir / RESULTS, config.output_dir / MERGED_MODELS)
     plan.check_disk(config.output_dir, open_cells, largest, keep=config.keep_models == "all")
     return Experiment(
-        config, inputs, targets, chosen, choices, materials, planned, checkpoints, sources, zoo, notes, matrix
+        config, inputs, targets, chosen, choices, materials, labelled, planned, checkpoints, sources, zoo, notes, matrix
     )
 
 
@@ -248,15 +250,36 @@ def _materials(
     return materials
 
 
+def _labelled(
+    data: DataSet, wanted: Iterable[tuple[str, Variant]], materials: Mapping[str, Material]
+) -> Mapping[tuple[str, int], Labelled]:
+    """Return the few labelled texts of those targets that a variant wants some of, by target and how many per intent.
+
+    They stand apart from the materials, which everybody gets.
+
+    Raises:
+        DataError: the data sets none aside.
+    """
+    found = {}
+    for target, variant in wanted:
+        if variant.adaptation and variant.adaptation.labels:
+            first = next(iter(materials[target].sources.values()))
+            names = dict(zip(label_names(first.labels, data, first.name).names, first.labels, strict=True))
+            labels = variant.adaptation.labels
+            found[target, labels] = data.few(target, labels).under(names)
+    return found
+
+
 def _candidate(
     target: str,
     variant: Variant,
     choices: Mapping[tuple[str, str], Choice],
     materials: Mapping[str, Material],
+    labelled: Mapping[tuple[str, int], Labelled],
     inputs: Inputs,
 ) -> Mapping[str, Any]:
     if variant.adaptation:
-        return candidate(variant.adaptation, materials[target])
+        return candidate(variant.adaptation, material_for(variant.adaptation, target, materials, labelled))
     choice = choices[target, variant.name]
     texts = unlabelled_for(choice.recipe.head_policy, target, inputs.data)
     return candidate_of(Wanted(choice, variant.name, texts), inputs.zoo, inputs.base)

@@ -10,7 +10,16 @@ from collections.abc import Iterable
 
 from sprachbund.errors import UnknownName
 
-__all__ = ["NOTHING", "SOURCE_DEV", "TARGET_TRAIN", "UNLABELLED", "USES", "check_uses", "union_of_uses"]
+__all__ = [
+    "NOTHING",
+    "SOURCE_DEV",
+    "TARGET_FEW",
+    "TARGET_TRAIN",
+    "UNLABELLED",
+    "USES",
+    "check_uses",
+    "union_of_uses",
+]
 
 NOTHING = "nothing"
 UNLABELLED = "unlabelled"
@@ -19,7 +28,9 @@ SOURCE_DEV = "source-dev"
 """Labelled dev data of other languages, which has chosen something."""
 TARGET_TRAIN = "target-train"
 """Labelled train data of the target, if only through a source that was fine-tuned on it."""
-USES = (NOTHING, UNLABELLED, SOURCE_DEV, "source-labels", TARGET_TRAIN, "target-dev", "target-test")
+TARGET_FEW = "target-few"
+"""A few labelled texts of the target, 20 per intent at most, which train or choose."""
+USES = (NOTHING, UNLABELLED, SOURCE_DEV, "source-labels", TARGET_FEW, TARGET_TRAIN, "target-dev", "target-test")
 """All words that there are."""
 
 

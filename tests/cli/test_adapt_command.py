@@ -26,6 +26,9 @@ def folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_workshop(here, (*SOURCES, "sq-AL"), ("sq-AL", "de-DE"))
     texts = [f"{first} {second}" for first in FILLERS for second in FILLERS]
     (here / "raw.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    few = "".join(f"{intent}\t{text}\n" for intent, text in zip([*INTENTS[:5], *INTENTS[:5]], texts, strict=False))
+    (here / "few.tsv").write_text(few, encoding="utf-8")
+    (here / "wrong.tsv").write_text(few + "alarm_sett\twrong\n", encoding="utf-8")
     return here
 
 
@@ -34,7 +37,7 @@ def test_sources_and_raw_text_in_one_checkpoint_out(folder: Path, capsys: pytest
     assert run(call) == 0
     said = capsys.readouterr().out
     assert "Adapted model for Albanian (sq-AL)" in said
-    assert "agrees most with the ensemble of all sources" in said
+    assert "agreement with the ensemble of all sources" in said
     assert open_checkpoint(folder / "albanian").labels == INTENTS
     before = content(folder)
     assert run((*call, "--json")) == 0
@@ -55,7 +58,45 @@ def test_texts_can_be_what_a_data_set_sets_aside(folder: Path, capsys: pytest.Ca
     assert run((*CALL, "--data", "split:massive:data", "--method", "pick-confidence", "--jobs", "1")) == 0
 
 
+FEW = (*CALL, "--unlabelled", "raw.txt", "--jobs", "1", "--method")
+
+
+def test_a_few_labels_come_from_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run((*FEW, "few-finetuned-1", "--epochs", "1", "--labelled", "few.tsv")) == 0
+    out, err = capsys.readouterr()
+    assert "few-finetuned-1 takes 5 of the 10 labelled texts, 1 per intent at most." in err
+    assert "target-few, unlabelled (of the target)" in out
+    assert run((*FEW, "few-finetuned-1", "--epochs", "1", "--labelled", "few.tsv", "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["adaptation"]["labels"] == 1
+    assert run((*FEW, "few-finetuned-5", "--epochs", "1", "--labelled", "few.tsv", "--overwrite")) == 0
+    assert "labelled texts" not in capsys.readouterr().err
+
+
+def test_a_few_labels_are_what_a_data_set_sets_aside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run((*CALL, "--data", "split:massive:data", "--method", "few-soup-5", "--jobs", "1")) == 0
+    aside = len(data.load("split:massive:data").few("sq-AL", 5))
+    assert f"sources are in the soup, chosen by {aside} labelled texts" in capsys.readouterr().out
+    assert run((*CALL, "--data", "massive:data", "--unlabelled", "raw.txt", "--method", "few-soup-5")) == 2
+    assert "sets no labelled texts of sq-AL aside" in capsys.readouterr().err
+
+
 WRONG = {
+    "labels for who must not see any": (
+        ("--unlabelled", "raw.txt", "--labelled", "few.tsv"),
+        "auto decides from unlabelled evidence only, and must not see --labelled few.tsv: leave it out, or choose",
+    ),
+    "no labels": (
+        ("--unlabelled", "raw.txt", "--method", "few-head-5"),
+        "few-head-5 needs a few labelled texts of sq-AL: name a file of them (--labelled FILE, one text a line as intent, tab",
+    ),
+    "no such labels": (
+        ("--unlabelled", "raw.txt", "--method", "few-head-5", "--labelled", "view.tsv"),
+        "There is no file view.tsv: name a file of labelled texts",
+    ),
+    "labels of nobody": (
+        ("--unlabelled", "raw.txt", "--method", "few-head-5", "--labelled", "wrong.tsv"),
+        "wrong.tsv: intent 'alarm_sett' is none of the 60 that the sources know (did you mean alarm_set",
+    ),
     "no text": ((), "There is no unlabelled text: name a file of it (--unlabelled FILE, one text a line)."),
     "no file": (("--unlabelled", "row.txt"), "There is no file row.txt: name a text file with one text a line."),
     "unknown method": (("--unlabelled", "raw.txt", "--method", "autoo"), "did you mean auto?"),
@@ -103,6 +144,7 @@ def test_variants_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(("variants", "--json")) == 0
     rows = {row["variant"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["auto"]["needs"] == "unlabelled text"
+    assert rows["few-soup-5"]["needs"] == "unlabelled text, a few labels"
     assert rows["baseline"]["needs"] == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund import __version__, files, weighting
+from sprachbund.adapt import few
 from sprachbund.adapt.auto import auto
 from sprachbund.adapt.job import Job, Made
 from sprachbund.adapt.material import Material, candidate
@@ -28,7 +30,7 @@ from sprachbund.measures import Evidence, reliabilities
 from sprachbund.parallel import Report
 from sprachbund.recipe import adapted
 from sprachbund.store import now
-from sprachbund.uses import UNLABELLED, union_of_uses
+from sprachbund.uses import TARGET_FEW, UNLABELLED, union_of_uses
 
 __all__ = ["Answers", "adapt", "ensemble"]
 
@@ -62,7 +64,9 @@ def adapt(
         StoreError: something else is there and ``overwrite`` is off.
         UserError: there is too little to work with.
         CheckpointError: a source cannot be read, or does not fit the others.
+        ValueError: there are more labels of the target than the adaptation may see.
     """
+    _check_labels(adaptation, target, material)
     known = merged_before(out, candidate(adaptation, material), overwrite=overwrite, instead=instead)
     if known:
         return known
@@ -91,6 +95,7 @@ def ensemble(
     Raises:
         MixError: a source cannot answer.
     """
+    _check_labels(adaptation, target, material)
     evidence = evidence_of(adaptation, material, target)
     weights = shares(adaptation, weights_of(adaptation, evidence))
     answers = replace(material.answers, precision=precision)
@@ -98,6 +103,18 @@ def ensemble(
     logits = debiased(asked.logits, evidence.preferences, adaptation.debias)
     details = _details(adaptation, target, mode, material, evidence, Made(weights))
     return Answers(ENSEMBLES[adaptation.ensemble](logits, weights), details)
+
+
+def _check_labels(adaptation: Adaptation, target: str, material: Material) -> None:
+    """See that an adaptation has as few labels of the target as it says, and some if it says so."""
+    if adaptation.labels and not material.labelled:
+        raise UserError(
+            f"{adaptation.kind} needs a few labelled texts of {target}: name a file of them (--labelled FILE), "
+            "or data that sets some aside (--data split:…)."
+        )
+    most = max(Counter(material.labelled.intents).values()) if material.labelled else 0
+    if most > adaptation.labels:
+        raise ValueError(f"{adaptation.kind} must not see {most} labels of {target} per intent")
 
 
 def evidence_of(
@@ -122,7 +139,7 @@ def _details(
     return MergeDetails(
         mode=mode,
         recipe=adapted(adaptation, target),
-        uses=union_of_uses([UNLABELLED], *map(zoo_uses, sources)),
+        uses=union_of_uses([UNLABELLED], [TARGET_FEW] if adaptation.labels else [], *map(zoo_uses, sources)),
         zoo=zoo_name(sources[0], names[0]),
         sources=tuple(
             MergedSource(
@@ -149,8 +166,10 @@ def _warnings(
     adaptation: Adaptation, agreement: HeadAgreement | None, sources: Sequence[Checkpoint]
 ) -> tuple[str, ...]:
     """Warn of heads that do not fit where nothing but their average answers; say it if a merge had to align vocabularies."""
-    averaged = adaptation.kind in ("merge", "learned")
-    alignment = align(sources) if adaptation.kind in ("merge", "distilled", "auto") else None
+    averaged = adaptation.kind in ("merge", "learned", "few-soup", "few-coefficients")
+    merged = ("merge", "distilled", "auto", "few-soup", "few-head", "few-finetuned")
+    aligned = adaptation.kind in merged and (adaptation.kind, adaptation.start) != ("few-finetuned", "pick")
+    alignment = align(sources) if aligned else None
     said = (averaged and agreement and agreement.warning, alignment and alignment.sentence)
     return tuple(each for each in said if each)
 
@@ -161,4 +180,8 @@ _KINDS: Mapping[str, Callable[[Job, Path], Made]] = {
     "learned": learned,
     "distilled": distilled,
     "auto": auto,
+    "few-soup": few.soup,
+    "few-coefficients": few.coefficients,
+    "few-head": few.head,
+    "few-finetuned": few.finetuned,
 }

@@ -9,6 +9,7 @@ from typing import Any
 from sprachbund import digests
 from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import Checkpoint
+from sprachbund.data.few import Labelled
 from sprachbund.errors import MixError
 from sprachbund.measures import AnswerStore, Evidence, gather
 from sprachbund.parallel import Report
@@ -30,6 +31,8 @@ class Material:
     answers: AnswerStore
     base: Checkpoint | None = None
     """What the sources were fine-tuned from; needed where a student starts from it."""
+    labelled: Labelled | None = None
+    """A few texts of the target with labels as the sources name them, for adaptations that see labels; None for all others."""
 
     def evidence(self, *, learned: bool, jobs: int = 1, report: Report = lambda stage, done, total: None) -> Evidence:
         """Return what the sources answer to the texts and, if need be, which tokens they have learned.
@@ -48,10 +51,13 @@ class Material:
 
 def candidate(adaptation: Adaptation, material: Material) -> dict[str, Any]:
     """Return the model by content: what goes in, and what is done with it."""
-    return {
+    model = {
         "kind": "adapted",
         "version": ADAPT_VERSION,
         "adaptation": adaptation.model_dump(),
         "sources": [source.digest for source in material.sources.values()],
         "texts": digests.of_value(list(material.texts)),
     }
+    if material.labelled is None:
+        return model
+    return {**model, "labelled": digests.of_value([list(material.labelled.texts), list(material.labelled.intents)])}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from sprachbund import merging
 from sprachbund.adapt.bodies import merge_all
@@ -13,7 +14,7 @@ from sprachbund.adapt.job import Job, Made
 from sprachbund.adapt.teaching import teacher
 from sprachbund.coefficients import Coefficients, learn_coefficients
 
-__all__ = ["learned", "merge", "pick"]
+__all__ = ["learned", "learned_on", "merge", "pick"]
 
 
 def pick(job: Job, folder: Path) -> Made:
@@ -30,13 +31,18 @@ def merge(job: Job, folder: Path) -> Made:
 
 def learned(job: Job, folder: Path) -> Made:
     """Merge all sources with coefficients that are learned on the texts."""
-    settings = job.adaptation.coefficients
-    wanted = teacher(job.adaptation, job.evidence, job.weights) if settings.objective == "teacher" else None
+    by_teacher = job.adaptation.coefficients.objective == "teacher"
+    wanted = teacher(job.adaptation, job.evidence, job.weights) if by_teacher else None
+    return learned_on(job, job.material.texts, wanted, folder)
+
+
+def learned_on(job: Job, texts: Sequence[str], wanted: npt.NDArray[np.float64] | None, folder: Path) -> Made:
+    """Merge all sources with coefficients that are learned on some texts, towards what is wanted of each, [n, C], if it is."""
     taking_part = np.flatnonzero(job.weights)
     sources = [job.sources[place] for place in taking_part]
     names = [list(job.material.sources)[place] for place in taking_part]
     found = learn_coefficients(
-        sources, job.weights[taking_part].tolist(), job.material.texts, settings, wanted, progress=job.progress
+        sources, job.weights[taking_part].tolist(), texts, job.adaptation.coefficients, wanted, progress=job.progress
     )
     merging.merge(sources, found.of, folder)
     weights = np.zeros(len(job.weights))

@@ -16,20 +16,18 @@ from sprachbund.inference import Tokenizer
 from sprachbund.training.finetune import classifier
 from sprachbund.training.settings import FinetuneSettings
 
-__all__ = ["distilled"]
+__all__ = ["distilled", "start_of", "student"]
 
 
 def distilled(job: Job, folder: Path) -> Made:
     """Train a student on the texts, towards its teacher."""
     wanted = teacher(job.adaptation, job.evidence, job.weights)
-    start, reasons = _start(job)
-    distil(
-        *_student(job, start), job.material.texts, wanted, folder, job.adaptation.distillation, progress=job.progress
-    )
+    start, reasons = start_of(job)
+    distil(*student(job, start), job.material.texts, wanted, folder, job.adaptation.distillation, progress=job.progress)
     return Made(job.weights, reasons)
 
 
-def _start(job: Job) -> tuple[Path | None, tuple[str, ...]]:
+def start_of(job: Job) -> tuple[Path | None, tuple[str, ...]]:
     """Return what the student starts as, None for the base with a new head, and what is to be said of it."""
     if job.adaptation.start == "merge":
         merge, reason = merged(job)
@@ -37,7 +35,8 @@ def _start(job: Job) -> tuple[Path | None, tuple[str, ...]]:
     return (job.sources[job.picked].folder if job.adaptation.start == "pick" else None), ()
 
 
-def _student(job: Job, start: Path | None) -> tuple[Module, Tokenizer]:
+def student(job: Job, start: Path | None) -> tuple[Module, Tokenizer]:
+    """Return the model that a student starts as, and its tokenizer."""
     if start is not None:
         return loaded(start)
     if job.material.base is None:

@@ -31,9 +31,9 @@ def teacher(adaptation: Adaptation, evidence: Evidence, weights: npt.NDArray[np.
     return ENSEMBLES[adaptation.ensemble](logits, shares(adaptation, weights))
 
 
-def as_logits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def as_logits(probabilities: npt.NDArray[np.float64], floor: float = FLOOR) -> npt.NDArray[np.float64]:
     """Return what a head has to answer, so that its softmax is about these probabilities."""
-    return np.asarray(np.log(probabilities + FLOOR))
+    return np.asarray(np.log(probabilities + floor))
 
 
 def shares(adaptation: Adaptation, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -41,6 +41,5 @@ def shares(adaptation: Adaptation, weights: npt.NDArray[np.float64]) -> npt.NDAr
     if adaptation.teacher == "reliability":
         return weights
     if adaptation.teacher == "uniform":
-        taking_part = np.asarray(weights > 0, dtype=np.float64)
-        return taking_part / float(taking_part.sum())
+        return np.asarray(np.where(weights > 0, 1 / np.count_nonzero(weights), 0.0))
     return np.eye(len(weights))[int(weights.argmax())]

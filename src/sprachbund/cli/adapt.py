@@ -1,8 +1,8 @@
-"""``sprachbund adapt``: sources and raw text of a language in, one checkpoint out; no label of the target."""
+"""``sprachbund adapt``: sources and raw text of a language in, one checkpoint out; no label of the target, or a few."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -15,6 +15,7 @@ from sprachbund.errors import UnknownName, UserError
 if TYPE_CHECKING:
     from sprachbund.adaptation import Adaptation
     from sprachbund.checkpoints import Checkpoint
+    from sprachbund.data.few import Labelled
 
 __all__ = ["adapt"]
 
@@ -23,7 +24,7 @@ OUT = "--out"
 
 @app.command
 def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
-    """Make a model for a target without labels, of sources in other languages and raw text of the target."""
+    """Make a model for a target without labels, or with a few, of sources in other languages and raw text of the target."""
     from sprachbund import inference
     from sprachbund.adapt import Material, candidate
     from sprachbund.adapt import adapt as make
@@ -36,6 +37,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
     inference.quieten()
     check_writable(config.out.parent)
     adaptation, target, texts = _adaptation(config), _canonical(config.target), _texts(config)
+    labelled = _labelled(config, adaptation, target)
     names = _sources(config, target)
     with Reporter() as report:
         found = open_sources(config, lambda without: [name for name in names if name not in without], report)
@@ -44,7 +46,8 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
         _check_unseen(sources, target)
         for note in found.notes:
             say(note)
-        material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), found.base)
+        few = labelled and _few(labelled, adaptation, sources[names[0]], config)
+        material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), found.base, few)
         if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite, instead=OUT):
             # The merge, the student and the result stand there at the same time.
             check_room(
@@ -88,7 +91,7 @@ def _adaptation(config: AdaptConfig) -> Adaptation:
         | {name: value for name, value in student.items() if value is not None}
     )
     coefficients = adaptation.coefficients.model_copy(update=trained)
-    chosen = {"distillation": distillation, "coefficients": coefficients}
+    chosen: dict[str, Any] = {"distillation": distillation, "coefficients": coefficients}
     if config.num_languages is not None:
         chosen["num_languages"] = config.num_languages
     return adaptation.model_copy(update=chosen)
@@ -103,6 +106,51 @@ def _texts(config: AdaptConfig) -> tuple[str, ...]:
     if config.data:
         return data.load(config.data).unlabelled(_canonical(config.target))
     raise UserError("There is no unlabelled text: name a file of it (--unlabelled FILE, one text a line).")
+
+
+def _labelled(config: AdaptConfig, adaptation: Adaptation, target: str) -> Labelled | None:
+    """Return the labels that the method may choose from: those of the file, else those that the data sets aside.
+
+    Raises:
+        UserError: there are none for a method that needs some, or some for a method that must not see any.
+    """
+    from sprachbund import data
+    from sprachbund.data.few import read_labelled
+
+    if not adaptation.labels:
+        if config.labelled:
+            raise UserError(
+                f"{config.method} decides from unlabelled evidence only, and must not see --labelled {config.labelled}: "
+                "leave it out, or choose a --method for a few labels (few-head-5, …)."
+            )
+        return None
+    if config.labelled:
+        return read_labelled(config.labelled)
+    if config.data:
+        return data.load(config.data).few(target, adaptation.labels)
+    raise UserError(
+        f"{config.method} needs a few labelled texts of {target}: name a file of them (--labelled FILE, one text a line as "
+        "intent, tab, text), or data that sets some aside (--data split:…)."
+    )
+
+
+def _few(labelled: Labelled, adaptation: Adaptation, source: Checkpoint, config: AdaptConfig) -> Labelled:
+    """Return as many of the labels as the method may see, named as the sources name them.
+
+    Raises:
+        DataError: an intent is none that they know.
+    """
+    from sprachbund import data
+    from sprachbund.evaluation import label_names
+
+    intents = label_names(source.labels, data.load(config.data), source.name).names if config.data else source.labels
+    labelled.check(intents, str(config.labelled or config.data))
+    few = labelled.first(adaptation.labels)
+    if len(few) < len(labelled):
+        say(
+            f"{config.method} takes {len(few)} of the {len(labelled)} labelled texts, {adaptation.labels} per intent at most."
+        )
+    return few.under(dict(zip(intents, source.labels, strict=True)))
 
 
 def _canonical(name: str) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.methods import METHODS, Method
-from sprachbund.recipe import GREEDY_SOUP, VARIANTS
+from sprachbund.recipe import GREEDY_SOUP, VARIANTS, Variant
 
 __all__ = ["methods", "needs", "options", "variants"]
 
@@ -33,17 +33,19 @@ def variants() -> int:
     rows = [
         {
             "variant": variant.name,
-            "needs": "unlabelled text"
-            if variant.adaptation
-            else "dev splits"
-            if variant.weighting == GREEDY_SOUP
-            else "",
+            "needs": _needed(variant),
             "what it is": variant.description,
         }
         for variant in VARIANTS.values()
     ]
     result(lambda: rows, lambda: _show(rows))
     return 0
+
+
+def _needed(variant: Variant) -> str:
+    if variant.adaptation is None:
+        return "dev splits" if variant.weighting == GREEDY_SOUP else ""
+    return "unlabelled text, a few labels" if variant.adaptation.labels else "unlabelled text"
 
 
 def needs(method: Method) -> tuple[str, ...]:

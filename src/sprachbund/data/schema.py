@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from sprachbund import digests
+from sprachbund.data.few import Labelled
 from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import DataError, UnknownName, nearest
 
@@ -104,6 +105,17 @@ class DataSet(ABC):
         raise DataError(
             f"Data set {self.name!r} sets no unlabelled text of {locale} aside: split:{self.name} does, "
             "or name a file of texts (--unlabelled)."
+        )
+
+    def few(self, locale: str, per_intent: int) -> Labelled:
+        """Return at most so many labelled texts per intent of a locale, of rows that nobody was trained on.
+
+        Raises:
+            DataError: the data set has set none aside.
+        """
+        raise DataError(
+            f"Data set {self.name!r} sets no labelled texts of {locale} aside: split:{self.name} does, "
+            "or name a file of a few (--labelled)."
         )
 
     def texts(self, locale: str) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 Where rows of one id are translations, an id is a label: who can join a target's text to another locale by id, or by row
 number, holds the gold intents; and a source is unrealistically good at translations of what it was trained on. So a hash of
 the id decides, for all locales alike: ids of S stay in the train partition, texts of U are given out as ``unlabelled``, in an
-order that says nothing, and nothing else of their rows is.
+order that says nothing, and nothing else of their rows is. The one exception is for those who may see a few labels and say so:
+``few`` gives out some of these texts with their intents.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sprachbund.data.few import Labelled, draw
 from sprachbund.data.registry import load as load_data
 from sprachbund.data.schema import DataSet, Row
 from sprachbund.data.unlabelled import shuffled
@@ -68,9 +70,17 @@ class SplitData(DataSet):
 
     def unlabelled(self, locale: str) -> tuple[str, ...]:
         """Return the texts of U that occur in neither dev nor test of the locale."""
+        return shuffled(row.utt for row in self._aside(locale))
+
+    def few(self, locale: str, per_intent: int) -> Labelled:
+        """Return at most so many labelled texts of U per intent: of the same ids in all locales, where they have them."""
+        return draw(((row.id, row.utt, row.intent) for row in self._aside(locale)), per_intent)
+
+    def _aside(self, locale: str) -> Iterable[Row]:
+        """Return the rows of U whose text occurs in neither dev nor test of the locale."""
         rows = list(self.whole.rows(locale))
         evaluated = {row.utt for row in rows if row.partition != "train"}
-        return shuffled(row.utt for row in rows if _is_set_aside(row) and row.utt not in evaluated)
+        return (row for row in rows if _is_set_aside(row) and row.utt not in evaluated)
 
     def texts(self, locale: str) -> tuple[str, ...]:
         """Return the texts of U, which are those of :meth:`unlabelled`."""

@@ -9,6 +9,9 @@ in closed form and float64. λ is the one with the smallest leave-one-out error,
 matrix H, text i is missed by (R − HR)ᵢ / (1 − Hᵢᵢ) where it takes no part (Allen 1974, "The relationship between variable
 selection and data augmentation and a method for prediction", Technometrics 16: PRESS).
 
+Texts may count differently: with row weights w the sum is Σ wᵢ ‖…‖², that is, the same of rows √wᵢ (φ − φ̄) and √wᵢ (R − R̄) with
+weighted means, and Hᵢᵢ = wᵢ / Σ w + what is left of the row in the shrunk basis.
+
 What is wanted are the answers of the wide head (:func:`refit_head`, with the hidden layer of the source with the largest
 weight), or whatever else one has to say of the texts (:func:`refit_to`, with the hidden layer that is there). No gradient is
 computed. The adaptation ``distilled-head`` is another thing: it trains a whole head by gradient.
@@ -19,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +32,9 @@ from sprachbund.heads.layout import layout_of
 from sprachbund.heads.wide import WideHead, replace_tensors, wide_head
 
 __all__ = ["Fit", "best_ridge", "refit_head", "refit_to", "ridge"]
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 FloatArray = npt.NDArray[np.float64]
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
@@ -47,45 +54,76 @@ class Fit:
     """[n, labels]: what the layer fitted to all other texts answers to each."""
 
 
-def ridge(features: FloatArray, wanted: FloatArray, penalty: float) -> Fit:
-    """Fit a linear layer of ``features`` [n, features] to ``wanted`` [n, labels], n ≥ 2, with λ = ``penalty``."""
-    return _Centred.of(features, wanted).fit(penalty)
+def ridge(features: FloatArray, wanted: FloatArray, penalty: float, row_weights: FloatArray | None = None) -> Fit:
+    """Fit a linear layer of ``features`` [n, features] to ``wanted`` [n, labels], n ≥ 2, with λ = ``penalty``.
+
+    ``row_weights`` [n] say how much each row counts, 1 without.
+    """
+    return _Centred.of(features, wanted, row_weights).fit(penalty)
 
 
 @dataclass(frozen=True)
 class _Centred:
-    """The singular values of centred features, with which every λ is cheap: φ − φ̄ = U diag(s) Z."""
+    """The singular values of centred, weighted features, with which every λ is cheap: √w (φ − φ̄) = U diag(s) Z."""
 
     u: FloatArray
     s: FloatArray
     z: FloatArray
     feature_mean: FloatArray
     wanted: FloatArray
+    row_weights: FloatArray
 
     @classmethod
-    def of(cls, features: FloatArray, wanted: FloatArray) -> _Centred:
-        mean = features.mean(axis=0)
-        u, s, z = np.linalg.svd(features - mean, full_matrices=False)
+    def of(cls, features: FloatArray, wanted: FloatArray, row_weights: FloatArray | None = None) -> _Centred:
+        counts = np.ones(len(wanted)) if row_weights is None else row_weights
+        mean = np.average(features, axis=0, weights=counts)
+        u, s, z = np.linalg.svd(np.sqrt(counts)[:, None] * (features - mean), full_matrices=False)
         kept = s > TINY * max(float(s[0]), 1.0)
-        return cls(u[:, kept], s[kept], z[kept], mean, wanted)
+        return cls(u[:, kept], s[kept], z[kept], mean, wanted, counts)
 
     def fit(self, penalty: float) -> Fit:
-        mean = self.wanted.mean(axis=0)
-        along = self.u.T @ (self.wanted - mean)
+        root = np.sqrt(self.row_weights)[:, None]
+        mean = np.average(self.wanted, axis=0, weights=self.row_weights)
+        along = self.u.T @ (root * (self.wanted - mean))
         shrunk = self.s**2 / (self.s**2 + penalty)
         weight = ((shrunk / self.s)[:, None] * along).T @ self.z
-        fitted = mean + self.u @ (shrunk[:, None] * along)
-        hat = 1 / len(self.wanted) + (self.u**2 * shrunk).sum(axis=1)
+        fitted = mean + self.u @ (shrunk[:, None] * along) / root
+        hat = self.row_weights / self.row_weights.sum() + (self.u**2 * shrunk).sum(axis=1)
         missed = (self.wanted - fitted) / np.maximum(1 - hat, TINY)[:, None]
         return Fit(weight, mean - weight @ self.feature_mean, self.wanted - missed)
 
+    def error(self, fit: Fit) -> float:
+        """Return how much a fit misses of what it leaves out, each row as much as it counts."""
+        return float((self.row_weights @ np.square(fit.left_out - self.wanted)).sum())
 
-def best_ridge(features: FloatArray, wanted: FloatArray) -> Fit:
+
+def best_ridge(features: FloatArray, wanted: FloatArray, row_weights: FloatArray | None = None) -> Fit:
     """Return the fit with the penalty that misses least what it leaves out."""
-    centred = _Centred.of(features, wanted)
+    centred = _Centred.of(features, wanted, row_weights)
     unit = max(float(np.square(centred.s).sum()) / features.shape[1], TINY)
-    fits = [centred.fit(penalty * unit) for penalty in PENALTIES]
-    return min(fits, key=lambda fit: float(np.square(fit.left_out - wanted).sum()))
+    return min((centred.fit(penalty * unit) for penalty in PENALTIES), key=centred.error)
+
+
+def refit_to(folder: Path, texts: Sequence[str], wanted: FloatArray, row_weights: FloatArray | None = None) -> float:
+    """Fit the last layer of the model in a folder to the logits ``wanted`` [n, labels] for n texts, n ≥ 2.
+
+    ``row_weights`` [n] say how much each text counts, 1 without. All other layers stay as they are. Returns the share of the
+    texts that it answers as wanted, each by a fit to all others.
+
+    Raises:
+        IncompatibleError: how the head is made is not known.
+    """
+    from sprachbund import inference
+
+    last = layout_of(open_checkpoint(folder)).last
+    features = _features(inference.ready(inference.load_classifier(folder)), folder, last, texts)
+    fit = best_ridge(features, wanted, row_weights)
+    replace_tensors(folder, {f"{last}.weight": fit.weight, f"{last}.bias": fit.bias})
+    return _alike(fit, wanted)
+
+
+def _alike(fit: Fit, wanted: FloatArray) -> float:
+    return float((fit.left_out.argmax(axis=1) == wanted.argmax(axis=1)).mean())
 
 
 def refit_head(
@@ -102,7 +140,7 @@ def refit_head(
     if head.hidden is None:
         replace_tensors(folder, head.tensors)
         return "The heads are linear: their weighted mean is the wide head, and nothing had to be fitted."
-    features = _wide_features(folder, head, texts)
+    features = _features(_widened(folder, head), folder, head.last, texts)
     wanted = features @ head.tensors[f"{head.last}.weight"].T + head.tensors.get(f"{head.last}.bias", 0.0)
     kept = int(np.argmax(weights))
     width = head.width // len(sources)
@@ -116,38 +154,12 @@ def refit_head(
     )
 
 
-def refit_to(folder: Path, texts: Sequence[str], wanted: FloatArray) -> float:
-    """Fit the last layer of the model in a folder to the logits ``wanted`` [n, labels] for n texts, n ≥ 2.
-
-    Returns the share of the texts that it answers as wanted, each by a fit to all others.
-
-    Raises:
-        IncompatibleError: how its head is made is not known.
-    """
+def _widened(folder: Path, head: WideHead) -> Module:
+    """Return the model in a folder with the hidden layer of a wide head, which gives the sources' features side by side."""
     import torch
 
     from sprachbund import inference
-    from sprachbund.checkpoints.modeling_wide import replace_layer
-
-    last = layout_of(open_checkpoint(folder)).last
-    model = inference.ready(inference.load_classifier(folder))
-    replace_layer(model, last, torch.nn.Identity())  # the features are the answer
-    features = inference.logits(model, inference.encode(folder, texts)).astype(np.float64)
-    fit = best_ridge(features, wanted)
-    replace_tensors(folder, {f"{last}.weight": fit.weight, f"{last}.bias": fit.bias})
-    return _alike(fit, wanted)
-
-
-def _alike(fit: Fit, wanted: FloatArray) -> float:
-    return float((fit.left_out.argmax(axis=1) == wanted.argmax(axis=1)).mean())
-
-
-def _wide_features(folder: Path, head: WideHead, texts: Sequence[str]) -> FloatArray:
-    """Return what the last layer of the wide head reads, for each text, the sources' features side by side."""
-    import torch
-
-    from sprachbund import inference
-    from sprachbund.checkpoints.modeling_wide import replace_layer, widen
+    from sprachbund.checkpoints.modeling_wide import widen
 
     assert head.hidden is not None
     model = inference.load_classifier(folder)
@@ -156,6 +168,15 @@ def _wide_features(folder: Path, head: WideHead, texts: Sequence[str]) -> FloatA
     hidden.load_state_dict(
         {part: torch.from_numpy(head.tensors[f"{head.hidden}.{part}"]).float() for part in hidden.state_dict()}
     )
-    replace_layer(model, head.last, torch.nn.Identity())  # the features are the answer
-    encoded = inference.tokenise(inference.load_tokenizer(folder), texts)
-    return inference.logits(model.eval(), encoded).astype(np.float64)
+    return model
+
+
+def _features(model: Module, folder: Path, last: str, texts: Sequence[str]) -> FloatArray:
+    """Return what the layer ``last`` of a model reads for each text, in the tokens of a folder; the model loses that layer."""
+    import torch
+
+    from sprachbund import inference
+    from sprachbund.checkpoints.modeling_wide import replace_layer
+
+    replace_layer(model, last, torch.nn.Identity())  # the features are the answer
+    return inference.logits(model.eval(), inference.encode(folder, texts)).astype(np.float64)

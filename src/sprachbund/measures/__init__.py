@@ -4,7 +4,7 @@ from sprachbund.measures import agreement, annotators, embedding, overlap, relia
 from sprachbund.measures.answers import AnswerStore
 from sprachbund.measures.evidence import RELIABILITIES, Evidence, gather, reliabilities
 from sprachbund.measures.similarities import MEASURES, Context, measure
-from sprachbund.measures.soup import Kitchen, Soup, find_soup
+from sprachbund.measures.soup import Kitchen, Soup, answers_of_merge, find_soup
 from sprachbund.measures.transfer import evaluate_transfer, transfer_matrix
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Soup",
     "agreement",
     "annotators",
+    "answers_of_merge",
     "embedding",
     "evaluate_transfer",
     "find_soup",

@@ -26,7 +26,7 @@ from sprachbund.methods import METHODS
 from sprachbund.parallel import Report
 from sprachbund.weighting import greedy_soup
 
-__all__ = ["Kitchen", "Soup", "find_soup"]
+__all__ = ["Kitchen", "Soup", "answers_of_merge", "find_soup"]
 
 SOUP_VERSION = 2
 """Raised when a change to this package gives other soups of the same models and texts."""
@@ -131,14 +131,19 @@ def _accuracy(kitchen: Kitchen, weights: npt.NDArray[np.float64], partitions: Se
     wanted = merging.Merge(sources, shares)
     if len(sources) > 1:
         wanted = replace(wanted, method=kitchen.method, options=kitchen.options, base=kitchen.base, seed=kitchen.seed)
+    lead, logits = answers_of_merge(wanted, texts)
+    names = label_names(lead.labels, kitchen.data, lead.name).names
+    ends = np.cumsum([len(partition) for partition in partitions])[:-1]
+    parts = zip(np.split(logits, ends), partitions, strict=True)
+    return float(np.mean([correct(part, names, partition) / len(partition) for part, partition in parts]))
+
+
+def answers_of_merge(wanted: merging.Merge, texts: Sequence[str]) -> tuple[Checkpoint, np.ndarray]:
+    """Make a merge in memory and ask it; return the source that names its labels, and its logits [texts, labels] in fp32."""
     lead = merging.settle(wanted).lead
     encoded, rows = inference.encode(lead.folder, texts), None
     if METHODS[wanted.method].kind == "coefficient":  # others look at whole tensors, and make whole ones
         encoded, rows = inference.compact(encoded, inference.fixed_tokens(inference.config_of(lead.folder)))
     (made,) = merging.in_memory([replace(wanted, rows=rows)])
     model = inference.live_classifier(lead.folder, made.tensors, vocabulary_rows=rows, name=lead.name)
-    logits = inference.logits(inference.ready(model, EXACT), encoded)
-    names = label_names(lead.labels, kitchen.data, lead.name).names
-    ends = np.cumsum([len(partition) for partition in partitions])[:-1]
-    parts = zip(np.split(logits, ends), partitions, strict=True)
-    return float(np.mean([correct(part, names, partition) / len(partition) for part, partition in parts]))
+    return lead, inference.logits(inference.ready(model, EXACT), encoded)

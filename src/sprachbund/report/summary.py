@@ -361,10 +361,11 @@ def _made_of(records: Sequence[Record]) -> str:
     """Say what a column is made of, and how many sources stand behind it."""
     if not records:
         return ""
-    what = _KINDS.get(str(((records[0].model_info.recipe or {}).get("adaptation") or {}).get("kind")), "merge")
+    kind = str(((records[0].model_info.recipe or {}).get("adaptation") or {}).get("kind"))
+    what = _KINDS.get(kind, "merge")
     fewest, most = (bound(len(record.model_info.sources) for record in records) for bound in (min, max))
     if most == 1:
-        return "one checkpoint as it is"
+        return "one source, fine-tuned on a few labels" if kind == "few-finetuned" else "one checkpoint as it is"
     number = f"{most}" if fewest == most else f"{fewest} to {most}"
     effective = statistics.fmean(record.model_info.effective_sources for record in records)
     return f"{what} of {number} sources, effectively {effective:.1f}"
