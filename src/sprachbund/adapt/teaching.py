@@ -41,5 +41,5 @@ def shares(adaptation: Adaptation, weights: npt.NDArray[np.float64]) -> npt.NDAr
     if adaptation.teacher == "reliability":
         return weights
     if adaptation.teacher == "uniform":
-        return np.asarray(np.where(weights > 0, 1 / np.count_nonzero(weights), 0.0))
-    return np.eye(len(weights))[int(weights.argmax())]
+        return np.where(weights > 0, 1 / np.count_nonzero(weights), 0.0)
+    return np.asarray(np.eye(len(weights))[int(weights.argmax())])
