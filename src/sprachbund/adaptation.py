@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-__all__ = ["ADAPTATIONS", "Adaptation", "CoefficientSettings", "DistillationSettings", "Groups"]
+__all__ = ["ADAPTATIONS", "Adaptation", "CoefficientSettings", "DistillationSettings", "Groups", "Heads"]
 
 Kind = Literal[
     "pick",
@@ -42,9 +42,10 @@ FEW = "few-"
 """What the kinds that see a few labels of the target begin with."""
 Groups = Literal["model", "layer", "tensor"]
 Objective = Literal["entropy", "infomax", "teacher"]
-Start = Literal["base", "pick", "merge", "best"]
+Start = Literal["base", "pick", "merge"]
 Teacher = Literal["pick", "uniform", "reliability"]
 Combination = Literal["probabilities", "logits", "majority"]
+Heads = Literal["measured", "average", "wide", "refit"]
 
 
 class _Settings(BaseModel):
@@ -112,9 +113,12 @@ class Adaptation(_Settings):
         default=False,
         description="In a merge, weigh each row of the embedding by how often each source met its token in training.",
     )
-    start: Start = Field(
-        default="merge", description="What the student starts as; best: pick or merge, whichever is nearer the teacher."
+    heads: Heads = Field(
+        default="measured",
+        description="What becomes of the heads in a merge: average; wide: all are kept; refit: the last layer is fitted to "
+        "what the sources say together, by least squares; measured: average where they agree, refit where they do not.",
     )
+    start: Start = Field(default="merge", description="What the student starts as.")
     teacher: Teacher = Field(default="reliability", description="Whom the student follows.")
     coefficients: CoefficientSettings = CoefficientSettings()
     distillation: DistillationSettings = DistillationSettings()
@@ -126,7 +130,7 @@ class Adaptation(_Settings):
         description="How many labelled texts of the target per intent it sees at most; 0: it sees none.",
     )
     label_weight: float = Field(
-        default=2.0,
+        default=1.0,
         gt=0,
         description="How much a labelled text counts beside an unlabelled one, where a head is fitted to both.",
     )
@@ -209,7 +213,15 @@ ADAPTATIONS: Mapping[str, tuple[Adaptation, str]] = {
         Adaptation(kind="merge", reliability="overlap+confidence+dawid-skene", sharpness=3.0, vocabulary=True),
         "the same, each row of the embedding weighted by how often the sources met its token",
     ),
-    "refit-head": (
+    "merge-refit": (
+        Adaptation(kind="merge", debias=0.7, heads="refit"),
+        "all sources, weighted by truth inference; the last layer fitted to what they say together, in closed form",
+    ),
+    "merge-wide": (
+        Adaptation(kind="merge", heads="wide"),
+        "the same bodies, and the heads of all sources kept side by side",
+    ),
+    "distilled-head": (
         Adaptation(kind="distilled", debias=0.7, distillation=DistillationSettings(head_only=True, learning_rate=5e-3)),
         "a merge whose head alone is trained to answer as the ensemble",
     ),

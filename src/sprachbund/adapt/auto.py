@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from sprachbund import merging
-from sprachbund.adapt.job import Job, Made, agreement_on, loaded, merged
+from sprachbund.adapt.bodies import merged
+from sprachbund.adapt.job import Job, Made, agreement_on, loaded
 from sprachbund.adapt.teaching import teacher
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.distillation import distil
 
 __all__ = ["auto"]
 
+SINGLE, MERGE, FITTED, STUDENT = "single source", "merge", "merge with a fitted head", "distilled"
 FEWEST_TEXTS = 64
 """Below so many a student learns the texts by heart, and nobody could tell."""
 ONE_IN = 8
@@ -26,35 +29,39 @@ def auto(job: Job, folder: Path) -> Made:
     texts = job.material.texts
     wanted = teacher(job.adaptation, job.evidence, job.weights)
     held = np.arange(len(texts)) % ONE_IN == 0
-    found = {"single source": job.sources[job.picked].folder, "merge": merged(job)}
+    found, about_heads = _without_training(job, ~held)
     agreement = {name: agreement_on(path, texts, wanted, held) for name, path in found.items()}
+    start = max(agreement, key=agreement.__getitem__)
     if len(texts) >= FEWEST_TEXTS:
-        start = max(agreement, key=agreement.__getitem__)
-        found["distilled"] = job.workplace / "distilled"
-        found["distilled"].mkdir()
+        found[STUDENT] = job.workplace / STUDENT
+        found[STUDENT].mkdir()
         distil(
             *loaded(found[start]),
             [text for text, out in zip(texts, held, strict=True) if not out],
             wanted[~held],
-            found["distilled"],
+            found[STUDENT],
             job.adaptation.distillation,
             progress=job.progress,
         )
-        agreement["distilled"] = agreement_on(found["distilled"], texts, wanted, held)
+        agreement[STUDENT] = agreement_on(found[STUDENT], texts, wanted, held)
+        about_student = f"The student started as the {start}, which was nearest to the ensemble."
+    else:
+        about_student = f"Nothing was distilled: {len(texts)} texts are too few, it takes {FEWEST_TEXTS}."
     chosen = max(agreement, key=agreement.__getitem__)
     merging.merge([open_checkpoint(found[chosen])], [1.0], folder)
-    weights = np.eye(len(job.weights))[job.picked] if chosen == "single source" else job.weights
-    return Made(weights, (_comparison(agreement, chosen, int(held.sum())), *_reasons(job, found, agreement)))
+    weights = np.eye(len(job.weights))[job.picked] if chosen == SINGLE else job.weights
+    return Made(weights, (_comparison(agreement, chosen, int(held.sum())), about_student, about_heads))
+
+
+def _without_training(job: Job, known: npt.NDArray[np.bool_]) -> tuple[dict[str, Path], str]:
+    """Return the candidates that nothing is trained for, by name, and what became of the heads; none has seen other texts."""
+    merge, about_heads = merged(job, MERGE, known=known)
+    found = {SINGLE: job.sources[job.picked].folder, MERGE: merge}
+    if int(known.sum()) >= job.evidence.logits.shape[2]:
+        found[FITTED], _ = merged(job, FITTED, policy="refit", known=known)
+    return found, about_heads
 
 
 def _comparison(agreement: Mapping[str, float], chosen: str, texts: int) -> str:
     each = ", ".join(f"{name} {share:.3f}" for name, share in agreement.items())
     return f"{chosen}: agrees most with the ensemble of all sources on {texts} texts that were held out ({each})."
-
-
-def _reasons(job: Job, found: Mapping[str, Path], agreement: Mapping[str, float]) -> Sequence[str]:
-    if "distilled" not in found:
-        few = len(job.material.texts)
-        return [f"Nothing was distilled: {few} texts are too few, it takes {FEWEST_TEXTS}."]
-    start = "merge" if agreement["merge"] > agreement["single source"] else "single source"
-    return [f"The student started as the {start}, which was nearer to the ensemble."]

@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from torch.nn import Module
 
-from sprachbund import inference, merging
+from sprachbund import inference
 from sprachbund.adapt.material import Material
 from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import Checkpoint
+from sprachbund.data.few import Labelled
 from sprachbund.inference import Tokenizer
 from sprachbund.measures import Evidence
 from sprachbund.parallel import Report
 
-__all__ = ["Job", "Made", "agreement_on", "loaded", "merged"]
+__all__ = ["Job", "Made", "agreement_on", "loaded"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,22 @@ class Job:
         return list(self.material.sources.values())
 
     @property
+    def few(self) -> Labelled:
+        """The few texts with a label; none where the adaptation sees none."""
+        return self.material.labelled or Labelled((), ())
+
+    @property
+    def gold(self) -> npt.NDArray[np.int64]:
+        """The labels of the few as their numbers among the sources' own."""
+        numbers = {label: number for number, label in enumerate(self.sources[0].labels)}
+        return np.array([numbers[intent] for intent in self.few.intents], dtype=np.int64)
+
+    @property
+    def one_hot(self) -> npt.NDArray[np.float64]:
+        """The labels of the few as probabilities, [few, C]."""
+        return np.asarray(np.eye(len(self.sources[0].labels))[self.gold])
+
+    @property
     def picked(self) -> int:
         """The place of the source that looks best."""
         return int(self.weights.argmax())
@@ -54,14 +71,6 @@ class Job:
     def progress(self, stage: str, step: int, steps: int, loss: float) -> None:
         """Pass on how far a training is."""
         self.report(stage, step, steps)
-
-
-def merged(job: Job) -> Path:
-    """Merge all sources by their weights, in the workplace."""
-    folder = job.workplace / "merge"
-    folder.mkdir()
-    merging.merge(job.sources, job.weights.tolist(), folder)
-    return folder
 
 
 def loaded(folder: Path) -> tuple[Module, Tokenizer]:

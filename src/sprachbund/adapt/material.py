@@ -16,7 +16,7 @@ from sprachbund.parallel import Report
 
 __all__ = ["ADAPT_VERSION", "Material", "candidate"]
 
-ADAPT_VERSION = 1
+ADAPT_VERSION = 2
 """Raised when a change to this package makes other models from the same settings, sources and texts."""
 
 

@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund import merging
+from sprachbund.adapt.bodies import merge_all
 from sprachbund.adapt.job import Job, Made
 from sprachbund.adapt.teaching import teacher
-from sprachbund.checkpoints import EMBEDDINGS, learned_tokens
 from sprachbund.coefficients import Coefficients, learn_coefficients
 
 __all__ = ["learned", "learned_on", "merge", "pick"]
-
-TINY = 1e-12
 
 
 def pick(job: Job, folder: Path) -> Made:
@@ -27,26 +25,8 @@ def pick(job: Job, folder: Path) -> Made:
 
 
 def merge(job: Job, folder: Path) -> Made:
-    """Merge all sources by their weights, rows of the embedding by use if that is wanted."""
-    if not job.adaptation.vocabulary:
-        merging.merge(job.sources, job.weights.tolist(), folder)
-        return Made(job.weights)
-    rows = _by_use(job)
-    common = job.weights.tolist()
-    merging.merge(job.sources, lambda tensor: rows if tensor.endswith(EMBEDDINGS) else common, folder)
-    return Made(job.weights)
-
-
-def _by_use(job: Job) -> npt.NDArray[np.float64]:
-    """Return the weights of each row of the embedding, [K, V]: those of the sources times how often they met its token.
-
-    A row that a source never met stays what it was in the base: its mean with one that was learned halves what was learned.
-    Rows that nobody met have the weights of all others.
-    """
-    met = learned_tokens(job.sources, job.material.base)
-    shares = job.weights[:, None] * met
-    total = shares.sum(axis=0)
-    return np.where(total > 0, shares / np.maximum(total, TINY), job.weights[:, None])
+    """Merge all sources by their weights."""
+    return Made(job.weights, (merge_all(job, folder),))
 
 
 def learned(job: Job, folder: Path) -> Made:

@@ -10,7 +10,10 @@ from sprachbund.adaptation import Adaptation
 from sprachbund.ensembles import ENSEMBLES, debiased
 from sprachbund.measures import Evidence, reliabilities
 
-__all__ = ["shares", "teacher", "weights_of"]
+__all__ = ["as_logits", "shares", "teacher", "weights_of"]
+
+FLOOR = 1e-4
+"""Added to probabilities before their logarithm: how unlikely a label is below that, is nothing that a teacher knows."""
 
 
 def weights_of(adaptation: Adaptation, evidence: Evidence) -> npt.NDArray[np.float64]:
@@ -23,6 +26,11 @@ def teacher(adaptation: Adaptation, evidence: Evidence, weights: npt.NDArray[np.
     """Return what the student is taught for each text, [n, C]."""
     logits = debiased(evidence.logits, evidence.preferences, adaptation.debias)
     return ENSEMBLES[adaptation.ensemble](logits, shares(adaptation, weights))
+
+
+def as_logits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return what a head has to answer, so that its softmax is about these probabilities."""
+    return np.asarray(np.log(probabilities + FLOOR))
 
 
 def shares(adaptation: Adaptation, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -21,6 +21,7 @@ from sprachbund.checkpoints import Checkpoint
 from sprachbund.choosing import Choice
 from sprachbund.data import DataSet
 from sprachbund.errors import DataError, MixError, UserError
+from sprachbund.heads.agreement import TOO_LOW, HeadAgreement
 from sprachbund.heads.layout import head_tensors
 from sprachbund.heads.refit import refit_head
 from sprachbund.heads.wide import wide_head, write_wide_head
@@ -28,7 +29,7 @@ from sprachbund.merging import WeightsOf
 from sprachbund.recipe import AVERAGE, FROM, OWN, REFIT, WIDE, check_head_policy
 from sprachbund.uses import UNLABELLED, union_of_uses
 
-__all__ = ["AVERAGE", "REFIT", "finish", "unlabelled_for", "weights_for", "with_head_policy"]
+__all__ = ["AVERAGE", "REFIT", "finish", "measured_policy", "unlabelled_for", "weights_for", "with_head_policy"]
 
 
 def with_head_policy(choice: Choice, policy: str) -> Choice:
@@ -56,6 +57,21 @@ def with_head_policy(choice: Choice, policy: str) -> Choice:
         recipe=choice.recipe.model_copy(update={"head_policy": policy}),
         uses=union_of_uses(choice.uses, sees),
     )
+
+
+def measured_policy(agreement: HeadAgreement | None, texts: int, labels: int) -> tuple[str, str]:
+    """Return the policy for heads that agree so much, where there are so many texts and labels, and why.
+
+    Heads that agree are averaged. Of those that do not, what their sources say is fitted to the texts, as an ordinary head; of
+    fewer texts than labels nothing can be fitted, and all heads are kept.
+    """
+    if agreement is None or agreement.cosine >= TOO_LOW:
+        least = f" (cosine at least {agreement.cosine:.2f})" if agreement else ""
+        return AVERAGE, f"The heads agree{least}: they were averaged."
+    strangers = f"The heads do not agree (cosine {agreement.cosine:.2f}): averaged, they would cancel; "
+    if texts >= max(2, labels):
+        return REFIT, f"{strangers}one was fitted to what the sources say together."
+    return WIDE, f"{strangers}all were kept, as {texts} texts are too few to fit one to."
 
 
 def unlabelled_for(policy: str, target: str, data: DataSet | None) -> tuple[str, ...]:

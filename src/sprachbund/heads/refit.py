@@ -1,7 +1,7 @@
-"""Least squares to the wide head: an ordinary head that answers unlabelled texts as much like it as one can.
+"""Least squares: an ordinary head that answers unlabelled texts as much like something else as one can.
 
-The hidden layer of the source with the largest weight stays as it is. Of its features φ(x) for the texts, the last layer is
-fitted anew to the logits R of the wide head, by ridge regression with a free intercept,
+Of the features φ(x) that a hidden layer makes of the texts, the last layer is fitted anew to wanted logits R, by ridge
+regression with a free intercept,
 
     min over V, b of Σ ‖V φ(x) + b − R(x)‖² + λ ‖V‖²
 
@@ -9,12 +9,12 @@ in closed form and float64. λ is the one with the smallest leave-one-out error,
 matrix H, text i is missed by (R − HR)ᵢ / (1 − Hᵢᵢ) where it takes no part (Allen 1974, "The relationship between variable
 selection and data augmentation and a method for prediction", Technometrics 16: PRESS).
 
-Texts may count differently: with row weights w the sum is Σ wᵢ ‖…‖², that is, the same of rows √wᵢ (φ − φ̄) and √wᵢ (R − R̄) with
-weighted means, and Hᵢᵢ = wᵢ / Σ w + what is left of the row in the shrunk basis.
+Texts may count differently. With row weights w it is Σ wᵢ ‖…‖², which is the same of rows √wᵢ (φ − φ̄) and √wᵢ (R − R̄) with
+weighted means; then Hᵢᵢ is wᵢ / Σ w and what the row has in the shrunk basis.
 
-:func:`refit_to` does the same to any model in a folder, and to any answers that are wanted.
-
-The adaptation ``refit-head`` is another thing: it trains a head by gradient, towards the probabilities of an ensemble.
+What is wanted are the answers of the wide head (:func:`refit_head`, with the hidden layer of the source with the largest
+weight), or whatever else one has to say of the texts (:func:`refit_to`, with the hidden layer that is there). No gradient is
+computed. The adaptation ``distilled-head`` is another thing: it trains a whole head by gradient.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +31,6 @@ from sprachbund.heads.layout import layout_of
 from sprachbund.heads.wide import WideHead, replace_tensors, wide_head
 
 __all__ = ["Fit", "best_ridge", "refit_head", "refit_to", "ridge"]
-
-if TYPE_CHECKING:
-    from torch.nn import Module
 
 FloatArray = npt.NDArray[np.float64]
 PENALTIES = tuple(10.0**power for power in range(-6, 2))
@@ -104,20 +100,6 @@ def best_ridge(features: FloatArray, wanted: FloatArray, row_weights: FloatArray
     return min((centred.fit(penalty * unit) for penalty in PENALTIES), key=centred.error)
 
 
-def refit_to(folder: Path, texts: Sequence[str], wanted: FloatArray, row_weights: FloatArray | None = None) -> Fit:
-    """Give the model in a folder the last layer that answers ``texts`` most like ``wanted`` [texts, labels]; return it.
-
-    Raises:
-        IncompatibleError: how its head is made is not known.
-    """
-    from sprachbund import inference
-
-    last = layout_of(open_checkpoint(folder)).last
-    fit = best_ridge(_features(inference.load_classifier(folder), folder, last, texts), wanted, row_weights)
-    replace_tensors(folder, {f"{last}.weight": fit.weight, f"{last}.bias": fit.bias})
-    return fit
-
-
 def refit_head(
     folder: Path, names: Sequence[str], sources: Sequence[Checkpoint], weights: Sequence[float], texts: Sequence[str]
 ) -> str:
@@ -132,7 +114,7 @@ def refit_head(
     if head.hidden is None:
         replace_tensors(folder, head.tensors)
         return "The heads are linear: their weighted mean is the wide head, and nothing had to be fitted."
-    features = _features(_widened(folder, head), folder, head.last, texts)
+    features = _wide_features(folder, head, texts)
     wanted = features @ head.tensors[f"{head.last}.weight"].T + head.tensors.get(f"{head.last}.bias", 0.0)
     kept = int(np.argmax(weights))
     width = head.width // len(sources)
@@ -140,19 +122,45 @@ def refit_head(
     fit = best_ridge(features[:, own], wanted)
     hidden = {name: head.tensors[name][own] for name in head.tensors if name.startswith(f"{head.hidden}.")}
     replace_tensors(folder, {**hidden, f"{head.last}.weight": fit.weight, f"{head.last}.bias": fit.bias})
-    same = float((fit.left_out.argmax(axis=1) == wanted.argmax(axis=1)).mean())
     return (
         f"The head was fitted to the wide head's answers to {len(texts)} texts, with the hidden layer of "
-        f"{names[kept]}; it answers {same:.3f} of them alike, each by a fit to all others."
+        f"{names[kept]}; it answers {_alike(fit, wanted):.3f} of them alike, each by a fit to all others."
     )
 
 
-def _widened(folder: Path, head: WideHead) -> Module:
-    """Return the model in a folder with the hidden layer of a wide head, which gives the sources' features side by side."""
+def refit_to(folder: Path, texts: Sequence[str], wanted: FloatArray, row_weights: FloatArray | None = None) -> float:
+    """Fit the last layer of the model in a folder to the logits ``wanted`` [n, labels] for n texts, n ≥ 2.
+
+    ``row_weights`` [n] say how much each text counts, 1 without. Returns the share of the texts that it answers as wanted, each
+    by a fit to all others.
+
+    Raises:
+        IncompatibleError: how its head is made is not known.
+    """
     import torch
 
     from sprachbund import inference
-    from sprachbund.checkpoints.modeling_wide import widen
+    from sprachbund.checkpoints.modeling_wide import replace_layer
+
+    last = layout_of(open_checkpoint(folder)).last
+    model = inference.ready(inference.load_classifier(folder))
+    replace_layer(model, last, torch.nn.Identity())  # the features are the answer
+    features = inference.logits(model, inference.encode(folder, texts)).astype(np.float64)
+    fit = best_ridge(features, wanted, row_weights)
+    replace_tensors(folder, {f"{last}.weight": fit.weight, f"{last}.bias": fit.bias})
+    return _alike(fit, wanted)
+
+
+def _alike(fit: Fit, wanted: FloatArray) -> float:
+    return float((fit.left_out.argmax(axis=1) == wanted.argmax(axis=1)).mean())
+
+
+def _wide_features(folder: Path, head: WideHead, texts: Sequence[str]) -> FloatArray:
+    """Return what the last layer of the wide head reads, for each text, the sources' features side by side."""
+    import torch
+
+    from sprachbund import inference
+    from sprachbund.checkpoints.modeling_wide import replace_layer, widen
 
     assert head.hidden is not None
     model = inference.load_classifier(folder)
@@ -161,16 +169,6 @@ def _widened(folder: Path, head: WideHead) -> Module:
     hidden.load_state_dict(
         {part: torch.from_numpy(head.tensors[f"{head.hidden}.{part}"]).float() for part in hidden.state_dict()}
     )
-    return model
-
-
-def _features(model: Module, folder: Path, last: str, texts: Sequence[str]) -> FloatArray:
-    """Return what the layer ``last`` of a model reads for each text, in the tokens of a folder; the model loses that layer."""
-    import torch
-
-    from sprachbund import inference
-    from sprachbund.checkpoints.modeling_wide import replace_layer
-
-    replace_layer(model, last, torch.nn.Identity())  # the features are the answer
+    replace_layer(model, head.last, torch.nn.Identity())  # the features are the answer
     encoded = inference.tokenise(inference.load_tokenizer(folder), texts)
     return inference.logits(model.eval(), encoded).astype(np.float64)
