@@ -15,7 +15,7 @@ from pico import INTENTS, Pico, TinyData, rows_of, state, tiny_data
 from transformers import AutoModelForSequenceClassification
 
 from sprachbund import adapt, inference, merging
-from sprachbund.adapt.few import FLOOR
+from sprachbund.adapt.teaching import as_logits
 from sprachbund.adaptation import ADAPTATIONS, Adaptation, CoefficientSettings, DistillationSettings
 from sprachbund.cards import MergeDetails
 from sprachbund.checkpoints import Checkpoint, Zoo
@@ -154,9 +154,8 @@ def test_a_head_is_fitted_to_the_ensemble_and_to_the_few(material: adapt.Materia
     assert len(rest) == len(material.texts) - len(set(few.texts)) > 0
     texts = [*(material.texts[number] for number in rest), *few.texts]
     features = asked(merged, sources[0].folder, texts, torch.nn.Identity())
-    wanted = np.log(
-        np.concatenate([adapt.teacher(adaptation, evidence, weights)[rest], np.eye(4)[gold(material)]]) + FLOOR
-    )
+    answers = adapt.teacher(adaptation, evidence, weights)[rest]
+    wanted = as_logits(np.concatenate([answers, np.eye(4)[gold(material)]]))
     fit = best_ridge(features, wanted, np.array([1.0] * len(rest) + [7.0] * len(few)))
     out = state(tmp_path / "out")
     np.testing.assert_allclose(out.pop("classifier.out_proj.weight"), fit.weight, rtol=2e-3, atol=2e-3)

@@ -137,7 +137,7 @@ class Adaptation(_Settings):
         description="How many labelled texts of the target per intent it sees at most; 0: it sees none.",
     )
     label_weight: float = Field(
-        default=2.0,
+        default=1.0,
         gt=0,
         description="How much a labelled text counts beside an unlabelled one, where a head is fitted to both.",
     )

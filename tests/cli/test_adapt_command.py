@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ def test_a_few_labels_come_from_a_file(folder: Path, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["recipe"]["adaptation"]["labels"] == 1
     assert run((*FEW, "few-finetuned-5", "--epochs", "1", "--labelled", "few.tsv", "--overwrite")) == 0
     assert "labelled texts" not in capsys.readouterr().err
+
+
+def test_what_was_made_with_labels_of_the_target_is_no_source_for_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run((*FEW, "few-finetuned-1", "--epochs", "1", "--labelled", "few.tsv")) == 0
+    shutil.copytree(folder / "albanian", folder / "models" / "it-IT")
+    call = [word if word != "fr-FR" else "it-IT" for word in CALL if word != "albanian"]
+    assert run((*call, "again", "--unlabelled", "raw.txt", "--method", "merge-reliable")) == 2
+    assert "The source it-IT was made for sq-AL and has seen target-few" in " ".join(capsys.readouterr().err.split())
+    elsewhere = [word if word != "sq-AL" else "grc" for word in call]
+    assert run((*elsewhere, "again", "--unlabelled", "raw.txt", "--method", "merge-reliable", "--jobs", "1")) == 0
 
 
 def test_a_few_labels_are_what_a_data_set_sets_aside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ from sprachbund.errors import UserError
 from sprachbund.heads import AVERAGE, REFIT, WIDE
 from sprachbund.merging import WeightsOf
 
-__all__ = ["merge_all", "merge_unfitted", "merged"]
+__all__ = ["merge_all", "merged"]
 
 TINY = 1e-12
 _SAID = {AVERAGE: "The heads were averaged, as the settings say.", WIDE: "All heads were kept side by side."}
@@ -43,7 +45,9 @@ def merge_all(
     """
     texts = [text for number, text in enumerate(job.material.texts) if known is None or known[number]]
     labels = job.evidence.logits.shape[2]
-    settled, reason = heads.measured_policy(heads.head_agreement(job.sources), len(texts), labels)
+    agreement = heads.head_agreement(job.sources)
+    settled, reason = heads.measured_policy(agreement, len(texts), labels)
+    strangers = settled != AVERAGE
     wanted_policy = policy or job.adaptation.heads
     if wanted_policy != "measured":
         settled, reason = wanted_policy, ""
@@ -51,31 +55,46 @@ def merge_all(
         raise UserError(
             f"A head of {labels} labels cannot be fitted to {len(texts)} texts: give more of them, or choose another method."
         )
+    merging.merge(job.sources, _weights_of(job, one_hidden_layer=strangers and settled == REFIT), folder)
     if settled == REFIT:
-        merge_unfitted(job, folder)
-        wanted = as_logits(teacher(job.adaptation, job.evidence, job.weights))
-        alike = heads.refit_to(folder, texts, wanted if known is None else wanted[known])
+        lesson = _lesson(job, known)
+        alike = heads.refit_to(folder, *lesson)
         fitted = reason or "The last layer was fitted to what the sources say together."
-        return f"{fitted} It answers {alike:.3f} of {len(texts)} texts alike, each by a fit to all others."
-    merging.merge(job.sources, _weights_of(job), folder)
+        few = f" It was fitted to the labels of {len(job.few)} texts as well." if job.few else ""
+        return f"{fitted}{few} It answers {alike:.3f} of {len(lesson.texts)} texts alike, each by a fit to all others."
     names = list(job.material.sources)
     said = heads.finish(settled, names, job.sources, job.weights.tolist(), folder)
     return " ".join((reason or _SAID[settled], *said))
 
 
-def merge_unfitted(job: Job, folder: Path) -> None:
-    """Merge all sources into a folder, for the last layer to be fitted anew.
+class _Lesson(NamedTuple):
+    """What a last layer is fitted to."""
 
-    Hidden layers of heads that do not agree are not averaged: that of the source that looks best is taken.
-    """
-    agreement = heads.head_agreement(job.sources)
-    one_head = agreement is not None and agreement.cosine < heads.TOO_LOW
-    merging.merge(job.sources, _weights_of(job, one_head=one_head), folder)
+    texts: Sequence[str]
+    logits: npt.NDArray[np.float64]
+    """What is wanted of each, [n, C]."""
+    counts: npt.NDArray[np.float64]
+    """How much each counts, [n]."""
 
 
-def _weights_of(job: Job, *, one_head: bool = False) -> WeightsOf:
-    """Return the weights of each tensor; with ``one_head``, the head is that of the source that looks best."""
-    head = heads.head_tensors(job.sources[0]) if one_head else frozenset()
+def _lesson(job: Job, known: npt.NDArray[np.bool_] | None) -> _Lesson:
+    """Return the texts ``known``, or all, with what the sources say of them together; the few with their labels instead."""
+    answers, labelled = teacher(job.adaptation, job.evidence, job.weights), set(job.few.texts)
+    rest = [
+        number
+        for number, text in enumerate(job.material.texts)
+        if (known is None or known[number]) and text not in labelled
+    ]
+    return _Lesson(
+        [*(job.material.texts[number] for number in rest), *job.few.texts],
+        as_logits(np.concatenate([answers[rest], job.one_hot])),
+        np.concatenate([np.ones(len(rest)), np.full(len(job.few), job.adaptation.label_weight)]),
+    )
+
+
+def _weights_of(job: Job, *, one_hidden_layer: bool) -> WeightsOf:
+    """Return the weights of each tensor; with ``one_hidden_layer``, the head is that of the source that looks best."""
+    head = heads.head_tensors(job.sources[0]) if one_hidden_layer else frozenset()
     best: npt.NDArray[np.float64] = np.eye(len(job.weights))[job.picked]
     rows = _by_use(job) if job.adaptation.vocabulary else job.weights
 

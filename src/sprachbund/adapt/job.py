@@ -14,6 +14,7 @@ from sprachbund import inference
 from sprachbund.adapt.material import Material
 from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import Checkpoint
+from sprachbund.data.few import Labelled
 from sprachbund.inference import Tokenizer
 from sprachbund.measures import Evidence
 from sprachbund.parallel import Report
@@ -45,6 +46,22 @@ class Job:
     def sources(self) -> list[Checkpoint]:
         """The sources, in the order of the weights."""
         return list(self.material.sources.values())
+
+    @property
+    def few(self) -> Labelled:
+        """The few texts with a label; none where the adaptation sees none."""
+        return self.material.labelled or Labelled((), ())
+
+    @property
+    def gold(self) -> npt.NDArray[np.int64]:
+        """The labels of the few as their numbers among the sources' own."""
+        numbers = {label: number for number, label in enumerate(self.sources[0].labels)}
+        return np.array([numbers[intent] for intent in self.few.intents], dtype=np.int64)
+
+    @property
+    def one_hot(self) -> npt.NDArray[np.float64]:
+        """The labels of the few as probabilities, [few, C]."""
+        return np.asarray(np.eye(len(self.sources[0].labels))[self.gold])
 
     @property
     def picked(self) -> int:

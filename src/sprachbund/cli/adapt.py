@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -173,6 +174,7 @@ def _sources(config: AdaptConfig, target: str) -> tuple[str, ...]:
 
 
 def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
+    from sprachbund.cards import DETAILS, read_details
     from sprachbund.checkpoints import TRAINING_CARD, zoo_uses
     from sprachbund.training.jobs import trained_on
 
@@ -182,9 +184,19 @@ def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
                 f"The source {name} was trained on labels of {target}, as its {TRAINING_CARD} says: "
                 "what is made without labels must not build on it; take other sources."
             )
-        seen = [use for use in zoo_uses(source) if use.startswith("target-")]
+        details = read_details(source.folder)
+        if details and details.recipe.target == target and (own := _labels_in(details.uses)):
+            raise UserError(
+                f"The source {name} was made for {target} and has seen {', '.join(own)}, as its {DETAILS} says: "
+                "what is made for a target must not build on its labels a second time; take other sources."
+            )
+        seen = _labels_in(zoo_uses(source))
         if seen:
             raise UserError(
                 f"The zoo of {name} says that its sources have seen {', '.join(seen)}, labels of {target} among them: "
                 "what is made without labels must not build on it; take other sources."
             )
+
+
+def _labels_in(uses: Iterable[str]) -> list[str]:
+    return [use for use in uses if use.startswith("target-")]
