@@ -124,6 +124,14 @@ def test_a_greedy_soup_is_the_recipe_of_the_paper(material: adapt.Material, tmp_
     assert f"{len(ingredients)} of 5 sources are in the soup" in details.reasons[0]
 
 
+def test_a_soup_of_the_most_reliable_sources_tries_no_others(material: adapt.Material, tmp_path: Path) -> None:
+    details = made("few-soup", material, tmp_path / "out", num_languages=2)
+    scores = adapt.weights_of(settings("few-soup"), material.evidence(learned=False))
+    best = {list(material.sources)[place] for place in np.argsort(-scores)[:2]}
+    assert {source.locale for source in details.sources} <= best
+    assert "of 2 sources are in the soup" in details.reasons[0]
+
+
 def test_coefficients_are_learned_on_the_few_towards_their_labels(material: adapt.Material, tmp_path: Path) -> None:
     made("few-coefficients", material, tmp_path / "out")
     weights = adapt.weights_of(settings("few-coefficients"), material.evidence(learned=True))

@@ -41,7 +41,11 @@ def test_rows_hold_the_figures_of_each_locale(small: ResultsFolder) -> None:
 def test_a_column_says_what_it_is_made_of(small: ResultsFolder) -> None:
     small.record("ensemble-uniform", "af-ZA", 70, sources={"nl-NL": 0.5, "en-US": 0.5}, adaptation="ensemble")
     small.record("merge-reliable", "af-ZA", 70, sources={"nl-NL": 0.5, "en-US": 0.5}, adaptation="merge")
+    small.record("few-finetuned-5", "af-ZA", 70, sources={"nl-NL": 1.0}, adaptation="few-finetuned")
+    small.record("few-finetuned-merge-5", "af-ZA", 70, sources={"nl-NL": 0.5, "en-US": 0.5}, adaptation="few-finetuned")
     said = {column.name: column.meaning for column in small.summary().variants}
+    assert said["few-finetuned-5"] == "one source, fine-tuned on a few labels"
+    assert said["few-finetuned-merge-5"] == "fine-tuned merge of 2 sources, effectively 2.0"
     assert said["ensemble-uniform"] == "ensemble of 2 sources, effectively 2.0"
     assert said["merge-reliable"] == "merge of 2 sources, effectively 2.0"
     assert said["baseline"] == "one checkpoint as it is"

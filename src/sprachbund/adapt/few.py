@@ -32,27 +32,28 @@ GENTLER = 0.2
 def soup(job: Job, folder: Path) -> Made:
     """Merge, equally weighted, the sources that a greedy soup keeps (Wortsman et al. 2022, arXiv:2203.05482, recipe 1).
 
-    The score is accuracy on the few. Sources of the same accuracy are tried in the order of their likelihood, the mean
-    log-probability of the labels, which says more of few texts.
+    All sources that take part are tried; the score is accuracy on the few. Sources of the same accuracy are tried in the order
+    of their likelihood, the mean log-probability of the labels, which says more of few texts.
     """
     few, gold = job.few, job.gold
     probabilities = replace(job.material, texts=few.texts).evidence(learned=False, report=job.report).probabilities
     accuracy = (probabilities.argmax(axis=2) == gold).mean(axis=1)
     likelihood = as_logits(probabilities[:, np.arange(len(gold)), gold]).mean(axis=1)
-    order = np.lexsort((-likelihood, -accuracy))
+    taking_part = np.flatnonzero(job.weights)
+    order = taking_part[np.lexsort((-likelihood[taking_part], -accuracy[taking_part]))]
 
     def score(shares: FloatArray) -> float:
         taken = np.flatnonzero(shares)
         tried = merging.Merge([job.sources[order[place]] for place in taken], shares[taken].tolist())
         return float((answers_of_merge(tried, few.texts)[1].argmax(axis=1) == gold).mean())
 
-    weights = np.zeros(len(order))
+    weights = np.zeros(len(job.weights))
     weights[order] = greedy_soup(accuracy[order], score)
     kept = np.flatnonzero(weights)
     merging.merge([job.sources[source] for source in kept], weights[kept].tolist(), folder)
     best = list(job.material.sources)[order[0]]
-    said = f"{len(kept)} of {len(weights)} sources are in the soup, chosen by {len(few)} labelled texts"
-    return Made(weights, (f"{said}, of which {best}, the best by itself, gets {accuracy.max():.3f} right.",))
+    said = f"{len(kept)} of {len(order)} sources are in the soup, chosen by {len(few)} labelled texts"
+    return Made(weights, (f"{said}, of which {best}, the best by itself, gets {accuracy[order[0]]:.3f} right.",))
 
 
 def coefficients(job: Job, folder: Path) -> Made:

@@ -353,7 +353,12 @@ def _variant_column(results: Results, variant: str) -> Column:
     return Column(variant, "variant", variant, uses, _made_of(records))
 
 
-_KINDS = {"auto": "whatever the texts spoke for", "distilled": "student", "ensemble": "ensemble"}
+_KINDS = {
+    "auto": "whatever the texts spoke for",
+    "distilled": "student",
+    "ensemble": "ensemble",
+    "few-finetuned": "fine-tuned merge",
+}
 """What adaptations make that is no merge, by their kind."""
 
 
