@@ -7,7 +7,7 @@ frame and similarity a dot that fits into it, so that both are seen where they c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,12 +54,13 @@ _MARKS = (
         {"marker": "s", "color": "#D55E00", "markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.3},
     ),
     _Mark("similarity", "similarity", {"marker": "o", "color": "#0072B2", "markersize": 4.5}),
+    _Mark("auto", "auto", {"marker": "P", "color": "#CC79A7", "markersize": 6.5, "markeredgecolor": "white"}),
     _Mark("baseline", "baseline (own model)", {"marker": "D", "color": INK, "markersize": 5}),
 )
 
 
 def dumbbell(summary: Summary, path: Path) -> Path:
-    """Draw baseline, merges and zero-shot figures of every evaluated locale, as SVG or PNG by the path's suffix.
+    """Draw baseline, merges, ``auto`` and zero-shot figures of every evaluated locale, as SVG or PNG by the path's suffix.
 
     Raises:
         UnknownName: another suffix.
@@ -86,9 +87,10 @@ def _figure(summary: Summary) -> Figure:
     axes.set_ylim(bottom + 0.6, -0.6)
     _draw_families(axes, groups)
     means = {name: column.mean for name, column in summary.statistics.items()}
-    _draw_rows(axes, [*((y, row.values) for y, row in places), (bottom, means)])
+    marks = [mark for mark in _MARKS if mark.column in means]
+    _draw_rows(axes, [*((y, row.values) for y, row in places), (bottom, means)], marks)
     _label(axes, places, bottom)
-    _head(figure, axes, summary, height)
+    _head(figure, axes, summary, height, marks)
     return figure
 
 
@@ -112,9 +114,9 @@ def _draw_families(axes: Axes, groups: list[tuple[str, list[LocaleRow]]]) -> Non
         top += len(rows) + GAP
 
 
-def _draw_rows(axes: Axes, figures: list[tuple[float, Mapping[str, float | None]]]) -> None:
+def _draw_rows(axes: Axes, figures: list[tuple[float, Mapping[str, float | None]]], marks: Sequence[_Mark]) -> None:
     """Draw each row's line, then the markers of all rows, column by column."""
-    there = [(y, [v for mark in _MARKS if (v := values[mark.column]) is not None]) for y, values in figures]
+    there = [(y, [v for mark in marks if (v := values[mark.column]) is not None]) for y, values in figures]
     spans = [(y, min(found), max(found)) for y, found in there if found]
     axes.hlines(
         [y for y, _, _ in spans],
@@ -124,7 +126,7 @@ def _draw_rows(axes: Axes, figures: list[tuple[float, Mapping[str, float | None]
         linewidth=1.6,
         zorder=1.5,
     )
-    for order, mark in enumerate(_MARKS):
+    for order, mark in enumerate(marks):
         points = [(value, y) for y, values in figures if (value := values[mark.column]) is not None]
         axes.plot(
             [x for x, _ in points],
@@ -153,7 +155,7 @@ def _label(axes: Axes, places: list[tuple[float, LocaleRow]], bottom: float) -> 
         spine.set_visible(False)
 
 
-def _head(figure: Figure, axes: Axes, summary: Summary, height: float) -> None:
+def _head(figure: Figure, axes: Axes, summary: Summary, height: float, marks: Sequence[_Mark]) -> None:
     """Say above the rows what is shown, on which data, and what the markers are."""
     setup = summary.setup
     left = 0.18 / WIDTH
@@ -164,7 +166,7 @@ def _head(figure: Figure, axes: Axes, summary: Summary, height: float) -> None:
     if summary.demonstration:
         subtitle += ". Demonstration: it says nothing about languages in the world"
     figure.text(left, 1 - 0.53 / height, subtitle, fontsize=9.5, color=QUIET)
-    handles = [axes.plot([], [], linestyle="none", label=mark.label, **mark.style)[0] for mark in reversed(_MARKS)]
+    handles = [axes.plot([], [], linestyle="none", label=mark.label, **mark.style)[0] for mark in reversed(marks)]
     figure.legend(
         handles=handles,
         loc="upper left",
