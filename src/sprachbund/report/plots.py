@@ -54,7 +54,11 @@ _MARKS = (
         {"marker": "s", "color": "#D55E00", "markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.3},
     ),
     _Mark("similarity", "similarity", {"marker": "o", "color": "#0072B2", "markersize": 4.5}),
-    _Mark("auto", "auto", {"marker": "P", "color": "#CC79A7", "markersize": 6.5, "markeredgecolor": "white"}),
+    _Mark(
+        "auto",
+        "auto",
+        {"marker": "P", "color": "#CC79A7", "markersize": 8, "markeredgecolor": INK, "markeredgewidth": 0.5},
+    ),
     _Mark("baseline", "baseline (own model)", {"marker": "D", "color": INK, "markersize": 5}),
 )
 
