@@ -9,10 +9,11 @@ from collections import Counter
 
 import pytest
 
-from sprachbund import data, locales
+from sprachbund import data, digests, locales
 from sprachbund.data import PARTITIONS, Partition
-from sprachbund.data.cldr import CldrData, load
-from sprachbund.errors import UserError
+from sprachbund.data.cldr import CldrData, _set_aside, load
+from sprachbund.data.unlabelled import shuffled
+from sprachbund.errors import UnknownName, UserError
 
 CONCEPTS = 21 * 90
 SPOKEN = {
@@ -42,6 +43,14 @@ print(*(cldr.partition(locale, name).digest for locale in ("sq-AL", "ja-JP") for
 @pytest.fixture(scope="module")
 def cldr() -> CldrData:
     return load()
+
+
+DIGESTS = {
+    "train": "0d57608de629027295443465e6c2a7c96a28e06aaf6d80fe244bfabbc096159a",
+    "dev": "f4716f58abc08dac50212587bb7d9a47d477502272447592db34c86c5d8e0d09",
+    "test": "ec3067dc33d95d1563d86344c9b756f167b5c6b92c9a28bad91f229dff88cdce",
+}
+"""Of all locales, by CLDR 47: the embedded models were trained on these rows, and the README's figures are about them."""
 
 
 def everything(cldr: CldrData, locale: str) -> list[tuple[str, str, str, str]]:
@@ -139,6 +148,42 @@ def test_what_has_two_intents_in_one_locale_only_is_dropped_there_only(cldr: Cld
     # Language and script: Arabic, Sinhala, Greek, Chakma, Gujarati, Sundanese, Kannada, Japanese.
     # City and territory: St. Helena.
     assert cldr.dropped["en-US"]["two intents"] == 2 * 9
+
+
+def test_its_rows_are_what_they_were(cldr: CldrData) -> None:
+    if "CLDR 47 " not in cldr.revision:
+        pytest.skip("this Babel carries another version of CLDR")
+    found = {
+        name: digests.of_value([cldr.partition(locale, name).digest for locale in cldr.locales]) for name in PARTITIONS
+    }
+    assert found == DIGESTS
+
+
+def test_unlabelled_text_is_said_of_concepts_that_have_no_row_anywhere(cldr: CldrData) -> None:
+    """Translations of what a source was trained on are what it answers best, and labels go with their ids."""
+    more = load("120")
+    concepts = {(row.intent, row.utt) for row in more.rows("en-US")}
+    for locale in cldr.locales:
+        known = {text.casefold() for *_, text, _ in everything(cldr, locale)}
+        found = cldr.unlabelled(locale)
+        assert 500 <= len(found) <= 21 * 30
+        assert not any(text.casefold() in known for text in found)
+        assert found == shuffled(reversed(found)), "the order comes from the texts alone"
+    new = concepts - {(row.intent, row.utt) for row in cldr.rows("en-US")}
+    assert set(cldr.unlabelled("en-US")) <= {text for _, text in new}
+    assert set(Counter(intent for intent, text in new if text in cldr.unlabelled("en-US"))) == set(cldr.intents)
+
+
+def test_its_raw_text_is_the_unlabelled_one(cldr: CldrData) -> None:
+    assert cldr.texts("sq-AL") == cldr.unlabelled("sq-AL")
+    with pytest.raises(UnknownName, match="Unknown locale 'sq-XX'"):
+        cldr.unlabelled("sq-XX")
+
+
+@pytest.mark.parametrize(("phrases", "most"), [("10", 3), ("90", 30), ("400", 6)])
+def test_a_third_as_many_concepts_are_set_aside_as_far_as_there_are_any(phrases: str, most: int) -> None:
+    assert 0 < len(load(phrases).unlabelled("sq-AL")) <= 21 * most
+    assert max(Counter(intent.name for intent, _ in _set_aside(int(phrases))).values()) == most
 
 
 @pytest.mark.parametrize("locale", SPOKEN)

@@ -39,6 +39,15 @@ def full(full_once: ResultsFolder, folder: ResultsFolder) -> ResultsFolder:
 
 
 @pytest.fixture
+def with_auto(full: ResultsFolder) -> ResultsFolder:
+    """Return a folder with all 208 results of the demonstration."""
+    for index, locale in enumerate(locales.names()):
+        sources = {"nl-NL": 0.6, "sv-SE": 0.4}
+        full.record("auto", locale, 600 + index, total=1000, uses=("unlabelled",), sources=sources, adaptation="auto")
+    return full
+
+
+@pytest.fixture
 def small(folder: ResultsFolder) -> ResultsFolder:
     """Return three locales whose every figure can be computed by hand.
 

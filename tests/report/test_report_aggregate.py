@@ -162,10 +162,31 @@ def test_report_tables_are_tables(full: ResultsFolder) -> None:
     full.record("ties", "af-ZA", 95)
     report = markdown(full.load(), full.summary(), WHEN)
     tables = [block.splitlines() for block in report.split("\n\n") if block.startswith("|")]
-    assert [len(table) for table in tables] == [2 + 8, 2 + 8, 2 + 7, 2 + 52]
+    assert [len(table) for table in tables] == [2 + 8, 2 + 8, 2 + 11, 2 + 52]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
     assert "\n\n\n" not in report
+
+
+def test_auto_stands_beside_the_seeds_three_in_every_file(with_auto: ResultsFolder, tmp_path: Path) -> None:
+    aggregated, comparison, summary_path, report_path = write(with_auto, tmp_path)
+    assert sum(row["variant"] == "auto" for row in read_csv(aggregated)) == 52
+    first = read_csv(comparison)[0]
+    assert float(first["auto"]) == 0.6
+    assert float(first["auto_minus_baseline"]) == pytest.approx(0.6 - float(first["baseline"]))
+    assert float(first["auto_minus_similarity"]) == pytest.approx(0.6 - float(first["similarity"]))
+    assert first["auto_uses"] == "unlabelled"
+    summary = read_json(summary_path)
+    assert summary["counts"] == {"expected": 208, "done": 208, "failed": 0, "missing": 0}
+    assert summary["columns"]["auto"]["mean"] == pytest.approx(0.6 + 0.001 * 25.5)
+    report = report_path.read_text(encoding="utf-8")
+    assert "**208 of 208** results are there; 0 failed, 0 are missing." in report
+    assert any(line.startswith("| auto | 52 | 0.6255 |") for line in section(report, "Accuracy over the locales"))
+    head = next(line for line in section(report, "Accuracy by locale") if line.startswith("| locale"))
+    assert head.startswith(
+        "| locale | language | family | baseline | similarity | average | auto | similarity minus baseline |"
+    )
+    assert "| auto minus similarity | zero-shot mean |" in head
 
 
 def test_report_of_a_full_run_says_so(full: ResultsFolder) -> None:

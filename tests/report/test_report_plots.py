@@ -35,6 +35,15 @@ def test_every_locale_and_every_family_is_named(full: ResultsFolder, tmp_path: P
     assert "Own model, merges and zero-shot sources in 52 locales" in found
 
 
+def test_auto_is_drawn_where_it_was_run_and_what_was_not_run_is_not(with_auto: ResultsFolder, tmp_path: Path) -> None:
+    assert {"auto", "similarity", "average"} <= set(texts(dumbbell(with_auto.summary(), tmp_path / "all.svg")))
+    alone = ResultsFolder(tmp_path / "alone")
+    alone.record("auto", "sq-AL", 50)
+    found = set(texts(dumbbell(alone.summary(), tmp_path / "alone.svg")))
+    assert "auto" in found
+    assert found.isdisjoint({"similarity", "average", "baseline (own model)"})
+
+
 def test_the_same_results_give_the_same_bytes(full: ResultsFolder, tmp_path: Path) -> None:
     summary = full.summary()
     for suffix in (".svg", ".png"):

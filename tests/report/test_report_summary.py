@@ -112,12 +112,32 @@ def test_differences_are_paired(small: ResultsFolder) -> None:
     assert compared(summary, "similarity", "zero_shot_mean").mean == pytest.approx((0.05 + 0.2 + 0.1) / 3)
 
 
-def test_other_variants_are_compared_with_the_baseline(small: ResultsFolder) -> None:
+def test_other_variants_are_compared_with_baseline_similarity_and_single_sources(small: ResultsFolder) -> None:
     small.record("ties", "af-ZA", 95)
     small.record("ties", "th-TH", 10)
-    ties = compared(small.summary(), "ties", "baseline")
-    assert (ties.count, ties.wins) == (1, 1)
-    assert ties.mean == pytest.approx(0.05)
+    means = {
+        "baseline": 0.05,
+        "similarity": 0.35,
+        "zero_shot_mean": 0.4,
+        "zero_shot_english": 0.55,
+        "zero_shot_best": 0.25,
+    }
+    for second, mean in means.items():
+        ties = compared(small.summary(), "ties", second)
+        assert (ties.count, ties.wins) == (1, 1)
+        assert ties.mean == pytest.approx(mean)
+
+
+def test_what_was_not_run_is_no_column_and_compared_with_nothing(folder: ResultsFolder) -> None:
+    folder.record("auto", "af-ZA", 70)
+    folder.record("average", "af-ZA", 60)
+    folder.transfer("nl-NL", {"af-ZA": 65})
+    summary = folder.summary()
+    assert [column.name for column in summary.variants] == ["average", "auto"]
+    assert summary.counts.expected == 2 * 52
+    assert summary.mean_baseline is None
+    assert {name for d in summary.differences for name in (d.first, d.second)}.isdisjoint({"baseline", "similarity"})
+    assert headline(summary) == "auto stands at +5.0 points against the mean zero-shot source."
 
 
 def test_expected_cells_are_done_failed_or_missing(small: ResultsFolder) -> None:
@@ -126,8 +146,13 @@ def test_expected_cells_are_done_failed_or_missing(small: ResultsFolder) -> None
     small.failure("ties", "nl-NL", "no space left")
     summary = small.summary()
     counts = summary.counts
-    assert (counts.expected, counts.done, counts.failed, counts.missing) == (156, 8, 1, 147)
-    assert len(summary.missing["baseline"]) == 49
+    assert (counts.expected, counts.done, counts.failed, counts.missing) == (208, 9, 2, 197)
+    assert {variant: len(names) for variant, names in summary.missing.items()} == {
+        "baseline": 49,
+        "similarity": 49,
+        "average": 49,
+        "ties": 50,
+    }
     assert "nl-NL" not in summary.missing["baseline"], "a failed cell is not missing"
     assert len(summary.failures) == 2
 
@@ -185,7 +210,23 @@ def test_headline_says_who_wins(small: ResultsFolder) -> None:
 
 def test_headline_without_anything_to_compare(folder: ResultsFolder) -> None:
     folder.record("baseline", "af-ZA", 90)
-    assert headline(folder.summary()) == "No locale has both similarity and average yet: 1 of 156 results are there."
+    assert headline(folder.summary()) == "Nothing can be compared yet: 1 of 156 results are there."
+
+
+def test_headline_speaks_of_two_more_variants_at_most(small: ResultsFolder) -> None:
+    for name, correct in (("auto", 65), ("pick", 50), ("ties", 95)):
+        small.record(name, "af-ZA", correct)
+    assert headline(small.summary()).split(". ", 2)[2] == (
+        "auto stands at +5.0 points against similarity, +10.0 points against the mean zero-shot source and -25.0 points "
+        "against the baseline. pick stands at -10.0 points against similarity, -5.0 points against the mean zero-shot source "
+        "and -40.0 points against the baseline."
+    )
+
+
+def test_without_average_the_headline_is_about_similarity(folder: ResultsFolder) -> None:
+    folder.record("baseline", "af-ZA", 90)
+    folder.record("similarity", "af-ZA", 60)
+    assert headline(folder.summary()) == "similarity stands at -30.0 points against the baseline."
 
 
 def test_groups_follow_the_locale_table(full: ResultsFolder) -> None:

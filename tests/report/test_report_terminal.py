@@ -44,6 +44,46 @@ def test_52_locales_fit_80_columns_uncut(full: ResultsFolder) -> None:
     assert max(map(cell_len, results(full.summary(), width=79))) <= 79
 
 
+def test_auto_stands_beside_the_three_on_80_columns(with_auto: ResultsFolder) -> None:
+    found = results(with_auto.summary())
+    assert max(map(cell_len, found)) <= 80
+    assert not any("…" in line for line in found)
+    header = next(line for line in found if line.startswith("family"))
+    assert header.split() == ["family", "locale", "baseline", "similarity", "average", "auto", "mean", "best"]
+    assert line_of("mean", found).split()[4] == "0.626"
+    for index, place in enumerate(LOCALES):
+        assert f"{0.6 + index / 1000:.3f}" in line_of(place.name, found).split()
+    assert "No room in the table for zero-shot English." in found
+    assert any(line.split()[:3] == ["auto", "0.626", "unlabelled"] for line in found)
+    assert "208 of 208 results are there." in found
+    assert "No room" not in "".join(results(with_auto.summary(), width=100))
+    assert missing(with_auto.summary())[-1] == "auto: none missing"
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 80, 100, 160])
+def test_many_variants_fit_too_or_are_named_below(with_auto: ResultsFolder, width: int) -> None:
+    for name in ("distilled-merge-reliability", "pick-overlap", "ties"):
+        with_auto.record(name, "af-ZA", 10)
+    summary = with_auto.summary()
+    found = results(summary, width)
+    header = next(line for line in found if line.startswith("family")).split()
+    below = " ".join(found).partition("No room in the table for ")[2].partition(".")[0]
+    for column in summary.variants:
+        assert (column.title in header) != (column.title in below.split(", "))
+    start = next(number for number, line in enumerate(found) if line.startswith("family"))
+    assert max(map(cell_len, found[start : start + 60])) <= max(width, 48), "three columns at least"
+
+
+def test_a_table_without_the_seeds_variants(folder: ResultsFolder) -> None:
+    folder.record("auto", "af-ZA", 70)
+    folder.record("pick-overlap", "af-ZA", 60)
+    found = results(folder.summary())
+    assert line_of("af-ZA", found).split() == ["Indo-European", "af-ZA", "0.700", "0.600"]
+    assert not any("better of similarity" in line or line.startswith("baseline") for line in found)
+    assert "2 of 104 results are there, 102 missing." in found
+    assert line_of("af-ZA", results(folder.summary(), by_gain=True)).split() == ["af-ZA", "0.700", "0.600"]
+
+
 def test_by_gain_they_fit_too_and_the_best_gain_stands_first(full: ResultsFolder) -> None:
     summary = full.summary()
     found = results(summary, by_gain=True)

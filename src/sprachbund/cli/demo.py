@@ -16,11 +16,13 @@ from sprachbund.cli.results import load_results
 from sprachbund.cli.transfer import evaluate_sources, follows_similarity
 from sprachbund.config import ExperimentConfig, ResultsConfig
 from sprachbund.errors import CellsFailed
+from sprachbund.recipe import SEED_VARIANTS
 from sprachbund.report import dumbbell, print_results, summarise, summary_json, write_aggregate
 
 __all__ = ["demo"]
 
 PICTURE = "dumbbell.png"
+VARIANTS = (*SEED_VARIANTS, "auto")
 
 
 @app.command
@@ -29,12 +31,12 @@ def demo(
     output_dir: Annotated[Path, Parameter(help="Where everything goes.")] = Path("sprachbund-demo"),
     overwrite: Annotated[bool, Parameter(help="Replace what other models or data have left there.")] = False,
 ) -> int:
-    """Run 52 locales × baseline, similarity, average on embedded models and data, and report: no download.
+    """Run 52 locales × baseline, similarity, average, auto on embedded models and data, and report: no download.
 
     The models are made on first use (minutes on two cores) and kept; a second run starts at once. The data is Unicode CLDR:
     the figures show that the program works, not how languages help each other.
     """
-    config = ExperimentConfig(demo=True, output_dir=output_dir, overwrite=overwrite)
+    config = ExperimentConfig(demo=True, variants=VARIANTS, output_dir=output_dir, overwrite=overwrite)
     prepared, outcome = run_experiment(config)
     # On dev, where nothing that is reported is decided: does transfer follow similarity?
     rows, failures = evaluate_sources(

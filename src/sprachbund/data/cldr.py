@@ -12,6 +12,10 @@ from the seed. A concept becomes a row of a locale unless
 - its phrase stands in the locale's train split under another id already (dev and test rows only).
 
 All three are counted: :attr:`CldrData.dropped`.
+
+A third as many concepts again, the next in each intent's order, have no row anywhere: what a locale says of them is its
+unlabelled text. So nobody was trained on a translation of it. Phrases that stand in a row of the locale all the same, as what
+another concept is called there, are left out.
 """
 
 from __future__ import annotations
@@ -30,14 +34,19 @@ from babel import dates, localedata, numbers, units
 
 from sprachbund import locales
 from sprachbund.data.schema import PARTITIONS, DataSet, Row
+from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import UserError
 
 __all__ = ["DEFAULT_PHRASES", "CldrData", "load"]
 
 DEFAULT_PHRASES = 90
 """Concepts per intent."""
+MOST_CONCEPTS = 58 * 7
+"""So many relative times there are, and no intent can have more concepts than that."""
 MOST_PHRASES = 400
-"""There are 58 × 7 relative times, and no intent can have more phrases than that."""
+"""With labels, of an intent; what is then left is set aside."""
+UNLABELLED_SHARE = 3
+"""Of so many concepts with labels, one more is set aside without."""
 SEED = 2026
 DEV_SHARE, TEST_SHARE = 0.1, 0.2
 
@@ -261,14 +270,22 @@ class _Concept:
 
 
 @cache
+def _keys(intent: _Intent, phrases: int) -> tuple[str, ...]:
+    """Return the concepts of an intent: those that become rows, then those that are set aside."""
+    most = min(phrases + phrases // UNLABELLED_SHARE, MOST_CONCEPTS)
+    return tuple(intent.concepts(random.Random(f"{SEED} {intent.name}"), most))
+
+
+@cache
 def _concepts(phrases: int) -> tuple[_Concept, ...]:
-    drawn = [
-        (intent, key)
-        for intent in _intents()
-        for key in intent.concepts(random.Random(f"{SEED} {intent.name}"), phrases)
-    ]
+    drawn = [(intent, key) for intent in _intents() for key in _keys(intent, phrases)[:phrases]]
     random.Random(SEED).shuffle(drawn)
     return tuple(_Concept(str(number), intent, key, _partition(number)) for number, (intent, key) in enumerate(drawn))
+
+
+def _set_aside(phrases: int) -> list[tuple[_Intent, str]]:
+    """Return the concepts that have no row in any locale."""
+    return [(intent, key) for intent in _intents() for key in _keys(intent, phrases)[phrases:]]
 
 
 def _partition(number: int) -> str:
@@ -319,6 +336,16 @@ class CldrData(DataSet):
         """Make the rows of a locale and note what was dropped."""
         rows, self.dropped[locale] = _rows(locale, self.phrases)
         return rows
+
+    def unlabelled(self, locale: str) -> tuple[str, ...]:
+        """Return what a locale says of the concepts that are set aside, but for phrases that stand in one of its rows."""
+        known = {text.casefold() for name in PARTITIONS for text in self.read(locale, name).texts}
+        said = (_translated(intent.say, _babel(locale), key) for intent, key in _set_aside(self.phrases))
+        return shuffled(phrase for phrase in said if phrase and phrase.casefold() not in known)
+
+    def texts(self, locale: str) -> tuple[str, ...]:
+        """Return the texts of :meth:`unlabelled`."""
+        return self.unlabelled(locale)
 
 
 def load(argument: str = "") -> CldrData:

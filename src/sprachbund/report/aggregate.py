@@ -134,7 +134,7 @@ def markdown(results: Results, summary: Summary, when: datetime, command: str = 
         summary=summary,
         headline=headline(summary),
         titles={column.name: column.title for column in summary.columns},
-        extra=[column.name for column in summary.variants if column.name not in EXPECTED_VARIANTS],
+        pairs=_pairs([column.name for column in summary.variants]),
         locales=[row for _, rows in by_language_family(summary.evaluated) for row in rows],
         when=when.isoformat(sep=" ", timespec="seconds"),
         command=command,
@@ -195,7 +195,7 @@ def _long_row(record: Record) -> dict[str, Any]:
 
 def _comparison_row(summary: Summary, row: LocaleRow) -> dict[str, Any]:
     variants = [column.name for column in summary.variants]
-    pairs = [*((variant, "baseline") for variant in variants if variant != "baseline"), ("similarity", "average")]
+    pairs = _pairs(variants)
     references = {column.name: row.values[column.name] for column in summary.columns if column.kind == "reference"}
     return {
         "locale": row.locale.name,
@@ -211,6 +211,14 @@ def _comparison_row(summary: Summary, row: LocaleRow) -> dict[str, Any]:
         "dataset": summary.setup.data,
         "demonstration": summary.demonstration,
     }
+
+
+def _pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what is compared locale by locale: all with the baseline and with similarity, as far as these were run."""
+    pairs = [(variant, "baseline") for variant in variants if variant != "baseline"]
+    pairs += [("similarity", "average")]
+    pairs += [(variant, "similarity") for variant in variants if variant not in EXPECTED_VARIANTS]
+    return [pair for pair in pairs if {*pair} <= {*variants}]
 
 
 def _without_provenance(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,11 @@ _MARKS = (
         {"marker": "s", "color": "#D55E00", "markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.3},
     ),
     Mark("similarity", "similarity", {"marker": "o", "color": "#0072B2", "markersize": 4.5}),
+    Mark(
+        "auto",
+        "auto",
+        {"marker": "P", "color": "#CC79A7", "markersize": 8, "markeredgecolor": INK, "markeredgewidth": 0.5},
+    ),
     Mark("baseline", "baseline (own model)", {"marker": "D", "color": INK, "markersize": 5}),
 )
 
@@ -81,7 +86,7 @@ class Dumbbells:
 
 
 def dumbbell(summary: Summary, path: Path) -> Path:
-    """Draw baseline, merges and zero-shot figures of every evaluated locale, as SVG or PNG by the path's suffix.
+    """Draw baseline, merges, ``auto`` and zero-shot figures of every evaluated locale, as SVG or PNG by the path's suffix.
 
     Raises:
         UnknownName: another suffix.
@@ -107,12 +112,13 @@ def _of_summary(summary: Summary) -> Dumbbells:
     subtitle = f"Accuracy on {setup.data}, {setup.split} split"
     if summary.demonstration:
         subtitle += ". Demonstration: it says nothing about languages in the world"
+    means = {name: column.mean for name, column in summary.statistics.items()}
     return Dumbbells(
         title=f"Own model, merges and zero-shot sources in {number} {'locale' if number == 1 else 'locales'}",
         subtitle=subtitle,
-        marks=_MARKS,
+        marks=[mark for mark in _MARKS if mark.column in means],
         rows=[Row(row.locale, row.values) for row in summary.evaluated],
-        means={name: column.mean for name, column in summary.statistics.items()},
+        means=means,
     )
 
 

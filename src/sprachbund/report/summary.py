@@ -54,6 +54,8 @@ ENGLISH = "en-US"
 ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST = "zero_shot_mean", "zero_shot_english", "zero_shot_best"
 MAJORITY = "majority_rate"
 
+MOST_SAID = 2
+"""Of so many variants beyond the seed's the headline speaks."""
 EQUAL = 1e-12
 """Accuracies count rows: the smallest real difference is 1 / rows, anything below this is rounding."""
 
@@ -128,7 +130,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Counts:
-    """The cells of the main job: expected = done + failed + missing."""
+    """Cells, every variant in every locale: expected = done + failed + missing."""
 
     expected: int
     done: int
@@ -176,7 +178,7 @@ class Summary:
     differences: tuple[Difference, ...]
     counts: Counts
     missing: Mapping[str, tuple[str, ...]]
-    """Locales without a result or a failure, by expected variant."""
+    """Locales without a result or a failure, by variant."""
     failures: tuple[Failure, ...]
     effective_sources: Mapping[str, float]
     """Mean over locales, by variant that has records."""
@@ -199,7 +201,7 @@ class Summary:
     @property
     def mean_baseline(self) -> float | None:
         """Mean accuracy of the targets' own sources."""
-        return self.statistics["baseline"].mean
+        return self.statistics["baseline"].mean if "baseline" in self.statistics else None
 
 
 def summarise(results: Results) -> Summary:
@@ -217,7 +219,7 @@ def summarise(results: Results) -> Summary:
         statistics={c.name: statistics_of({row.locale.name: row.values[c.name] for row in rows}) for c in columns},
         differences=tuple(difference(rows, *pair) for pair in _pairs(results.variants)),
         counts=_counts(results, failed, len(missing)),
-        missing={variant: tuple(locale for v, locale in missing if v == variant) for variant in EXPECTED_VARIANTS},
+        missing={variant: tuple(locale for v, locale in missing if v == variant) for variant in results.variants},
         failures=results.failures,
         effective_sources=_effective_sources(results),
         head_agreement=_smallest_head_agreement(results),
@@ -261,23 +263,39 @@ def difference(rows: Iterable[LocaleRow], first: str, second: str) -> Difference
 
 
 def headline(summary: Summary) -> str:
-    """Say in a sentence or two what came out."""
+    """Say in a few sentences what came out: of the seed's two merges, then of the first other variants."""
     found = {(d.first, d.second): d for d in summary.differences}
-    merged = found["similarity", "average"]
-    if merged.mean is None:
-        counts = summary.counts
-        return f"No locale has both similarity and average yet: {counts.done} of {counts.expected} results are there."
+    others = [column.name for column in summary.variants if column.name not in EXPECTED_VARIANTS][:MOST_SAID]
+    merged = found.get(("similarity", "average"))
+    said = [_between_merges(merged)] if merged and merged.count else []
+    said += _standing("It" if said else "similarity", "similarity", found)
+    said += [sentence for other in others for sentence in _standing(other, other, found)]
+    counts = summary.counts
+    return " ".join(said) or f"Nothing can be compared yet: {counts.done} of {counts.expected} results are there."
+
+
+def _between_merges(merged: Difference) -> str:
     ties = f" and ties in {merged.ties}" if merged.ties else ""
-    sentence = (
-        f"similarity beats average in {merged.wins} of {merged.count} locales{ties} "
-        f"(mean difference {_points(merged.mean)})."
-    )
+    mean = f" (mean difference {_points(merged.mean)})" if merged.mean is not None else ""
+    return f"similarity beats average in {merged.wins} of {merged.count} locales{ties}{mean}."
+
+
+def _standing(subject: str, name: str, found: Mapping[tuple[str, str], Difference]) -> list[str]:
+    """Say how a variant stands beside what it is compared with, if there is any such thing."""
     beside = [
-        f"{_points(mean)} against {name}"
-        for name, second in (("the mean zero-shot source", ZERO_SHOT_MEAN), ("the baseline", "baseline"))
-        if (mean := found["similarity", second].mean) is not None
+        f"{_points(difference.mean)} against {said}"
+        for second, said in (
+            ("similarity", "similarity"),
+            (ZERO_SHOT_MEAN, "the mean zero-shot source"),
+            ("baseline", "the baseline"),
+        )
+        if (difference := found.get((name, second))) and difference.mean is not None
     ]
-    return f"{sentence} It stands at {' and '.join(beside)}." if beside else sentence
+    return [f"{subject} stands at {_listed(beside)}."] if beside else []
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 class Placed(Protocol):
@@ -411,17 +429,17 @@ def _majority_rate(results: Results, target: str) -> float | None:
 
 
 def _pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which columns are compared: the seed's three first, then similarity with what needs no merge."""
+    """Return which columns are compared: the seed's three first, then similarity and all others with what needs no merge."""
     others = [variant for variant in variants if variant not in EXPECTED_VARIANTS]
-    return [
+    references = (ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST)
+    pairs = [
         ("similarity", "average"),
         ("similarity", "baseline"),
         ("average", "baseline"),
-        ("similarity", ZERO_SHOT_MEAN),
-        ("similarity", ZERO_SHOT_ENGLISH),
-        ("similarity", ZERO_SHOT_BEST),
-        *((other, "baseline") for other in others),
+        *(("similarity", reference) for reference in references),
+        *((other, second) for other in others for second in ("similarity", "baseline", *references)),
     ]
+    return [pair for pair in pairs if {*pair} <= {*variants, *references}]
 
 
 def _counts(results: Results, failed: set[tuple[str, str]], missing: int) -> Counts:

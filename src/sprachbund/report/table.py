@@ -3,8 +3,9 @@
 A *setup* is what makes results comparable: one data set in one revision, one split of it, one zoo of sources. Results
 of different setups are never put side by side; where a folder holds several, somebody has to choose.
 
-What should be there is three variants in each of the 52 locales: 156 cells. Other variants stand in the table as more
-columns. A record that was written without a prefix has no variant: it is kept, but there is no column for it.
+What should be there is every variant that anything is there of, in each of the 52 locales; and the three of the main job,
+156 cells, as long as there is nothing else. A record that was written without a prefix has no variant: it is kept, but there
+is no column for it.
 """
 
 from __future__ import annotations
@@ -75,14 +76,15 @@ class Results:
 
     @cached_property
     def variants(self) -> tuple[str, ...]:
-        """The expected three, present or not, then all others in alphabetical order."""
-        others = {variant for variant, _ in self.records} - set(EXPECTED_VARIANTS)
-        return (*EXPECTED_VARIANTS, *sorted(others))
+        """Those that were run, as far as results or failures tell, the main job's first; all of its three if no other was."""
+        run = {variant for variant, _ in self.records} | {failure.variant for failure in self.failures} - {""}
+        others = sorted(run - set(EXPECTED_VARIANTS))
+        return (*(variant for variant in EXPECTED_VARIANTS if variant in run or not others), *others)
 
     @property
     def expected(self) -> tuple[Cell, ...]:
-        """The cells of the main job; on data without any locale of the table, those of the locales that have results."""
-        return tuple((variant, place.name) for variant in EXPECTED_VARIANTS for place in self.places)
+        """Every variant in every locale; on data without any locale of the table, in those that have results."""
+        return tuple((variant, place.name) for variant in self.variants for place in self.places)
 
     @property
     def places(self) -> tuple[locales.Locale, ...]:
