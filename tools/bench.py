@@ -173,26 +173,10 @@ def build(bench: Bench) -> None:
     """Make the checkpoints and recipes, unless they are there."""
     built = bench.folder / "shape.json"
     if not built.exists():
-        config = XLMRobertaConfig(
-            **bench.shape,
-            hidden_size=768,
-            num_attention_heads=12,
-            intermediate_size=3072,
-            max_position_embeddings=514,
-            type_vocab_size=1,
-            num_labels=LABELS,
-            architectures=["XLMRobertaForSequenceClassification"],
-            dtype="float32",
-        )
-        infos = [TensorInfo(name, "F32", shape) for name, shape in shapes(config).items()]
+        config = xlmr(**bench.shape)
         for number, name in enumerate((BASE, *map(source, range(BUILT)))):
             print(f"building {name}", flush=True)
-            place = bench.folder / name
-            shutil.rmtree(place, ignore_errors=True)
-            config.save_pretrained(place)
-            (place / "tokenizer.json").write_text(json.dumps(tokenizer(config.vocab_size)), encoding="utf-8")
-            (place / "tokenizer_config.json").write_text("{}", encoding="utf-8")
-            write_tensors(place / "model.safetensors", infos, numbers(infos, number), {"format": "pt"})
+            make(bench.folder / name, config, number)
         for number in range(BUILT, LINKED):
             link(bench.folder / source(number % BUILT), bench.folder / source(number))
         os.sync()
@@ -203,6 +187,31 @@ def build(bench: Bench) -> None:
     for name, row in ((name, row) for name, row in ROWS.items() if not row.sweep):
         text = yaml.safe_dump(recipe(row), sort_keys=False)
         (bench.folder / "recipes" / f"{name}.yml").write_text(text, encoding="utf-8")
+
+
+def xlmr(**shape: int) -> XLMRobertaConfig:
+    """Return the config of a classifier of XLM-R base's width, 60 labels."""
+    return XLMRobertaConfig(
+        **shape,
+        hidden_size=768,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        num_labels=LABELS,
+        architectures=["XLMRobertaForSequenceClassification"],
+        dtype="float32",
+    )
+
+
+def make(place: Path, config: XLMRobertaConfig, number: int) -> None:
+    """Write the base (0), or a source, into a folder of its own."""
+    infos = [TensorInfo(name, "F32", shape) for name, shape in shapes(config).items()]
+    shutil.rmtree(place, ignore_errors=True)
+    config.save_pretrained(place)
+    (place / "tokenizer.json").write_text(json.dumps(tokenizer(config.vocab_size)), encoding="utf-8")
+    (place / "tokenizer_config.json").write_text("{}", encoding="utf-8")
+    write_tensors(place / "model.safetensors", infos, numbers(infos, number), {"format": "pt"})
 
 
 def source(number: int) -> str:

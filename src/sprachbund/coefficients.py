@@ -24,7 +24,7 @@ from torch.func import functional_call
 
 from sprachbund.adaptation import CoefficientSettings, Groups
 from sprachbund.checkpoints import Checkpoint, check_one_vocabulary, part_of
-from sprachbund.inference import as_tensor, compact, encode, fixed_tokens, load_classifier, pad
+from sprachbund.inference import as_tensor, chosen, compact, encode, fixed_tokens, load_classifier, pad
 from sprachbund.training import batches
 from sprachbund.training.loop import Progress
 
@@ -71,36 +71,47 @@ def learn_coefficients(
         IncompatibleError: a token has not the same number in all of them.
     """
     check_one_vocabulary(sources, "learning coefficients")
+    device = chosen()
     model = load_classifier(sources[0].folder).requires_grad_(False)
     pad_id = int(model.config.pad_token_id)  # type: ignore[union-attr, arg-type]
     encoded, rows = compact(encode(sources[0].folder, texts), keep=fixed_tokens(model.config))
-    stacks = _stacks(sources, model, rows)
+    stacks = {name: stack.to(device) for name, stack in _stacks(sources, model, rows).items()}
+    torch.nn.Module.to(model, device)  # that of transformers hides its signature
     names = list(dict.fromkeys(group_of(name, settings.groups) for name in stacks))
     first = torch.log(torch.tensor(start, dtype=torch.float32).clamp_min(TINY))
-    scores = first.repeat(len(names), 1).requires_grad_()
+    scores = first.repeat(len(names), 1).to(device).requires_grad_()
     optimizer = torch.optim.Adam([scores], lr=settings.learning_rate)
     lot = random.Random(settings.seed)
     loss_of = OBJECTIVES[settings.objective]
-    wanted = None if teacher is None else torch.from_numpy(teacher.astype(np.float32))
+    wanted = None if teacher is None else torch.from_numpy(teacher.astype(np.float32)).to(device)
     queue: list[list[int]] = []
     for step in range(settings.steps):
         queue = queue or batches.epoch(encoded, settings.batch, lot)
         batch = queue.pop()
         weights = dict(zip(names, torch.softmax(scores, dim=1), strict=True))
-        tensors = {
-            name: torch.tensordot(weights[group_of(name, settings.groups)], stack.float(), dims=1)
-            for name, stack in stacks.items()
-        }
-        ids, mask = pad([encoded[index] for index in batch], pad_id)
-        logits = functional_call(model, tensors, (), {"input_ids": ids, "attention_mask": mask}).logits
+        of_tensor = {name: weights[group_of(name, settings.groups)] for name in stacks}
+        logits = _merged_logits(model, stacks, of_tensor, pad([encoded[index] for index in batch], pad_id))
         loss = loss_of(logits, None if wanted is None else wanted[batch])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if progress:
             progress("learning coefficients", step + 1, settings.steps, loss.item())
-    learned = torch.softmax(scores.detach().double(), dim=1).numpy()
+    learned = torch.softmax(scores.detach().double(), dim=1).cpu().numpy()
     return Coefficients(settings.groups, dict(zip(names, learned, strict=True)))
+
+
+def _merged_logits(
+    model: torch.nn.Module,
+    stacks: Mapping[str, torch.Tensor],
+    weights: Mapping[str, torch.Tensor],
+    padded: tuple[torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """Return what the merge by ``weights``, [K] for each tensor, answers to token ids and their mask; the gradient flows."""
+    tensors = {name: torch.tensordot(weights[name], stack.float(), dims=1) for name, stack in stacks.items()}
+    ids, mask = (part.to(next(iter(stacks.values())).device) for part in padded)
+    logits: torch.Tensor = functional_call(model, tensors, (), {"input_ids": ids, "attention_mask": mask}).logits
+    return logits
 
 
 def _stacks(

@@ -324,7 +324,7 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     )
     freeze_embeddings: bool = Field(default=False, description="Leave a student's embeddings as they are.")
     seed: int = Field(default=0, ge=0, description="Seed of whatever is trained.")
-    jobs: int = Field(default=0, ge=0, description="Processes that ask the sources; 0: one per core.")
+    jobs: int = Field(default=0, ge=0, description="Processes that ask the sources; 0: one per core, one on a GPU.")
     overwrite: bool = Field(default=False, description="Replace another model that is in the way.")
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pico import FILLERS, INTENTS, Pico, poison, rewrite
 
-from sprachbund import inference
+from sprachbund import inference, parallel
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.errors import CheckpointError
 from sprachbund.measures import AnswerStore
@@ -72,6 +72,24 @@ def test_answers_are_the_logits_in_half_precision(
             assert answers.dtype == np.float16
             assert answers.shape == (len(TEXTS), len(INTENTS))
             np.testing.assert_allclose(answers, logits_of(source, texts), rtol=2**-11, atol=1e-5)
+
+
+@pytest.mark.parametrize(("device", "processes"), [("cpu", 3), ("cuda", 1)])
+def test_processes_are_as_many_as_cores_and_one_where_all_would_share_a_gpu(
+    device: str,
+    processes: int,
+    sources: list[Checkpoint],
+    store: AnswerStore,
+    quiet: Report,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+    monkeypatch.setattr(inference, "chosen", lambda: torch.device(device))
+    monkeypatch.setattr(parallel, "cores", lambda: 3)
+    monkeypatch.setattr(parallel, "attempts", lambda work, tasks, jobs: seen.append(jobs) or ())
+    store.collect(named(sources), [TEXTS], jobs=0, report=quiet)
+    store.collect(named(sources), [TEXTS], jobs=2, report=quiet)
+    assert seen == [processes, 2]
 
 
 def test_what_is_known_is_not_asked_again(

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import XLMRobertaForMaskedLM, XLMRobertaForSequenceClassification
 
-from sprachbund import distillation
+from sprachbund import coefficients, distillation, inference
 from sprachbund.adaptation import DistillationSettings
 from sprachbund.errors import UserError
 from sprachbund.inference import devices
@@ -75,6 +75,18 @@ def test_distilling_moves_what_it_needs() -> None:
     with Apart():
         (loss,) = distillation._losses(model, steps, torch.full((len(TEXTS), 2), 0.5))(0)
     assert loss.device == ELSEWHERE
+
+
+def test_learning_coefficients_moves_what_it_needs() -> None:
+    model = moved(XLMRobertaForSequenceClassification, num_labels=2).requires_grad_(False)
+    stacks = {name: torch.stack([tensor] * 3) for name, tensor in model.named_parameters()}
+    scores = torch.zeros(3, device=ELSEWHERE, requires_grad=True)
+    weights = dict.fromkeys(stacks, torch.softmax(scores, dim=0))
+    with Apart():
+        logits = coefficients._merged_logits(model, stacks, weights, inference.pad(TEXTS[:4], 1))
+        logits.sum().backward()  # type: ignore[no-untyped-call]
+    assert scores.grad is not None
+    assert scores.grad.device == logits.device == ELSEWHERE
 
 
 @pytest.mark.parametrize("stage", [pretrain._language_modelling, pretrain._translation_ranking])

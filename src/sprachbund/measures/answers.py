@@ -49,6 +49,7 @@ class AnswerStore:
     ) -> Mapping[str, str]:
         """Ask every checkpoint about every one of several lots of texts, except where the answers are known.
 
+        ``jobs`` is the number of processes; 0: one per core, and one alone where models run on a GPU, which they would share.
         Returns the reasons of those that failed, by name; all others have answered.
         """
         failures: dict[str, str] = {}
@@ -59,7 +60,8 @@ class AnswerStore:
                 tasks.append(_Task(name, checkpoint, missing, self))
         done = len(checkpoints) - len(tasks)
         report("answers", done, len(checkpoints))
-        for task, outcome in parallel.attempts(_answer, tasks, jobs or parallel.cores()):
+        jobs = jobs or (parallel.cores() if inference.chosen().type == "cpu" else 1)
+        for task, outcome in parallel.attempts(_answer, tasks, jobs):
             done += 1
             if isinstance(outcome, Failed):
                 failures[task.name] = outcome.reason
