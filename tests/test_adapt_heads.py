@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,13 @@ def test_the_last_layer_is_the_best_fit_to_what_the_sources_say_together(
     np.testing.assert_allclose(answers, features @ fit.weight.T + fit.bias, atol=2e-3 * np.abs(answers).max())
     alike = (fit.left_out.argmax(axis=1) == wanted.argmax(axis=1)).mean()
     assert f"answers {alike:.3f} of {len(strangers.texts)} texts alike" in reason
+
+
+@pytest.mark.parametrize("policy", ["measured", "average", "wide", "refit"])
+def test_only_strangers_that_are_averaged_are_warned_of(policy: Any, strangers: adapt.Material, tmp_path: Path) -> None:
+    details = adapt.adapt(Adaptation(kind="merge", heads=policy), "sq-AL", strangers, tmp_path / "out", mode="x")
+    warned = [warning for warning in details.warnings if "initialised independently" in warning]
+    assert len(warned) == (policy == "average")
 
 
 def test_its_hidden_layer_is_that_of_the_source_that_looks_best(strangers: adapt.Material, tmp_path: Path) -> None:

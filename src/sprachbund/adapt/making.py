@@ -166,7 +166,8 @@ def _warnings(
     adaptation: Adaptation, agreement: HeadAgreement | None, sources: Sequence[Checkpoint]
 ) -> tuple[str, ...]:
     """Warn of heads that do not fit where nothing but their average answers; say it if a merge had to align vocabularies."""
-    averaged = adaptation.kind in ("merge", "learned", "few-soup", "few-coefficients")
+    by_hand = adaptation.kind == "merge" and adaptation.heads == "average"
+    averaged = by_hand or adaptation.kind in ("learned", "few-soup", "few-coefficients")
     merged = ("merge", "distilled", "auto", "few-soup", "few-head", "few-finetuned")
     aligned = adaptation.kind in merged and (adaptation.kind, adaptation.start) != ("few-finetuned", "pick")
     alignment = align(sources) if aligned else None
