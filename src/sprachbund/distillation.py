@@ -118,8 +118,9 @@ def _only_rows(model: torch.nn.Module, rows: torch.Tensor, met: Sequence[int]) -
     few = torch.nn.Parameter(whole.detach()[rows], requires_grad=whole.requires_grad)
     _exchange(model, whole, few)
     yield
-    whole.data[rows[met]] = few.data[met].to(whole.device)
-    _exchange(model, few, whole)
+    learned: torch.nn.Parameter = model.get_input_embeddings().weight  # type: ignore[operator]
+    whole.data[rows[met]] = learned.data[met].to(whole.device)
+    _exchange(model, learned, whole)
 
 
 def _exchange(model: torch.nn.Module, old: torch.nn.Parameter, new: torch.nn.Parameter) -> None:
