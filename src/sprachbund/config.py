@@ -150,7 +150,7 @@ class HeadConfig(_Config):
     head_policy: str = Field(
         default=AVERAGE,
         description="The classification heads of a merge: average: merged like all else; from:LOCALE: that of one source; "
-        "wide: all, side by side; refit: one, fitted to unlabelled text (--data split:…).",
+        "wide: all, side by side; refit: one, fitted to unlabelled text (--data split:… or cldr).",
     )
 
     @field_validator("head_policy")
@@ -304,7 +304,7 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     out: Path = Field(description="Folder of the model that is made.")
     unlabelled: Path | None = Field(
         default=None,
-        description="Raw text of the target: a UTF-8 file, one text a line. Default: what --data split:… sets aside.",
+        description="Raw text of the target: a UTF-8 file, one text a line. Default: what the data (split:…, cldr) sets aside.",
     )
     labelled: Path | None = Field(
         default=None,
