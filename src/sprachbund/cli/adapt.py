@@ -185,6 +185,11 @@ def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
                 "what is made without labels must not build on it; take other sources."
             )
         details = read_details(source.folder)
+        if details and target in [part.locale for part in details.sources]:
+            raise UserError(
+                f"The source {name} is made of the source of {target} among others, as its {DETAILS} says: "
+                "what is made without labels must not build on it; take other sources."
+            )
         if details and details.recipe.target == target and (own := _labels_in(details.uses)):
             raise UserError(
                 f"The source {name} was made for {target} and has seen {', '.join(own)}, as its {DETAILS} says: "
