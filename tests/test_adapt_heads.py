@@ -159,7 +159,9 @@ def test_auto_says_what_became_of_the_heads(zoo: str, tmp_path: Path, request: p
         mode="auto",
     )
     assert "merge with a fitted head" in details.reasons[0]
-    assert ("The heads agree" if zoo == "family" else "The heads do not agree") in details.reasons[-1]
+    agree = "The heads agree" if zoo == "family" else "The heads do not agree"
+    assert details.reasons[2].startswith(f"In the merge: {agree}")
+    assert details.reasons[3].startswith("In the merge with a fitted head: The last layer was fitted")
     assert open_checkpoint(tmp_path / "out").labels == INTENTS
 
 
