@@ -131,6 +131,10 @@ def _centred(logits: np.ndarray) -> np.ndarray:
 def test_all_heads_can_be_kept(strangers: adapt.Material, tmp_path: Path) -> None:
     reason, _ = made(ADAPTATIONS["merge-wide"][0], strangers, tmp_path / "out")
     assert "All heads were kept" in reason
+    for card in ("merge_details.txt", "README.md"):
+        written = (tmp_path / "out" / card).read_text(encoding="utf-8")
+        assert reason in written
+        assert "head policy" not in written, "of a merge without adaptation, whose default is another one"
     few = strangers.texts[:5]
     answers = inference.logits(
         inference.ready(inference.load_classifier(tmp_path / "out")), inference.encode(tmp_path / "out", few)
