@@ -143,6 +143,11 @@ class Adaptation(_Settings):
     )
 
     @property
+    def has_student(self) -> bool:
+        """Whether a student is trained."""
+        return self.kind in ("distilled", "auto", "few-finetuned")
+
+    @property
     def asks_overlap(self) -> bool:
         """Whether its reliability asks which tokens the sources met in training."""
         return "overlap" in self.reliability.split("+")

@@ -121,6 +121,10 @@ WRONG = {
         ("--unlabelled", "raw.txt", "--labelled", "few.tsv"),
         "auto decides from unlabelled evidence only, and must not see --labelled few.tsv: leave it out, or choose",
     ),
+    "settings of a student where there is none": (
+        ("--unlabelled", "raw.txt", "--method", "merge-reliable", "--epochs", "3", "--freeze-embeddings"),
+        "merge-reliable trains no student, which --epochs and --freeze-embeddings would be about: leave that out, or choose",
+    ),
     "no labels": (
         ("--unlabelled", "raw.txt", "--method", "few-head-5"),
         "few-head-5 needs a few labelled texts of sq-AL: name a file of them (--labelled FILE, one text a line as intent, tab",
