@@ -154,6 +154,29 @@ def test_a_student_of_nothing_but_the_base_needs_it(material: adapt.Material, tm
         made("distilled-base-pick", replace(material, base=None), tmp_path / "out")
 
 
+def test_another_base_makes_another_model_where_it_matters(
+    material: adapt.Material, pico: Pico, tmp_path: Path
+) -> None:
+    """It starts a student; and it tells which tokens were met, where no counts stand beside a source."""
+    other = replace(material, base=pico.base("other", hidden=8))
+
+    def differ(name: str, **changes: Any) -> bool:
+        one, two = (adapt.candidate(ADAPTATIONS[name][0], replace(each, **changes)) for each in (material, other))
+        return one != two
+
+    assert differ("distilled-base-pick")
+    assert differ("merge-overlap")
+    assert differ("merge-vocabulary")
+    assert not differ("merge-top-3")
+    assert not differ("distilled-merge-pick")
+    for source in material.sources.values():
+        shutil.copytree(source.folder, tmp_path / source.name)
+        np.save(tmp_path / source.name / "token_counts.npy", np.ones(300, dtype=np.int64))
+    counted = {name: open_checkpoint(tmp_path / source.name) for name, source in material.sources.items()}
+    assert not differ("merge-overlap", sources=counted)
+    assert differ("distilled-base-pick", sources=counted)
+
+
 def test_without_a_text_there_is_nothing_to_go_by(material: adapt.Material, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no unlabelled text of sq-AL"):
         made("auto", replace(material, texts=()), tmp_path / "out")

@@ -131,6 +131,10 @@ def _centred(logits: np.ndarray) -> np.ndarray:
 def test_all_heads_can_be_kept(strangers: adapt.Material, tmp_path: Path) -> None:
     reason, _ = made(ADAPTATIONS["merge-wide"][0], strangers, tmp_path / "out")
     assert "All heads were kept" in reason
+    for card in ("merge_details.txt", "README.md"):
+        written = (tmp_path / "out" / card).read_text(encoding="utf-8")
+        assert reason in written
+        assert "head policy" not in written, "of a merge without adaptation, whose default is another one"
     few = strangers.texts[:5]
     answers = inference.logits(
         inference.ready(inference.load_classifier(tmp_path / "out")), inference.encode(tmp_path / "out", few)
@@ -159,7 +163,9 @@ def test_auto_says_what_became_of_the_heads(zoo: str, tmp_path: Path, request: p
         mode="auto",
     )
     assert "merge with a fitted head" in details.reasons[0]
-    assert ("The heads agree" if zoo == "family" else "The heads do not agree") in details.reasons[-1]
+    agree = "The heads agree" if zoo == "family" else "The heads do not agree"
+    assert details.reasons[2].startswith(f"In the merge: {agree}")
+    assert details.reasons[3].startswith("In the merge with a fitted head: The last layer was fitted")
     assert open_checkpoint(tmp_path / "out").labels == INTENTS
 
 

@@ -142,6 +142,16 @@ class Adaptation(_Settings):
         description="How much a labelled text counts beside an unlabelled one, where a head is fitted to both.",
     )
 
+    @property
+    def has_student(self) -> bool:
+        """Whether a student is trained."""
+        return self.kind in ("distilled", "auto", "few-finetuned")
+
+    @property
+    def asks_overlap(self) -> bool:
+        """Whether its reliability asks which tokens the sources met in training."""
+        return "overlap" in self.reliability.split("+")
+
     @model_validator(mode="after")
     def _sees_labels_if_it_says_so(self) -> Adaptation:
         if (self.labels > 0) != self.kind.startswith(FEW):

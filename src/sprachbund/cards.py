@@ -190,7 +190,7 @@ def details_text(details: MergeDetails) -> str:
         f"selection          {recipe.selection}",
         *([] if recipe.adaptation else [f"similarity         {recipe.similarity or '-'}"]),
         f"weighting          {_weighting(recipe)}",
-        f"head policy        {recipe.head_policy}",
+        *([] if recipe.adaptation else [f"head policy        {recipe.head_policy}"]),  # the reasons say it instead
         f"has seen           {', '.join(details.uses)} (of the target)",
         f"effective sources  {details.effective_sources:.2f} of {len(details.sources)}",
         f"head agreement     {_or_dash(details.head_agreement)} (smallest cosine between two heads)",
@@ -232,7 +232,7 @@ def model_card(details: MergeDetails, intents: Sequence[str]) -> str:
 
 A classifier of {len(intents)} intents, made of {len(details.sources)} fine-tuned checkpoints by
 sprachbund {details.version}: {_adaptation(recipe)}method `{recipe.method}`, selection `{recipe.selection}`,
-weighting {_weighting(recipe)}, head policy `{recipe.head_policy}`. Of the target it has seen: {", ".join(details.uses)}.
+weighting {_weighting(recipe)}{_head_policy(recipe)}. Of the target it has seen: {", ".join(details.uses)}.
 {reasons}{warnings}
 | source | weight | {_score(recipe)} | model |
 |---|---|---|---|
@@ -241,6 +241,11 @@ weighting {_weighting(recipe)}, head policy `{recipe.head_policy}`. Of the targe
 The weights amount to {details.effective_sources:.2f} equally weighted sources. `merge_details.json` holds the full recipe
 and the digests of all sources. This card reports no score: evaluate the model on your own data before you rely on it.
 """
+
+
+def _head_policy(recipe: Recipe) -> str:
+    """Return the policy of a merge; what becomes of heads in an adaptation is decided on the way, and a reason says it."""
+    return "" if recipe.adaptation else f", head policy `{recipe.head_policy}`"
 
 
 def _what(recipe: Recipe) -> str:

@@ -85,6 +85,29 @@ def test_what_was_made_with_labels_of_the_target_is_no_source_for_it(
     assert run((*elsewhere, "again", "--unlabelled", "raw.txt", "--method", "merge-reliable", "--jobs", "1")) == 0
 
 
+def test_a_merge_that_the_source_of_the_target_is_part_of_is_no_source_for_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever target it was merged for."""
+    merge = (
+        "merge",
+        "--mode",
+        "manual",
+        "--target-lang",
+        "it-IT",
+        "--models",
+        "models/{locale}",
+        "--output-dir",
+        "merged",
+    )
+    assert run((*merge, "--sources", "de-DE", "sq-AL")) == 0
+    shutil.copytree(folder / "merged" / "merged_models" / "manual_merge_it-IT", folder / "models" / "it-IT")
+    call = [word if word != "fr-FR" else "it-IT" for word in CALL]
+    assert run((*call, "--unlabelled", "raw.txt")) == 2
+    assert "The source it-IT is made of the source of sq-AL among others" in " ".join(capsys.readouterr().err.split())
+    assert not (folder / "albanian").exists()
+
+
 def test_a_few_labels_are_what_a_data_set_sets_aside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run((*CALL, "--data", "split:massive:data", "--method", "few-soup-5", "--jobs", "1")) == 0
     aside = len(data.load("split:massive:data").few("sq-AL", 5))
@@ -97,6 +120,10 @@ WRONG = {
     "labels for who must not see any": (
         ("--unlabelled", "raw.txt", "--labelled", "few.tsv"),
         "auto decides from unlabelled evidence only, and must not see --labelled few.tsv: leave it out, or choose",
+    ),
+    "settings of a student where there is none": (
+        ("--unlabelled", "raw.txt", "--method", "merge-reliable", "--epochs", "3", "--freeze-embeddings"),
+        "merge-reliable trains no student, which --epochs and --freeze-embeddings would be about: leave that out, or choose",
     ),
     "no labels": (
         ("--unlabelled", "raw.txt", "--method", "few-head-5"),

@@ -59,16 +59,18 @@ def auto(job: Job, folder: Path) -> Made:
     chosen = STUDENT if agreement.get(STUDENT, 0.0) >= agreement[start] - MARGIN else start
     merging.merge([open_checkpoint(found[chosen])], [1.0], folder)
     weights = np.eye(len(job.weights))[job.picked] if chosen == SINGLE else job.weights
-    return Made(weights, (_comparison(agreement, chosen, int(held.sum())), about_student, about_heads))
+    return Made(weights, (_comparison(agreement, chosen, int(held.sum())), about_student, *about_heads))
 
 
-def _without_training(job: Job, known: npt.NDArray[np.bool_]) -> tuple[dict[str, Path], str]:
+def _without_training(job: Job, known: npt.NDArray[np.bool_]) -> tuple[dict[str, Path], tuple[str, ...]]:
     """Return the candidates that nothing is trained for, by name, and what became of the heads; none has seen other texts."""
     merge, about_heads = merged(job, MERGE, known=known)
     found = {SINGLE: job.sources[job.picked].folder, MERGE: merge}
+    said = [f"In the {MERGE}: {about_heads}"]
     if int(known.sum()) >= job.evidence.logits.shape[2]:
-        found[FITTED], _ = merged(job, FITTED, policy="refit", known=known)
-    return found, about_heads
+        found[FITTED], about_heads = merged(job, FITTED, policy="refit", known=known)
+        said.append(f"In the {FITTED}: {about_heads}")
+    return found, tuple(said)
 
 
 def _comparison(agreement: Mapping[str, float], chosen: str, texts: int) -> str:

@@ -126,7 +126,7 @@ def evidence_of(
 ) -> Evidence:
     if not material.texts:
         raise UserError(f"There is no unlabelled text of {target}: give some (--unlabelled FILE, one text a line).")
-    return material.evidence(learned="overlap" in adaptation.reliability.split("+"), jobs=jobs, report=report)
+    return material.evidence(learned=adaptation.asks_overlap, jobs=jobs, report=report)
 
 
 def _details(

@@ -8,7 +8,7 @@ from typing import Any
 
 from sprachbund import digests
 from sprachbund.adaptation import Adaptation
-from sprachbund.checkpoints import Checkpoint
+from sprachbund.checkpoints import Checkpoint, has_token_counts
 from sprachbund.data.few import Labelled
 from sprachbund.errors import MixError
 from sprachbund.measures import AnswerStore, Evidence, gather
@@ -51,13 +51,22 @@ class Material:
 
 def candidate(adaptation: Adaptation, material: Material) -> dict[str, Any]:
     """Return the model by content: what goes in, and what is done with it."""
-    model = {
+    model: dict[str, Any] = {
         "kind": "adapted",
         "version": ADAPT_VERSION,
         "adaptation": adaptation.model_dump(),
         "sources": [source.digest for source in material.sources.values()],
         "texts": digests.of_value(list(material.texts)),
     }
-    if material.labelled is None:
-        return model
-    return {**model, "labelled": digests.of_value([list(material.labelled.texts), list(material.labelled.intents)])}
+    if material.base and _hangs_on_base(adaptation, material):
+        model["base"] = material.base.digest
+    if material.labelled is not None:
+        model["labelled"] = digests.of_value([list(material.labelled.texts), list(material.labelled.intents)])
+    return model
+
+
+def _hangs_on_base(adaptation: Adaptation, material: Material) -> bool:
+    """Return whether another base makes another model: the student starts from it, or it tells which tokens a source met."""
+    asks_what_was_met = adaptation.vocabulary or adaptation.asks_overlap
+    told_by_base = asks_what_was_met and not all(map(has_token_counts, material.sources.values()))
+    return adaptation.start == "base" or told_by_base

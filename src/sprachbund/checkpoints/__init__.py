@@ -23,7 +23,7 @@ from sprachbund.checkpoints.compatibility import (
 from sprachbund.checkpoints.layers import layer_of, part_of
 from sprachbund.checkpoints.sharded import ShardedTensors
 from sprachbund.checkpoints.tensors import DTYPES, Extent, TensorFile, TensorInfo, TensorWriter, write_tensors
-from sprachbund.checkpoints.token_counts import learned_tokens, read_token_counts, write_token_counts
+from sprachbund.checkpoints.token_counts import has_token_counts, learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.vocabulary import (
     EMBEDDINGS,
     Alignment,
@@ -74,6 +74,7 @@ __all__ = [
     "check_one_vocabulary",
     "counterparts",
     "counts_after_padding",
+    "has_token_counts",
     "layer_of",
     "learned_tokens",
     "locate",

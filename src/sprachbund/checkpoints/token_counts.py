@@ -17,7 +17,7 @@ from sprachbund.checkpoints.checkpoint import TOKEN_COUNTS, Checkpoint
 from sprachbund.checkpoints.vocabulary import EMBEDDINGS, check_one_vocabulary, embedding_of
 from sprachbund.errors import CheckpointError
 
-__all__ = ["TOKEN_COUNTS", "learned_tokens", "read_token_counts", "write_token_counts"]
+__all__ = ["TOKEN_COUNTS", "has_token_counts", "learned_tokens", "read_token_counts", "write_token_counts"]
 
 MOVED = 3e-5
 """Of its own length that a row must have moved sideways to have learned; rounding of fp32 stays below a tenth of it."""
@@ -29,6 +29,11 @@ def write_token_counts(folder: Path, encoded: Iterable[Sequence[int]], vocabular
     """Write how often each token occurs in a source's training texts beside the source."""
     tokens = np.concatenate([np.asarray(text, dtype=np.int64) for text in encoded])
     np.save(folder / TOKEN_COUNTS, np.bincount(tokens, minlength=vocabulary))
+
+
+def has_token_counts(checkpoint: Checkpoint) -> bool:
+    """Return whether counts stand beside a checkpoint; where none do, what it met is told from its tensors and its base."""
+    return (checkpoint.folder / TOKEN_COUNTS).is_file()
 
 
 def read_token_counts(checkpoint: Checkpoint) -> IntArray | None:

@@ -84,6 +84,7 @@ def _adaptation(config: AdaptConfig) -> Adaptation:
     if config.method not in made:
         raise UnknownName("method", config.method, made, "(An ensemble is no model, and cannot be made into one.)")
     adaptation = made[config.method]
+    _check_student(config, adaptation)
     trained = {"seed": config.seed}
     student = {"learning_rate": config.learning_rate, "epochs": config.epochs}
     distillation = adaptation.distillation.model_copy(
@@ -96,6 +97,21 @@ def _adaptation(config: AdaptConfig) -> Adaptation:
     if config.num_languages is not None:
         chosen["num_languages"] = config.num_languages
     return adaptation.model_copy(update=chosen)
+
+
+def _check_student(config: AdaptConfig, adaptation: Adaptation) -> None:
+    """Refuse settings of a student for a method that trains none."""
+    about = {
+        "--epochs": config.epochs is not None,
+        "--learning-rate": config.learning_rate is not None,
+        "--freeze-embeddings": config.freeze_embeddings,
+    }
+    flags = [flag for flag, typed in about.items() if typed]
+    if flags and not adaptation.has_student:
+        raise UserError(
+            f"{config.method} trains no student, which {' and '.join(flags)} would be about: leave that out, or choose a "
+            "--method that trains one (auto, distilled-…, few-finetuned-…)."
+        )
 
 
 def _texts(config: AdaptConfig) -> tuple[str, ...]:
@@ -185,6 +201,11 @@ def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
                 "what is made without labels must not build on it; take other sources."
             )
         details = read_details(source.folder)
+        if details and target in [part.locale for part in details.sources]:
+            raise UserError(
+                f"The source {name} is made of the source of {target} among others, as its {DETAILS} says: "
+                "what is made without labels must not build on it; take other sources."
+            )
         if details and details.recipe.target == target and (own := _labels_in(details.uses)):
             raise UserError(
                 f"The source {name} was made for {target} and has seen {', '.join(own)}, as its {DETAILS} says: "
