@@ -151,6 +151,20 @@ def test_of_a_handful_of_texts_strangers_are_all_kept(strangers: adapt.Material,
     assert not (tmp_path / "refit").exists()
 
 
+def test_who_takes_no_part_is_no_stranger(family: adapt.Material, pico: Pico, tmp_path: Path) -> None:
+    """Heads are those of the sources that are merged, whatever the others' are."""
+    other = pico.source("strangers/xx", head_seed=9)
+    material = replace(family, sources={**family.sources, "xx": other})
+    adaptation = Adaptation(kind="merge", num_languages=2)
+    weights = adapt.weights_of(adaptation, material.evidence(learned=False))
+    names = [name for name, weight in zip(material.sources, weights, strict=True) if weight > 0]
+    reason, tensors = made(adaptation, material, tmp_path / "out")
+    assert ("The heads agree" in reason) == ("xx" not in names)
+    wide, _ = made(Adaptation(kind="merge", num_languages=2, heads="wide"), material, tmp_path / "wide")
+    assert "All heads were kept" in wide
+    assert len(state(tmp_path / "wide")[DENSE]) == 2 * len(tensors[DENSE])
+
+
 @pytest.mark.parametrize("zoo", ["family", "strangers"])
 def test_auto_says_what_became_of_the_heads(zoo: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     material = request.getfixturevalue(zoo)
@@ -162,10 +176,13 @@ def test_auto_says_what_became_of_the_heads(zoo: str, tmp_path: Path, request: p
         tmp_path / "out",
         mode="auto",
     )
-    assert "merge with a fitted head" in details.reasons[0]
     agree = "The heads agree" if zoo == "family" else "The heads do not agree"
     assert details.reasons[2].startswith(f"In the merge: {agree}")
-    assert details.reasons[3].startswith("In the merge with a fitted head: The last layer was fitted")
+    if zoo == "family":
+        assert "merge with a fitted head" in details.reasons[0]
+        assert details.reasons[3].startswith("In the merge with a fitted head: The last layer was fitted")
+    else:
+        assert len(details.reasons) == 3, "the merge has a fitted head already"
     assert open_checkpoint(tmp_path / "out").labels == INTENTS
 
 

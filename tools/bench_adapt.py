@@ -1,6 +1,6 @@
 """What ``sprachbund adapt`` takes of time and memory on ten sources of XLM-R base's shape and 1,000 texts.
 
-    PYTHONPATH=$PWD/tests python tools/bench_adapt.py --folder bench-adapt [--method auto] [--texts 1000] [--epochs 10]
+    PYTHONPATH=$PWD/tests python tools/bench_adapt.py --folder bench-adapt [--texts 1000] [--epochs 10]
 
 Ten checkpoints (1.11 GB each, float32: one base and a random change each, see ``tools/bench.py``) are built into the folder
 once. The texts are made up, of words as unequally frequent as real ones and of MASSIVE's lengths. The command runs as users run
@@ -40,11 +40,11 @@ def main() -> int:
     for kept in ("adapted", "cache"):
         shutil.rmtree(folder / kept, ignore_errors=True)
     os.environ["SPRACHBUND_CACHE"] = str(folder / "cache")
-    run = watch("adapt", options.method, 0, [sys.executable, __file__, INSIDE, *command(options)], folder)
+    run = watch("adapt", "auto", 0, [sys.executable, __file__, INSIDE, *command(options)], folder)
     if run.status:
         print((folder / "log").read_text(encoding="utf-8"), file=sys.stderr)
         return run.status
-    print(f"{options.method}: {run.wall:.0f} s, CPU {run.cpu:.0f} s, {run.memory / GB:.2f} GB")
+    print(f"auto: {run.wall:.0f} s, CPU {run.cpu:.0f} s, {run.memory / GB:.2f} GB")
     for stage, (seconds, cpu) in json.loads((folder / TIMES).read_text(encoding="utf-8")).items():
         print(f"  {stage}: {seconds:.1f} s, CPU {cpu:.1f} s")
     return 0
@@ -54,7 +54,6 @@ def arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True, help="checkpoints and what is made (15 GB)")
-    parser.add_argument("--method", default="auto", help="default: auto")
     parser.add_argument("--texts", type=int, default=1000, help="default: 1000")
     parser.add_argument("--epochs", type=int, default=10, help="of a student; default: 10")
     parser.add_argument("--layers", type=int, default=12, help="default: those of XLM-R base")
@@ -67,7 +66,7 @@ def command(options: argparse.Namespace) -> list[str]:
     sources = [source(number) for number in range(SOURCES)]
     return [
         *("adapt", "--target", TARGET, "--models", "{locale}", "--sources", *sources, "--unlabelled", "texts.txt"),
-        *("--method", options.method, "--epochs", str(options.epochs), "--freeze-embeddings", "--out", "adapted"),
+        *("--epochs", str(options.epochs), "--freeze-embeddings", "--out", "adapted"),
     ]
 
 

@@ -92,7 +92,7 @@ def _steps(encoded: Encoded, settings: DistillationSettings) -> Iterator[tuple[l
     lot = random.Random(settings.seed)
     for _ in range(settings.epochs):
         seen = [_thinned(tokens, settings.token_dropout, lot) for tokens in encoded]
-        for batch in batches.epoch(seen, settings.batch, lot, whole=True):
+        for batch in batches.epoch(seen, settings.batch, lot, whole=settings.token_dropout > 0):
             yield batch, [seen[index] for index in batch]
 
 

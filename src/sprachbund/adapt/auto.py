@@ -14,6 +14,7 @@ from sprachbund.adapt.job import Job, Made, agreement_on, loaded
 from sprachbund.adapt.teaching import teacher
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.distillation import distil
+from sprachbund.heads import AVERAGE, head_agreement, measured_policy
 
 __all__ = ["auto"]
 
@@ -63,14 +64,19 @@ def auto(job: Job, folder: Path) -> Made:
 
 
 def _without_training(job: Job, known: npt.NDArray[np.bool_]) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """Return the candidates that nothing is trained for, by name, and what became of the heads; none has seen other texts."""
+    """Return the candidates that nothing is trained for, by name, and what became of the heads; none has seen other texts.
+
+    Of equals the first is taken: a single source only where it is better than merges.
+    """
     merge, about_heads = merged(job, MERGE, known=known)
-    found = {SINGLE: job.sources[job.picked].folder, MERGE: merge}
+    found = {MERGE: merge}
     said = [f"In the {MERGE}: {about_heads}"]
-    if int(known.sum()) >= job.evidence.logits.shape[2]:
+    labels = job.evidence.logits.shape[2]
+    settled, _ = measured_policy(head_agreement(job.sources), int(known.sum()), labels)
+    if settled == AVERAGE and int(known.sum()) >= max(2, labels):
         found[FITTED], about_heads = merged(job, FITTED, policy="refit", known=known)
         said.append(f"In the {FITTED}: {about_heads}")
-    return found, tuple(said)
+    return found | {SINGLE: job.sources[job.picked].folder}, tuple(said)
 
 
 def _comparison(agreement: Mapping[str, float], chosen: str, texts: int) -> str:

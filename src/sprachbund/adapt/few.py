@@ -32,15 +32,14 @@ GENTLER = 0.2
 def soup(job: Job, folder: Path) -> Made:
     """Merge, equally weighted, the sources that a greedy soup keeps (Wortsman et al. 2022, arXiv:2203.05482, recipe 1).
 
-    All sources that take part are tried; the score is accuracy on the few. Sources of the same accuracy are tried in the order
+    The score is accuracy on the few. Sources of the same accuracy are tried in the order
     of their likelihood, the mean log-probability of the labels, which says more of few texts.
     """
     few, gold = job.few, job.gold
     probabilities = replace(job.material, texts=few.texts).evidence(learned=False, report=job.report).probabilities
     accuracy = (probabilities.argmax(axis=2) == gold).mean(axis=1)
     likelihood = as_logits(probabilities[:, np.arange(len(gold)), gold]).mean(axis=1)
-    taking_part = np.flatnonzero(job.weights)
-    order = taking_part[np.lexsort((-likelihood[taking_part], -accuracy[taking_part]))]
+    order = np.lexsort((-likelihood, -accuracy))
 
     def score(shares: FloatArray) -> float:
         taken = np.flatnonzero(shares)
@@ -52,7 +51,7 @@ def soup(job: Job, folder: Path) -> Made:
     kept = np.flatnonzero(weights)
     merging.merge([job.sources[source] for source in kept], weights[kept].tolist(), folder)
     best = list(job.material.sources)[order[0]]
-    said = f"{len(kept)} of {len(order)} sources are in the soup, chosen by {len(few)} labelled texts"
+    said = f"{len(kept)} of {len(weights)} sources are in the soup, chosen by {len(few)} labelled texts"
     return Made(weights, (f"{said}, of which {best}, the best by itself, gets {accuracy[order[0]]:.3f} right.",))
 
 

@@ -73,10 +73,15 @@ def adapt(
     evidence = evidence_of(adaptation, material, target, jobs, report)
     weights = weights_of(adaptation, evidence)
     files.remove_leftovers(out.parent)
+    taking_part = np.flatnonzero(weights)
     with files.temporary_folder(out.parent, "adapting") as workplace, files.atomic_folder(out) as folder:
-        job = Job(adaptation, material, evidence, weights, workplace, report)
+        job = Job(
+            adaptation, material.of(taking_part), evidence.of(taking_part), weights[taking_part], workplace, report
+        )
         made = _KINDS[adaptation.kind](job, folder)
-        return write_details(folder, _details(adaptation, target, mode, material, evidence, made))
+        weights[taking_part] = made.weights
+        made = replace(made, weights=weights)
+        return write_details(folder, _details(adaptation, target, mode, material, evidence, made, taking_part))
 
 
 def ensemble(
@@ -101,7 +106,7 @@ def ensemble(
     answers = replace(material.answers, precision=precision)
     asked = replace(material, texts=tuple(texts), answers=answers).evidence(learned=False)
     logits = debiased(asked.logits, evidence.preferences, adaptation.debias)
-    details = _details(adaptation, target, mode, material, evidence, Made(weights))
+    details = _details(adaptation, target, mode, material, evidence, Made(weights), np.flatnonzero(weights))
     return Answers(ENSEMBLES[adaptation.ensemble](logits, weights), details)
 
 
@@ -130,10 +135,17 @@ def evidence_of(
 
 
 def _details(
-    adaptation: Adaptation, target: str, mode: str, material: Material, evidence: Evidence, made: Made
+    adaptation: Adaptation,
+    target: str,
+    mode: str,
+    material: Material,
+    evidence: Evidence,
+    made: Made,
+    taking_part: npt.NDArray[np.int64],
 ) -> MergeDetails:
     sources, names = list(material.sources.values()), list(material.sources)
-    agreement = head_agreement(sources)
+    merged = [sources[place] for place in taking_part]
+    agreement = head_agreement(merged)
     scores = reliabilities(evidence, adaptation.reliability)
     used = [number for number, weight in enumerate(made.weights) if weight > 0]
     return MergeDetails(
@@ -154,7 +166,7 @@ def _details(
         ),
         effective_sources=weighting.effective_number(made.weights),
         head_agreement=agreement.cosine if agreement else None,
-        warnings=_warnings(adaptation, agreement, sources),
+        warnings=_warnings(adaptation, agreement, merged),
         reasons=made.reasons,
         candidate=candidate(adaptation, material),
         created=now(),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from sprachbund import digests
 from sprachbund.adaptation import Adaptation
@@ -33,6 +36,11 @@ class Material:
     """What the sources were fine-tuned from; needed where a student starts from it."""
     labelled: Labelled | None = None
     """A few texts of the target with labels as the sources name them, for adaptations that see labels; None for all others."""
+
+    def of(self, places: npt.NDArray[np.int64]) -> Material:
+        """Return the same with the sources in these places alone."""
+        items = list(self.sources.items())
+        return replace(self, sources=dict(items[place] for place in places))
 
     def evidence(self, *, learned: bool, jobs: int = 1, report: Report = lambda stage, done, total: None) -> Evidence:
         """Return what the sources answer to the texts and, if need be, which tokens they have learned.

@@ -38,16 +38,12 @@ def learned(job: Job, folder: Path) -> Made:
 
 def learned_on(job: Job, texts: Sequence[str], wanted: npt.NDArray[np.float64] | None, folder: Path) -> Made:
     """Merge all sources with coefficients that are learned on some texts, towards what is wanted of each, [n, C], if it is."""
-    taking_part = np.flatnonzero(job.weights)
-    sources = [job.sources[place] for place in taking_part]
-    names = [list(job.material.sources)[place] for place in taking_part]
     found = learn_coefficients(
-        sources, job.weights[taking_part].tolist(), texts, job.adaptation.coefficients, wanted, progress=job.progress
+        job.sources, job.weights.tolist(), texts, job.adaptation.coefficients, wanted, progress=job.progress
     )
-    merging.merge(sources, found.of, folder)
-    weights = np.zeros(len(job.weights))
-    weights[taking_part] = np.mean(list(found.by_group.values()), axis=0)
-    return Made(weights, (_described(found, names),))
+    merging.merge(job.sources, found.of, folder)
+    weights = np.mean(list(found.by_group.values()), axis=0)
+    return Made(weights, (_described(found, list(job.material.sources)),))
 
 
 def _described(found: Coefficients, names: Sequence[str]) -> str:

@@ -50,6 +50,15 @@ class Evidence:
     None where nobody asked: it can be told of few sources only with their base.
     """
 
+    def of(self, places: npt.NDArray[np.int64]) -> Evidence:
+        """Return what is known of the sources in these places alone."""
+        return Evidence(
+            tuple(self.sources[place] for place in places),
+            self.logits[places],
+            self.tokens,
+            None if self.learned is None else self.learned[places],
+        )
+
     @cached_property
     def probabilities(self) -> FloatArray:
         """Softmax of the logits over the classes, [K, n, C]."""
