@@ -86,6 +86,9 @@ TITLES = {
 SEEN = {
     "nothing": "nothing",
     "unlabelled": "its train text without labels",
+    "source-dev": "dev labels of the sources' languages",
+    "source-labels": "labels of the sources' languages",
+    "target-few": "a few of its labels",
     "target-train": "its labels",
     "target-dev": "its dev labels",
     "target-test": "its test labels",

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sprachbund.data.unlabelled import shuffled
+from sprachbund.data.unlabelled import read_file, shuffled
 from sprachbund.errors import DataError, nearest
 
 __all__ = ["Labelled", "draw", "read_labelled"]
@@ -87,30 +88,23 @@ def read_labelled(path: Path) -> Labelled:
     Raises:
         DataError: there is no such file, it is not UTF-8, has another form, or holds nothing.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            pairs = list(_of_csv(stream, path) if path.suffix == ".csv" else _of_lines(stream, path))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}: name a file of labelled texts ({FORM}).") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder: name a file of labelled texts ({FORM}).") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: save it as that.") from error
+    lines = io.StringIO(read_file(path, f"a file of labelled texts ({FORM})"), newline="")
+    pairs = list(_of_csv(lines, path) if path.suffix == ".csv" else _of_lines(lines, path))
     if not pairs:
         raise DataError(f"{path} holds no labelled text: it should have {FORM}.")
     return Labelled.of(pairs)
 
 
-def _of_lines(stream: Iterable[str], path: Path) -> Iterable[tuple[str, str]]:
-    for number, line in enumerate(stream, start=1):
+def _of_lines(lines: Iterable[str], path: Path) -> Iterable[tuple[str, str]]:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         intent, tab, text = line.partition("\t")
         yield _pair(intent if tab else "", text, f"{path}, line {number}")
 
 
-def _of_csv(stream: Iterable[str], path: Path) -> Iterable[tuple[str, str]]:
-    reader = csv.DictReader(stream, strict=True)
+def _of_csv(lines: Iterable[str], path: Path) -> Iterable[tuple[str, str]]:
+    reader = csv.DictReader(lines, strict=True)
     try:
         for name in ("intent", "text"):
             if name not in (reader.fieldnames or ()):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sprachbund.errors import DataError
 
-__all__ = ["read_texts", "shuffled"]
+__all__ = ["read_file", "read_texts", "shuffled"]
 
 
 def shuffled(texts: Iterable[str]) -> tuple[str, ...]:
@@ -22,20 +22,29 @@ def shuffled(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(order)
 
 
+def read_file(path: Path, wanted: str) -> str:
+    """Return what a UTF-8 file holds; ``wanted`` says to users what file should have been named.
+
+    Raises:
+        DataError: there is no such file, or it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}: name {wanted}.") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder: name {wanted}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: save it as that.") from error
+
+
 def read_texts(path: Path) -> tuple[str, ...]:
     """Return the lines of a UTF-8 file as texts.
 
     Raises:
         DataError: there is no such file, it is not UTF-8, or holds no text.
     """
-    try:
-        texts = shuffled(path.read_text(encoding="utf-8-sig").splitlines())
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}: name a text file with one text a line.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder: name a text file with one text a line.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: save it as that.") from error
+    texts = shuffled(read_file(path, "a text file with one text a line").splitlines())
     if not texts:
         raise DataError(f"{path} holds no text: it should have one text a line.")
     return texts
