@@ -566,8 +566,8 @@ def page_tables(zoos: Mapping[str, ZooResults], headline: Sequence[str], split: 
     about = (
         f"*Made by `tools/massive_52.py` from records on {split}; every cell is a row of [massive-52.csv](massive-52.csv).* "
         "Accuracies are means over locales of means over seeds. *Best source*: `zero-shot-oracle`, the best single source by "
-        "the same labels (from answers in half precision, which may move it by a few rows); a variant of fewer seeds is compared "
-        "with the best sources of these. 95 %: ids drawn anew, "
+        "the same labels (from answers in half precision, which may move it by a few rows); a variant of fewer seeds is "
+        "compared with the best sources of these. 95 %: ids drawn anew, "
         f"{RESAMPLES:,} times, for all locales alike. *Better / worse*: locales where the difference is significant at "
         f"{100 * LEVEL:.0f} % (paired by id: exact sign-flip test, for one seed that of McNemar; Holm over the locales of the "
         "row). *Gap closed*: (variant − mean source) / (own model − mean source). The target's own model and "
