@@ -1311,7 +1311,7 @@ CASES = {
         Case(
             "a table that says it in another word",
             "similarity sq-AL --similarity file:m.csv",
-            ("'target-deb'", "file:m.csv", "did you mean target-dev?"),
+            ("'target-deb'", "file:m.csv", "did you mean target-dev or target-few?"),
             write("m.csv", "# uses: target-deb\n,el-GR\nsq-AL,1\n"),
         ),
         Case(
