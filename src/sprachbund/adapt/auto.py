@@ -11,10 +11,9 @@ import numpy.typing as npt
 from sprachbund import merging
 from sprachbund.adapt.bodies import merged
 from sprachbund.adapt.job import Job, Made, agreement_on, loaded
-from sprachbund.adapt.teaching import teacher
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.distillation import distil
-from sprachbund.heads import AVERAGE, head_agreement, measured_policy
+from sprachbund.heads import AVERAGE, can_fit, measured_policy
 
 __all__ = ["auto"]
 
@@ -37,7 +36,7 @@ def auto(job: Job, folder: Path) -> Made:
     What agrees most with the ensemble of all sources is where the student starts, and what is taken in its place.
     """
     texts = job.material.texts
-    wanted = teacher(job.adaptation, job.evidence, job.weights)
+    wanted = job.wanted
     held = np.arange(len(texts)) % ONE_IN == 0
     found, about_heads = _without_training(job, ~held)
     agreement = {name: agreement_on(path, texts, wanted, held) for name, path in found.items()}
@@ -71,9 +70,9 @@ def _without_training(job: Job, known: npt.NDArray[np.bool_]) -> tuple[dict[str,
     merge, about_heads = merged(job, MERGE, known=known)
     found = {MERGE: merge}
     said = [f"In the {MERGE}: {about_heads}"]
-    labels = job.evidence.logits.shape[2]
-    settled, _ = measured_policy(head_agreement(job.sources), int(known.sum()), labels)
-    if settled == AVERAGE and int(known.sum()) >= max(2, labels):
+    texts, labels = int(known.sum()), job.evidence.logits.shape[2]
+    settled, _ = measured_policy(job.agreement, texts, labels)
+    if settled == AVERAGE and can_fit(texts, labels):
         found[FITTED], about_heads = merged(job, FITTED, policy="refit", known=known)
         said.append(f"In the {FITTED}: {about_heads}")
     return found | {SINGLE: job.sources[job.picked].folder}, tuple(said)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sprachbund import heads, merging
 from sprachbund.adapt.job import Job
-from sprachbund.adapt.teaching import as_logits, teacher
+from sprachbund.adapt.teaching import as_logits
 from sprachbund.adaptation import Heads
 from sprachbund.checkpoints import EMBEDDINGS, learned_tokens
 from sprachbund.errors import UserError
@@ -45,17 +45,14 @@ def merge_all(
     """
     texts = [text for number, text in enumerate(job.material.texts) if known is None or known[number]]
     labels = job.evidence.logits.shape[2]
-    agreement = heads.head_agreement(job.sources)
-    settled, reason = heads.measured_policy(agreement, len(texts), labels)
-    strangers = settled != AVERAGE
-    wanted_policy = policy or job.adaptation.heads
-    if wanted_policy != "measured":
-        settled, reason = wanted_policy, ""
-    if settled == REFIT and len(texts) < max(2, labels):
+    measured, reason = heads.measured_policy(job.agreement, len(texts), labels)
+    asked = policy or job.adaptation.heads
+    settled, reason = (measured, reason) if asked == "measured" else (asked, "")
+    if settled == REFIT and not heads.can_fit(len(texts), labels):
         raise UserError(
             f"A head of {labels} labels cannot be fitted to {len(texts)} texts: give more of them, or choose another method."
         )
-    merging.merge(job.sources, _weights_of(job, one_hidden_layer=strangers and settled == REFIT), folder)
+    merging.merge(job.sources, _weights_of(job, one_hidden_layer=settled == REFIT and measured != AVERAGE), folder)
     if settled == REFIT:
         lesson = _lesson(job, known)
         alike = heads.refit_to(folder, *lesson)
@@ -79,7 +76,7 @@ class _Lesson(NamedTuple):
 
 def _lesson(job: Job, known: npt.NDArray[np.bool_] | None) -> _Lesson:
     """Return the texts ``known``, or all, with what the sources say of them together; the few with their labels instead."""
-    answers, labelled = teacher(job.adaptation, job.evidence, job.weights), set(job.few.texts)
+    labelled = set(job.few.texts)
     rest = [
         number
         for number, text in enumerate(job.material.texts)
@@ -87,7 +84,7 @@ def _lesson(job: Job, known: npt.NDArray[np.bool_] | None) -> _Lesson:
     ]
     return _Lesson(
         [*(job.material.texts[number] for number in rest), *job.few.texts],
-        as_logits(np.concatenate([answers[rest], job.one_hot])),
+        as_logits(np.concatenate([job.wanted[rest], job.one_hot])),
         np.concatenate([np.ones(len(rest)), np.full(len(job.few), job.adaptation.label_weight)]),
     )
 

@@ -32,8 +32,8 @@ GENTLER = 0.2
 def soup(job: Job, folder: Path) -> Made:
     """Merge, equally weighted, the sources that a greedy soup keeps (Wortsman et al. 2022, arXiv:2203.05482, recipe 1).
 
-    The score is accuracy on the few. Sources of the same accuracy are tried in the order
-    of their likelihood, the mean log-probability of the labels, which says more of few texts.
+    The score is accuracy on the few. Sources of the same accuracy are tried in the order of their likelihood, the mean
+    log-probability of the labels, which says more of few texts.
     """
     few, gold = job.few, job.gold
     probabilities = replace(job.material, texts=few.texts).evidence(learned=False, report=job.report).probabilities

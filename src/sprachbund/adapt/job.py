@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from torch.nn import Module
 
 from sprachbund import inference
 from sprachbund.adapt.material import Material
+from sprachbund.adapt.teaching import teacher
 from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.data.few import Labelled
+from sprachbund.heads import HeadAgreement, head_agreement
 from sprachbund.inference import Tokenizer
 from sprachbund.measures import Evidence
 from sprachbund.parallel import Report
@@ -62,6 +65,16 @@ class Job:
     def one_hot(self) -> npt.NDArray[np.float64]:
         """The labels of the few as probabilities, [few, C]."""
         return np.asarray(np.eye(len(self.sources[0].labels))[self.gold])
+
+    @cached_property
+    def wanted(self) -> npt.NDArray[np.float64]:
+        """What the sources say together of each text, as the settings have it: what others are taught, [n, C]."""
+        return teacher(self.adaptation, self.evidence, self.weights)
+
+    @cached_property
+    def agreement(self) -> HeadAgreement | None:
+        """How far the sources' heads agree."""
+        return head_agreement(self.sources)
 
     @property
     def picked(self) -> int:

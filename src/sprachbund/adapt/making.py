@@ -70,7 +70,7 @@ def adapt(
     known = merged_before(out, candidate(adaptation, material), overwrite=overwrite, instead=instead)
     if known:
         return known
-    evidence = evidence_of(adaptation, material, target, jobs, report)
+    evidence = _evidence(adaptation, material, target, jobs, report)
     weights = weights_of(adaptation, evidence)
     files.remove_leftovers(out.parent)
     taking_part = np.flatnonzero(weights)
@@ -101,7 +101,7 @@ def ensemble(
         MixError: a source cannot answer.
     """
     _check_labels(adaptation, target, material)
-    evidence = evidence_of(adaptation, material, target)
+    evidence = _evidence(adaptation, material, target)
     weights = shares(adaptation, weights_of(adaptation, evidence))
     answers = replace(material.answers, precision=precision)
     asked = replace(material, texts=tuple(texts), answers=answers).evidence(learned=False)
@@ -122,7 +122,7 @@ def _check_labels(adaptation: Adaptation, target: str, material: Material) -> No
         raise ValueError(f"{adaptation.kind} must not see {most} labels of {target} per intent")
 
 
-def evidence_of(
+def _evidence(
     adaptation: Adaptation,
     material: Material,
     target: str,

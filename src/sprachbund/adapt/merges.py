@@ -11,7 +11,6 @@ import numpy.typing as npt
 from sprachbund import merging
 from sprachbund.adapt.bodies import merge_all
 from sprachbund.adapt.job import Job, Made
-from sprachbund.adapt.teaching import teacher
 from sprachbund.coefficients import Coefficients, learn_coefficients
 
 __all__ = ["learned", "learned_on", "merge", "pick"]
@@ -32,8 +31,7 @@ def merge(job: Job, folder: Path) -> Made:
 def learned(job: Job, folder: Path) -> Made:
     """Merge all sources with coefficients that are learned on the texts."""
     by_teacher = job.adaptation.coefficients.objective == "teacher"
-    wanted = teacher(job.adaptation, job.evidence, job.weights) if by_teacher else None
-    return learned_on(job, job.material.texts, wanted, folder)
+    return learned_on(job, job.material.texts, job.wanted if by_teacher else None, folder)
 
 
 def learned_on(job: Job, texts: Sequence[str], wanted: npt.NDArray[np.float64] | None, folder: Path) -> Made:

@@ -9,7 +9,6 @@ from torch.nn import Module
 from sprachbund import inference
 from sprachbund.adapt.bodies import merged
 from sprachbund.adapt.job import Job, Made, loaded
-from sprachbund.adapt.teaching import teacher
 from sprachbund.distillation import distil
 from sprachbund.errors import UserError
 from sprachbund.inference import Tokenizer
@@ -21,9 +20,9 @@ __all__ = ["distilled", "start_of", "student"]
 
 def distilled(job: Job, folder: Path) -> Made:
     """Train a student on the texts, towards its teacher."""
-    wanted = teacher(job.adaptation, job.evidence, job.weights)
     start, reasons = start_of(job)
-    distil(*student(job, start), job.material.texts, wanted, folder, job.adaptation.distillation, progress=job.progress)
+    settings, texts = job.adaptation.distillation, job.material.texts
+    distil(*student(job, start), texts, job.wanted, folder, settings, progress=job.progress)
     return Made(job.weights, reasons)
 
 

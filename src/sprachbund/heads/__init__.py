@@ -12,7 +12,7 @@ from sprachbund.heads.policies import (
     weights_for,
     with_head_policy,
 )
-from sprachbund.heads.refit import refit_to
+from sprachbund.heads.refit import can_fit, refit_to
 from sprachbund.recipe import WIDE
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "TOO_LOW",
     "WIDE",
     "HeadAgreement",
+    "can_fit",
     "finish",
     "head_agreement",
     "head_cosines",

@@ -23,7 +23,7 @@ from sprachbund.data import DataSet
 from sprachbund.errors import DataError, MixError, UserError
 from sprachbund.heads.agreement import TOO_LOW, HeadAgreement
 from sprachbund.heads.layout import head_tensors
-from sprachbund.heads.refit import refit_head
+from sprachbund.heads.refit import can_fit, refit_head
 from sprachbund.heads.wide import wide_head, write_wide_head
 from sprachbund.merging import WeightsOf
 from sprachbund.recipe import AVERAGE, FROM, OWN, REFIT, WIDE, check_head_policy
@@ -69,7 +69,7 @@ def measured_policy(agreement: HeadAgreement | None, texts: int, labels: int) ->
         least = f" (cosine at least {agreement.cosine:.2f})" if agreement else ""
         return AVERAGE, f"The heads agree{least}: they were averaged."
     strangers = f"The heads do not agree (cosine {agreement.cosine:.2f}): averaged, they would cancel; "
-    if texts >= max(2, labels):
+    if can_fit(texts, labels):
         return REFIT, f"{strangers}one was fitted to what the sources say together."
     return WIDE, f"{strangers}all were kept, as {texts} texts are too few to fit one to."
 
@@ -87,7 +87,7 @@ def unlabelled_for(policy: str, target: str, data: DataSet | None) -> tuple[str,
             "--head-policy refit needs unlabelled text of the target: name data that sets some aside (--data split:…)."
         )
     texts = data.unlabelled(target)
-    if len(texts) < max(2, len(data.intents)):
+    if not can_fit(len(texts), len(data.intents)):
         raise DataError(
             f"Data set {data.name!r} sets {len(texts)} unlabelled texts of {target} aside, fewer than it has labels: "
             "a head cannot be fitted to so few; choose --head-policy wide."

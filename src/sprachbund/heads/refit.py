@@ -31,7 +31,7 @@ from sprachbund.checkpoints import Checkpoint, open_checkpoint
 from sprachbund.heads.layout import layout_of
 from sprachbund.heads.wide import WideHead, replace_tensors, wide_head
 
-__all__ = ["Fit", "best_ridge", "refit_head", "refit_to", "ridge"]
+__all__ = ["Fit", "best_ridge", "can_fit", "refit_head", "refit_to", "ridge"]
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -52,6 +52,11 @@ class Fit:
     """[labels]."""
     left_out: FloatArray
     """[n, labels]: what the layer fitted to all other texts answers to each."""
+
+
+def can_fit(texts: int, labels: int) -> bool:
+    """Return whether so many texts are enough to fit a head of so many labels to: one a label, and at least two."""
+    return texts >= max(2, labels)
 
 
 def ridge(features: FloatArray, wanted: FloatArray, penalty: float, row_weights: FloatArray | None = None) -> Fit:
