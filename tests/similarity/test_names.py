@@ -81,7 +81,7 @@ def test_a_table_that_does_not_say_what_it_has_seen_is_refused(said: str) -> Non
 
 
 def test_what_a_table_says_it_has_seen_is_a_word_that_there_is() -> None:
-    with pytest.raises(UnknownName, match=r"'dev-target'.*did you mean target-dev"):
+    with pytest.raises(UnknownName, match=r"'dev-target'.*did you mean target-few or target-dev or target-test\?"):
         parse("# uses: dev-target\n,de-DE\nde-DE,1\n", "mine")
     found = parse("# Uses: target-dev, unlabelled\n,de-DE\nde-DE,1\n", "mine")
     assert found.uses == {"target-dev", "unlabelled"}
