@@ -60,6 +60,8 @@ class Results:
     setup: Setup
     records: dict[Cell, Record]
     """Records with a variant, by column, then by locale in the order of the locale table."""
+    folders: dict[Cell, Path]
+    """Where these records stand, with their predictions."""
     unnamed: tuple[Record, ...]
     """Records written without a prefix."""
     failures: tuple[Failure, ...]
@@ -127,7 +129,8 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
         UnknownName: a filter fits nothing that is there.
     """
     store = RunStore(results_dir)
-    records = list(store.records())
+    folders = dict(store.cells())
+    records = list(folders.values())
     if not records:
         raise _nothing_in(store)
     setup = _only(setups(records), results_dir, data=data, zoo=zoo, split=split)
@@ -140,6 +143,7 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
     return Results(
         setup=setup,
         records=named,
+        folders=_folders(folders, named),
         unnamed=tuple(record for record in members if not record.evaluation_info.variant),
         failures=tuple(
             failure
@@ -229,6 +233,11 @@ def _by_cell(records: Iterable[Record]) -> dict[Cell, Record]:
                 "move one of them out of the results folder."
             )
     return dict(sorted(cells.items(), key=lambda item: (_column(item[0][0]), _position(item[0][1]))))
+
+
+def _folders(folders: dict[Path, Record], named: dict[Cell, Record]) -> dict[Cell, Path]:
+    where = {id(record): folder for folder, record in folders.items()}
+    return {cell: where[id(record)] for cell, record in named.items()}
 
 
 def _data_digests(records: dict[Cell, Record]) -> dict[str, str]:
