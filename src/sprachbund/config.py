@@ -36,6 +36,7 @@ __all__ = [
     "PoolConfig",
     "Precision",
     "PrecisionConfig",
+    "ReportConfig",
     "ResultsConfig",
     "SimilarityConfig",
     "Sort",
@@ -376,6 +377,18 @@ class PlotConfig(ResultsConfig):
     """A picture of a results folder."""
 
     out: Path = Field(default=Path("dumbbell.svg"), description="The picture; its ending says the format (svg, png).")
+
+
+class ReportConfig(ResultsConfig):
+    """The results of a folder as one page."""
+
+    out: Path = Field(
+        default=Path("report.html"), description="The page: one file, which needs no other and no network."
+    )
+    texts: str | None = Field(
+        default=None,
+        description="Data set that was answered, as after --data of the experiment: examples are shown with their sentences.",
+    )
 
 
 class SimilarityConfig(ChoiceConfig, BaseConfig, InputsConfig):

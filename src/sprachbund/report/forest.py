@@ -1,8 +1,9 @@
-"""Differences, each with its interval: a forest plot (Lewis and Clarke 2001, "Forest plots: trying to see the wood and the trees").
+"""Differences, each with its interval: a forest plot (Lewis and Clarke 2001, "Forest plots: trying to see the wood and the
+trees").
 
-A row is a locale, the largest difference first: a dot, a line for its interval, zero as a line from top to bottom. Dots are full
-where a test rejects that there is no difference, and hollow where it does not, so that nobody has to tell colours apart. The
-diamond at the foot is the mean over all rows, as wide as its interval.
+A row is a locale, the largest difference first: a dot, and a line for its interval; zero is a line, too. A dot is full
+where a test rejects that there is no difference, and hollow where it does not: nobody has to tell colours apart. The diamond at
+the foot is the mean over all rows, as wide as its interval.
 """
 
 from __future__ import annotations

@@ -146,11 +146,16 @@ def flips(answers: Answers, first: str, second: str, locale: str) -> Flips | Non
 def examples(
     answers: Answers, pair: tuple[str, str], locale: str, places: Places, texts: Mapping[str, str], few: int
 ) -> tuple[Example, ...]:
-    """Return a few of the sentences at these places, evenly spread over them; of those whose text is known, if any is."""
-    known = [place for place in places if answers.ids[place] in texts]
-    pool = known or list(places)
-    picked = [pool[len(pool) * number // few] for number in range(few)] if len(pool) > few else pool
-    return tuple(_example(answers, pair, locale, int(place), texts) for place in picked)
+    """Return a few of the sentences at these places, evenly spread over them; those whose text is known come first."""
+    known = [int(place) for place in places if answers.ids[place] in texts]
+    others = [int(place) for place in places if answers.ids[place] not in texts]
+    picked = [*_spread(known, few), *_spread(others, max(0, few - len(known)))]
+    return tuple(_example(answers, pair, locale, place, texts) for place in picked)
+
+
+def _spread(places: list[int], few: int) -> list[int]:
+    """Return a few of many, evenly spread."""
+    return [places[len(places) * number // few] for number in range(few)] if len(places) > few else places
 
 
 def _example(answers: Answers, pair: Sequence[str], locale: str, place: int, texts: Mapping[str, str]) -> Example:

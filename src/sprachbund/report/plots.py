@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Dumbbells", "Mark", "Row", "draw_dumbbells", "dumbbell"]
+__all__ = ["Dumbbells", "Mark", "Row", "draw_dumbbells", "dumbbell", "dumbbell_figure", "dumbbells_of"]
 
 WIDTH = 9.0
 """Inches: 900 pixels at 100 dots per inch, about what a README shows."""
@@ -95,7 +95,7 @@ def dumbbell(summary: Summary, path: Path) -> Path:
     check_format(path)
     if not summary.evaluated:
         raise StoreError("There is nothing to draw: no result has a prefix (see --prefix).")
-    return draw_dumbbells(_of_summary(summary), path)
+    return draw_dumbbells(dumbbells_of(summary), path)
 
 
 def draw_dumbbells(picture: Dumbbells, path: Path) -> Path:
@@ -104,10 +104,11 @@ def draw_dumbbells(picture: Dumbbells, path: Path) -> Path:
     Raises:
         UnknownName: another suffix.
     """
-    return draw(lambda: _figure(picture), path)
+    return draw(lambda: dumbbell_figure(picture), path)
 
 
-def _of_summary(summary: Summary) -> Dumbbells:
+def dumbbells_of(summary: Summary) -> Dumbbells:
+    """Say what the picture of a summary shows."""
     setup, number = summary.setup, len(summary.evaluated)
     subtitle = f"Accuracy on {setup.data}, {setup.split} split"
     if summary.demonstration:
@@ -122,7 +123,8 @@ def _of_summary(summary: Summary) -> Dumbbells:
     )
 
 
-def _figure(picture: Dumbbells) -> Figure:
+def dumbbell_figure(picture: Dumbbells) -> Figure:
+    """Draw one."""
     from matplotlib.figure import Figure
 
     groups = by_language_family(picture.rows)

@@ -15,9 +15,11 @@ from urllib.parse import quote
 
 from sprachbund.report.analysis import Interval
 
-__all__ = ["Entry", "Head", "Link", "Sheet", "csv_link", "shown"]
+__all__ = ["Entry", "Head", "Link", "Sheet", "csv_link", "percent", "shown"]
 
-Kind = Literal["text", "count", "fraction", "points", "number", "p", "seconds"]
+Kind = Literal["text", "word", "prose", "id", "count", "fraction", "points", "number", "p", "seconds"]
+AT_ONCE = 15
+"""So many rows are seen at once."""
 PLAIN = ",:;/()+-_.=@"
 """What a link may hold as it is."""
 
@@ -40,12 +42,13 @@ class Head:
 
     name: str
     title: str
-    kind: Kind = "text"
+    kind: Kind = "word"
+    """A ``word`` stands on one line; ``text`` and ``prose`` take the lines that they need."""
 
     @property
     def is_number(self) -> bool:
         """Whether it stands to the right and is sorted by size."""
-        return self.kind != "text"
+        return self.kind not in ("text", "word", "prose", "id")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Sheet:
     heads: tuple[Head, ...]
     rows: tuple[tuple[Entry, ...], ...]
     sortable: bool = True
+
+    @property
+    def filterable(self) -> bool:
+        """Whether there are more rows than people see at once."""
+        return self.sortable and len(self.rows) > AT_ONCE
 
     @property
     def csv(self) -> str:
@@ -113,10 +121,15 @@ def _number(value: float, kind: Kind) -> str:
         case "count":
             return f"{value:.0f}"
         case "points":
-            return f"{round(100 * value, 1) + 0.0:+.1f}"  # + 0.0 makes -0.0 positive
+            return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0 makes -0.0 positive
         case "p":
             return f"{value:.2g}"
         case "seconds":
             return f"{value:.1f}"
         case _:
             return f"{value:.3f}"
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction as whole per cent."""
+    return f"{100 * fraction:.0f} %"

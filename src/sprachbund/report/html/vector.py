@@ -18,6 +18,8 @@ SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 NAMES = {colour: f"var(--{name})" for name, colour in LIGHT.items()}
 REFERENCE = re.compile(r"#([\w-]+)")
 NUMBER = re.compile(r"-?\d+\.\d{3,}")
+SMALLEST = 0.85
+"""Of its natural size: below that a page shows a part of it, and lets people scroll."""
 WITHOUT_USE = {f"{SVG}metadata", f"{SVG}style"}
 
 
@@ -31,7 +33,7 @@ def inline(svg: bytes, name: str, title: str, description: str) -> str:
         description: what it shows, for those who cannot see it.
     """
     root = ElementTree.fromstring(svg)
-    wanted = {found for value in _values(root) for found in REFERENCE.findall(value)} - set(map(_bare, LIGHT.values()))
+    wanted = {found for value in _values(root) for found in REFERENCE.findall(value)}
     _clean(root, name, wanted)
     box = root.get("viewBox", "0 0 1 1")
     root.attrib.clear()
@@ -47,13 +49,10 @@ def inline(svg: bytes, name: str, title: str, description: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _bare(colour: str) -> str:
-    return colour.removeprefix("#")
-
-
 def _natural(box: str) -> str:
-    """Say how wide the picture is where there is room, in CSS pixels: a point is 4/3 of one."""
-    return f"width:{float(box.split()[2]) * 4 / 3:.0f}px"
+    """Say how wide the picture is, in CSS pixels (a point is 4/3 of one), and to what its letters let it shrink."""
+    width = float(box.split()[2]) * 4 / 3
+    return f"width:{width:.0f}px;min-width:{SMALLEST * width:.0f}px"
 
 
 def _values(root: Element) -> list[str]:
