@@ -20,6 +20,8 @@ __all__ = ["Entry", "Head", "Link", "Sheet", "csv_link", "percent", "shown"]
 Kind = Literal["text", "word", "prose", "id", "count", "fraction", "points", "number", "p", "seconds"]
 AT_ONCE = 15
 """So many rows are seen at once."""
+SMALLEST_P = 0.0001
+"""What is smaller is small."""
 PLAIN = ",:;/()+-_.=@"
 """What a link may hold as it is."""
 
@@ -123,7 +125,7 @@ def _number(value: float, kind: Kind) -> str:
         case "points":
             return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0 makes -0.0 positive
         case "p":
-            return f"{value:.2g}"
+            return f"{value:.2g}" if value >= SMALLEST_P else f"<{SMALLEST_P:g}"
         case "seconds":
             return f"{value:.1f}"
         case _:
