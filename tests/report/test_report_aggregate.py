@@ -162,7 +162,7 @@ def test_report_tables_are_tables(full: ResultsFolder) -> None:
     full.record("ties", "af-ZA", 95)
     report = markdown(full.load(), full.summary(), WHEN)
     tables = [block.splitlines() for block in report.split("\n\n") if block.startswith("|")]
-    assert [len(table) for table in tables] == [2 + 8, 2 + 8, 2 + 11, 2 + 52]
+    assert [len(table) for table in tables] == [2 + 8, 2 + 8, 2 + 14, 2 + 52]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
     assert "\n\n\n" not in report

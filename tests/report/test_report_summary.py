@@ -203,7 +203,7 @@ def test_a_prefix_that_is_a_column_is_refused(small: ResultsFolder) -> None:
 
 def test_headline_says_who_wins(small: ResultsFolder) -> None:
     assert headline(small.summary()) == (
-        "similarity beats average in 1 of 3 locales and ties in 1 (mean difference +0.0 points). "
+        "similarity beats average in 1 of 3 locales and ties in 1, mean +0.0 points. "
         "It stands at +11.7 points against the mean zero-shot source and -25.0 points against the baseline."
     )
 
