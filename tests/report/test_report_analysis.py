@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from statistics import fmean
 
 import numpy as np
 import pytest
-from results_folder import ResultsFolder
+from results_folder import INTENTS, ResultsFolder
 from scipy.stats import binomtest, false_discovery_control
 from scipy.stats import wilcoxon as signed_ranks
 
-from sprachbund.report.analysis import Analysis, Comparison, analyse, analysis_of, comparison, contrast
+from sprachbund.report.analysis import Analysis, Comparison, analyse, comparison, contrast
 from sprachbund.report.answers import Answers, read_answers
 from sprachbund.report.stats import holm, wilson
-from sprachbund.store import Prediction, RunStore, read_predictions
+from sprachbund.store import RunStore, read_predictions
 
-INTENTS = ("alarm", "music", "news", "play", "weather")
 VARIANTS = {"baseline": 0.85, "similarity": 0.6, "average": 0.5, "ties": 0.55}
 LOCALES = ("af-ZA", "de-DE", "en-US", "th-TH")
-
-
-def write(folder: ResultsFolder, variant: str, locale: str, ids: Sequence[str], right: Sequence[bool]) -> None:
-    """Write a record that answers those ids, rightly or not; gold is the same for an id everywhere."""
-    gold = [INTENTS[int(id_) % len(INTENTS)] for id_ in ids]
-    rows = [
-        Prediction(id=id_, gold=intent, predicted=intent if hit else INTENTS[(int(id_) + 1) % 5], confidence=0.5)
-        for id_, intent, hit in zip(ids, gold, right, strict=True)
-    ]
-    folder.record(variant, locale, sum(right), total=len(ids), predictions=rows)
 
 
 def fill(folder: ResultsFolder, ids: dict[str, list[str]], seed: int = 0) -> None:
@@ -40,7 +28,7 @@ def fill(folder: ResultsFolder, ids: dict[str, list[str]], seed: int = 0) -> Non
     hard = {id_: lot.random() for id_ in sorted({id_ for there in ids.values() for id_ in there})}
     for variant, skill in VARIANTS.items():
         for locale, there in ids.items():
-            write(folder, variant, locale, there, [0.88 * hard[id_] + 0.12 * lot.random() < skill for id_ in there])
+            folder.answers(variant, locale, there, [0.88 * hard[id_] + 0.12 * lot.random() < skill for id_ in there])
 
 
 @pytest.fixture
@@ -62,10 +50,6 @@ def ragged(folder: ResultsFolder) -> ResultsFolder:
         },
     )
     return folder
-
-
-def analysed(folder: ResultsFolder, **asked: int) -> Analysis:
-    return analysis_of(folder.root, folder.load(), **{"macro_f1_resamples": 50, **asked})
 
 
 def answers_of(folder: ResultsFolder) -> Answers:
@@ -95,7 +79,7 @@ def compared(found: Analysis, first: str, second: str) -> Comparison:
 @pytest.mark.parametrize("made", ["aligned", "ragged"])
 def test_contrasts_count_ids(made: str, request: pytest.FixtureRequest) -> None:
     folder: ResultsFolder = request.getfixturevalue(made)
-    found = analysed(folder)
+    found = folder.analysis()
     for (first, second), rows in found.contrasts.items():
         plain = differences(folder, first, second)
         assert [row.locale for row in rows] == list(LOCALES)
@@ -113,7 +97,7 @@ def test_contrasts_count_ids(made: str, request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("made", ["aligned", "ragged"])
 def test_comparisons_count_locales(made: str, request: pytest.FixtureRequest) -> None:
     folder: ResultsFolder = request.getfixturevalue(made)
-    found = analysed(folder)
+    found = folder.analysis()
     summary = {(d.first, d.second): d for d in folder.summary().differences}
     for row in found.comparisons:
         means = [fmean(signs.values()) for signs in differences(folder, row.first, row.second).values()]
@@ -145,7 +129,7 @@ def plain_interval(plain: dict[str, dict[str, int]], resamples: int) -> tuple[fl
 @pytest.mark.parametrize(("made", "off"), [("aligned", 0.05), ("ragged", 0.07)])
 def test_an_id_is_drawn_with_its_answers_in_all_locales(made: str, off: float, request: pytest.FixtureRequest) -> None:
     folder: ResultsFolder = request.getfixturevalue(made)
-    row = compared(analysed(folder), "similarity", "average")
+    row = compared(folder.analysis(), "similarity", "average")
     plain = differences(folder, "similarity", "average")
     low, high = plain_interval(plain, 3000)
     width = high - low
@@ -163,8 +147,8 @@ def test_the_signs_of_an_id_turn_in_all_locales_at_once(folder: ResultsFolder) -
     }
     lot = np.random.default_rng(8)
     for variant, (locale, there) in product(("similarity", "average"), ids.items()):
-        write(folder, variant, locale, there, [bool(lot.random() < 0.5) for _ in there])
-    row = compared(analysed(folder), "similarity", "average")
+        folder.answers(variant, locale, there, [bool(lot.random() < 0.5) for _ in there])
+    row = compared(folder.analysis(), "similarity", "average")
     sums = dict.fromkeys(map(str, range(10)), 0)
     for locale in ids:
         one, two = right(folder, "similarity", locale), right(folder, "average", locale)
@@ -176,7 +160,7 @@ def test_the_signs_of_an_id_turn_in_all_locales_at_once(folder: ResultsFolder) -
 
 
 def test_any_two_variants_can_be_compared(aligned: ResultsFolder) -> None:
-    answers, found = answers_of(aligned), analysed(aligned)
+    answers, found = answers_of(aligned), aligned.analysis()
     assert contrast(answers, "similarity", "average") == found.contrasts["similarity", "average"]
     alone = comparison(answers, "similarity", "average")
     assert alone is not None
@@ -193,33 +177,33 @@ def test_any_two_variants_can_be_compared(aligned: ResultsFolder) -> None:
 
 
 def test_only_locales_that_both_have_answered_are_compared(aligned: ResultsFolder) -> None:
-    write(aligned, "auto", "de-DE", [str(number) for number in range(60)], [True] * 60)
-    row = compared(analysed(aligned), "auto", "average")
+    aligned.answers("auto", "de-DE", [str(number) for number in range(60)], [True] * 60)
+    row = compared(aligned.analysis(), "auto", "average")
     assert (row.locales, row.wins, row.better) == (1, 1, 1)
-    assert analysed(aligned).comparison("auto", "zero_shot_best") is None
+    assert aligned.analysis().comparison("auto", "zero_shot_best") is None
 
 
 def test_equal_variants_differ_in_nothing(folder: ResultsFolder) -> None:
     for variant in ("similarity", "average"):
         for locale in LOCALES:
-            write(folder, variant, locale, ["0", "1", "2"], [True, False, True])
-    row = compared(analysed(folder), "similarity", "average")
+            folder.answers(variant, locale, ["0", "1", "2"], [True, False, True])
+    row = compared(folder.analysis(), "similarity", "average")
     assert (row.mean, row.interval.low, row.interval.high) == (0, 0, 0)
     assert (row.wins, row.ties, row.losses, row.better, row.worse) == (0, 4, 0, 0, 0)
     assert (row.p, row.p_adjusted, row.wilcoxon_p) == (1, 1, None)
 
 
 def test_one_id_is_enough_to_say_that_nothing_is_known(folder: ResultsFolder) -> None:
-    write(folder, "similarity", "af-ZA", ["0"], [True])
-    write(folder, "average", "af-ZA", ["0"], [False])
-    found = analysed(folder)
+    folder.answers("similarity", "af-ZA", ["0"], [True])
+    folder.answers("average", "af-ZA", ["0"], [False])
+    found = folder.analysis()
     row = compared(found, "similarity", "average")
     assert (row.locales, row.wins, row.mean, row.p) == (1, 1, 1, 1)
     assert found.scores["similarity", "af-ZA"].accuracy_interval == wilson(1, 1)
 
 
 def test_scores_are_those_of_the_records_with_intervals(aligned: ResultsFolder) -> None:
-    results, found = aligned.load(), analysed(aligned, macro_f1_resamples=200)
+    results, found = aligned.load(), aligned.analysis(macro_f1_resamples=200)
     assert list(found.scores) == list(results.records)
     for cell, record in results.records.items():
         score = found.scores[cell]
@@ -231,7 +215,7 @@ def test_scores_are_those_of_the_records_with_intervals(aligned: ResultsFolder) 
         interval = score.macro_f1_interval
         assert interval is not None
         assert interval.low < score.accuracy < interval.high, "all intents are as frequent: macro-F1 is near accuracy"
-    assert {score.macro_f1_interval for score in analysed(aligned, macro_f1_resamples=0).scores.values()} == {None}
+    assert {score.macro_f1_interval for score in aligned.analysis(macro_f1_resamples=0).scores.values()} == {None}
 
 
 def test_other_answers_have_scores_and_contrasts_too(aligned: ResultsFolder) -> None:
@@ -256,18 +240,18 @@ def test_other_answers_have_scores_and_contrasts_too(aligned: ResultsFolder) -> 
 
 
 def test_what_is_drawn_hangs_on_the_seed_alone(aligned: ResultsFolder) -> None:
-    assert analysed(aligned) == analysed(aligned)
-    other = analysed(aligned, seed=1)
-    assert [row.interval for row in other.comparisons] != [row.interval for row in analysed(aligned).comparisons]
-    assert [row.p for row in other.comparisons] == [row.p for row in analysed(aligned).comparisons]
+    assert aligned.analysis() == aligned.analysis()
+    other = aligned.analysis(seed=1)
+    assert [row.interval for row in other.comparisons] != [row.interval for row in aligned.analysis().comparisons]
+    assert [row.p for row in other.comparisons] == [row.p for row in aligned.analysis().comparisons]
 
 
 def test_without_predictions_there_are_scores_and_a_reason(aligned: ResultsFolder) -> None:
-    whole = analysed(aligned)
+    whole = aligned.analysis()
     assert whole.blank == ""
     path = RunStore(aligned.root).folder("average", "de-DE") / "predictions.csv"
     path.unlink()
-    found = analysed(aligned)
+    found = aligned.analysis()
     assert str(path) in found.blank
     assert (found.contrasts, found.comparisons) == ({}, ())
     assert found.scores == {cell: replace(score, macro_f1_interval=None) for cell, score in whole.scores.items()}

@@ -2,12 +2,12 @@
 
     results = load(Path("results"))              one setup of results, or an error that says how to choose
     summary = summarise(results)                 rows, columns, statistics: plain values
-    print_results(Console(), summary)            on a terminal of 80 columns
-    write_aggregate(results, summary, Path("."), when=datetime.now())
+    analysis = analysis_of(Path("results"), results)        intervals and tests, from the predictions
+    print_results(Console(), summary, analysis)  on a terminal of 80 columns
+    write_aggregate(results, summary, Path("."), when=datetime.now(), analysis=analysis)
     dumbbell(summary, Path("results.svg"))
     heat_map(similarity.load("uriel:geo"), Path("geo.svg"))
-    answers = read_answers(Path("results"), results)         every prediction
-    analysis = analyse(results, answers)                     intervals and tests
+    answers = read_answers(Path("results"), results)        every prediction
     write_html(Path("report.html"), results, summary, answers, analysis, when=datetime.now(), command="…")
 
 Looking at results loads no torch and no transformers, and matplotlib and jinja2 only when they draw or write.
@@ -16,7 +16,7 @@ Looking at results loads no torch and no transformers, and matplotlib and jinja2
 from __future__ import annotations
 
 from sprachbund.report.aggregate import FORMATS, summary_json, write_aggregate
-from sprachbund.report.analysis import analyse
+from sprachbund.report.analysis import Analysis, analyse, analysis_of
 from sprachbund.report.answers import read_answers
 from sprachbund.report.drawing import check_format
 from sprachbund.report.heatmap import heat_map
@@ -29,12 +29,14 @@ from sprachbund.report.terminal import print_missing, print_results
 __all__ = [
     "EXPECTED_VARIANTS",
     "FORMATS",
+    "Analysis",
     "Correlation",
     "Results",
     "Setup",
     "Summary",
     "Texts",
     "analyse",
+    "analysis_of",
     "check_format",
     "dumbbell",
     "headline",

@@ -67,9 +67,9 @@ class Score:
     macro_f1_intents: int
     """Over how many intents: those that occur in the gold labels."""
     nll: float | None
-    """Mean of -ln of the probability of the gold intent, in nats."""
+    """Mean of -ln of the probability of the gold intent, in nats; None where the record has none."""
     ece: float | None
-    """Expected calibration error, fraction in [0, 1]."""
+    """Expected calibration error, fraction in [0, 1]; None likewise."""
 
 
 @dataclass(frozen=True)
@@ -334,8 +334,8 @@ def _score_of_record(cell: Cell, record: Record, macro_f1_interval: Interval | N
         macro_f1=measured.macro_f1,
         macro_f1_interval=macro_f1_interval,
         macro_f1_intents=measured.macro_f1_intents,
-        nll=None,
-        ece=None,
+        nll=measured.nll,
+        ece=measured.ece,
     )
 
 

@@ -9,7 +9,6 @@ A file is read only if it is the one that its record vouches for: no figure can 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -58,9 +57,7 @@ def read_answers(results_dir: Path, results: Results) -> Answers:
     Raises:
         StoreError: predictions are missing or damaged, or two variants of a locale did not answer the same rows.
     """
-    with ThreadPoolExecutor() as threads:
-        read = threads.map(_read, results.folders.values(), results.records.values())
-        rows = dict(zip(results.records, read, strict=True))
+    rows = {cell: _read(results.folders[cell], record) for cell, record in results.records.items()}
     order = {place.name: number for number, place in enumerate(results.places)}
     return _side_by_side({cell: rows[cell] for cell in sorted(rows, key=lambda cell: order[cell[1]])})
 
