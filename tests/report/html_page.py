@@ -13,7 +13,8 @@ from pathlib import Path
 from results_folder import ResultsFolder
 
 from sprachbund import store
-from sprachbund.report import Texts, analyse, read_answers
+from sprachbund.report import Texts, read_answers
+from sprachbund.report.analysis import analyse
 from sprachbund.report.html import html_report
 
 LOCALES = ("af-ZA", "he-IL", "ja-JP", "sq-AL")
@@ -21,6 +22,8 @@ VARIANTS = {"baseline": 0.8, "similarity": 0.6, "average": 0.5}
 """How often each answers rightly, about."""
 INTENTS = ("alarm_set", "music_play", "weather_query", "lists_add", "qa_maths")
 IDS = tuple(str(3 * number) for number in range(60))
+EQUAL = {"de-DE": 0.5, "nl-NL": 0.5}
+"""Sources of the average."""
 WHEN = datetime(2026, 11, 24, 12, 30)
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 """Elements of HTML that have no end tag."""
@@ -40,7 +43,8 @@ def answered(
                 for id_, right, answer in zip(IDS, gold, said, strict=True)
             ]
             correct = sum(right == answer for right, answer in zip(gold, said, strict=True))
-            folder.record(variant, locale, correct, total=len(IDS), predictions=predictions)
+            sources = EQUAL if variant == "average" else None
+            folder.record(variant, locale, correct, total=len(IDS), sources=sources, predictions=predictions)
     for place, source in enumerate(("af-ZA", "de-DE", "nl-NL", "sv-SE")):
         folder.transfer(source, {target: 20 + 7 * place + number for number, target in enumerate(LOCALES)})
     return folder

@@ -20,7 +20,8 @@ from html_page import IDS, INTENTS, LOCALES, VARIANTS, Node, answered, counted, 
 from results_folder import ResultsFolder
 
 from sprachbund import store
-from sprachbund.report import Texts, analyse, headline, read_answers
+from sprachbund.report import Texts, headline, read_answers
+from sprachbund.report.analysis import analyse
 
 MIB = 1_000_000
 HOSTILE = "</script><script>alert(1)</script>"
@@ -372,12 +373,14 @@ def test_nothing_that_comes_of_data_or_models_is_more_than_text(folder: ResultsF
     intents = tuple(f"{intent}{HOSTILE}" for intent in INTENTS)
     answered(folder, {**VARIANTS, f"x{HOSTILE.replace('/', '_')}": 0.7}, intents)
     folder.failure("similarity", "de-DE", HOSTILE)
-    path = store.RunStore(folder.root).folder("similarity", "sq-AL")
-    record = store.read_record(path)
-    model = record.model_info.model_copy(update={"model": f"me/{HOSTILE}", "recipe": {"similarity": f"file:{HOSTILE}"}})
-    data = record.dataset_info.model_copy(update={"notice": HOSTILE, "licence": HOSTILE})
-    hostile = record.model_copy(update={"model_info": model, "dataset_info": data})
-    store.write_record(path, hostile, store.read_predictions(path))
+    for locale in LOCALES:
+        path = store.RunStore(folder.root).folder("similarity", locale)
+        record = store.read_record(path)
+        said = {"model": f"me/{HOSTILE}", "recipe": {"similarity": f"file:{HOSTILE}"}}
+        model = record.model_info.model_copy(update=said)
+        data = record.dataset_info.model_copy(update={"notice": HOSTILE, "licence": HOSTILE})
+        hostile = record.model_copy(update={"model_info": model, "dataset_info": data})
+        store.write_record(path, hostile, store.read_predictions(path))
     texts = {locale: {id_: f'{id_} " onclick="x {HOSTILE}' for id_ in IDS} for locale in LOCALES}
     page = page_of(folder, Texts(texts, HOSTILE), command=f"sprachbund report --out {HOSTILE}")
     tree = parsed(page)
@@ -411,7 +414,8 @@ def test_no_model_library_is_loaded_for_it(made: ResultsFolder, tmp_path: Path) 
 import sys
 from datetime import datetime
 from pathlib import Path
-from sprachbund.report import analyse, load, read_answers, summarise, write_html
+from sprachbund.report import load, read_answers, summarise, write_html
+from sprachbund.report.analysis import analyse
 results = load(Path({str(made.root)!r}))
 answers = read_answers(Path({str(made.root)!r}), results)
 analysis = analyse(results, answers, resamples=10, macro_f1_resamples=0)
@@ -422,4 +426,4 @@ print(*{{name.split(".")[0] for name in sys.modules}})
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"matplotlib", "jinja2"} <= {*loaded}
     assert {"torch", "transformers"}.isdisjoint(loaded)
-    assert (tmp_path / "new" / "page.html").stat().st_size > 100_000
+    assert (tmp_path / "new" / "page.html").stat().st_size > 50_000

@@ -13,7 +13,7 @@ from sprachbund.cli.console import console, result, say
 from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import ReportConfig
 from sprachbund.plan import size
-from sprachbund.report import analyse, read_answers, summarise, write_html
+from sprachbund.report import analysis_of, read_answers, summarise, write_html
 
 __all__ = ["report"]
 
@@ -22,15 +22,15 @@ __all__ = ["report"]
 def report(*, config: Annotated[ReportConfig, Parameter(name="*")] = ReportConfig()) -> int:
     """Write all results as one page with tables, pictures and examples, which opens from disk."""
     results = load_results(config)
-    answers = read_answers(config.results_dir, results)
     texts = texts_of(results, config.texts)
-    say(f"Computing intervals of {len(results.records)} results, then drawing: a minute or less.")
+    say(f"Computing intervals of {len(results.records)} results and drawing: less than a minute.")
+    analysis = analysis_of(config.results_dir, results)
     path = write_html(
         config.out,
         results,
         summarise(results),
-        answers,
-        analyse(results, answers),
+        None if analysis.blank else read_answers(config.results_dir, results),
+        analysis,
         when=datetime.now(),
         command=_command(config),
         texts=texts,

@@ -16,7 +16,7 @@ Looking at results loads no torch and no transformers, and matplotlib and jinja2
 from __future__ import annotations
 
 from sprachbund.report.aggregate import FORMATS, summary_json, write_aggregate
-from sprachbund.report.analysis import Analysis, analyse, analysis_of
+from sprachbund.report.analysis import Analysis, analysis_of
 from sprachbund.report.answers import read_answers
 from sprachbund.report.drawing import check_format
 from sprachbund.report.heatmap import heat_map
@@ -35,7 +35,6 @@ __all__ = [
     "Setup",
     "Summary",
     "Texts",
-    "analyse",
     "analysis_of",
     "check_format",
     "dumbbell",

@@ -42,6 +42,7 @@ CONTENTS = (
     ("making", "How this was made"),
     ("licences", "Licences"),
 )
+NO_ANSWERS = Answers((), (), {}, {}, {}, {})
 MOST_CONFUSED = 25
 NAMED_INTENTS = 3
 """So many intents a sentence names."""
@@ -67,8 +68,8 @@ class Page:
     relations: Sequence[Picture]
     relations_left_out: Sequence[str]
     intents_said: Sequence[str]
-    intents: Sheet
-    confused: Sheet
+    intents: Sheet | None
+    confused: Sheet | None
     calibration: Sheet | None
     texts_said: str
     places: Sequence[Place]
@@ -83,7 +84,7 @@ def write_html(
     path: Path,
     results: Results,
     summary: Summary,
-    answers: Answers,
+    answers: Answers | None,
     analysis: Analysis,
     *,
     when: datetime,
@@ -100,7 +101,7 @@ def write_html(
 def html_report(
     results: Results,
     summary: Summary,
-    answers: Answers,
+    answers: Answers | None,
     analysis: Analysis,
     *,
     when: datetime,
@@ -112,13 +113,13 @@ def html_report(
     Args:
         results: of one setup.
         summary: of these results.
-        answers: the predictions of these results.
-        analysis: of these predictions.
+        answers: the predictions of these results; None where they cannot be read, of which the analysis says why.
+        analysis: of these results.
         when: the time that the page says it was made at.
         command: how to make it again.
         texts: the sentences, as far as they are at hand.
     """
-    material = Material(results, summary, answers, analysis, texts or Texts())
+    material = Material(results, summary, answers or NO_ANSWERS, analysis, texts or Texts())
     environment = _environment()
     script, style = (_part(name) for name in ("page.js", "style.css"))
     markup = environment.filters["markup"]
@@ -166,7 +167,7 @@ def _page(material: Material, when: datetime, command: str) -> Page:
         when=when.isoformat(sep=" ", timespec="minutes"),
         version=__version__,
         contents=CONTENTS,
-        headline=headline(summary),
+        headline=headline(summary, material.analysis),
         counted=_counted(summary),
         columns=tables.column_sheet(material),
         comparisons=tables.comparison_sheet(material),
@@ -202,8 +203,10 @@ def _counted(summary: Summary) -> str:
 
 
 def _method(material: Material) -> list[str]:
-    """Say what intervals and p-values are, and what they cannot know."""
+    """Say what intervals and p-values are, and what they cannot know; or why there are none."""
     analysis = material.analysis
+    if analysis.blank:
+        return [analysis.blank]
     return [
         f"Intervals are at {percent(analysis.level)}. Over locales: bootstrap over sentences, each with its answers in all "
         f"locales, {analysis.resamples} resamples (seed {analysis.seed}); p by an exact test that turns the answers to a "
@@ -215,6 +218,8 @@ def _method(material: Material) -> list[str]:
 
 def _differences_said(material: Material) -> str:
     more = len(material.main_pairs) - MOST_DRAWN
+    if material.analysis.blank:
+        return material.analysis.blank
     if not material.main_pairs:
         return "No two columns have answered the same sentences yet."
     return f"{more} more pairs are not drawn: the tables of pairs have them." if more > 0 else ""
@@ -241,8 +246,10 @@ def _lost(errors: Sequence[IntentErrors], variant: str) -> str:
         ((mine.count - theirs.count) / mine.total, error.intent) for error, mine, theirs in both if mine.total
     )
     most = [(loss, intent) for loss, intent in reversed(losses) if loss > 0][:NAMED_INTENTS]
+    if not most:
+        return ""
     said = _listed(f"{intent} ({100 * loss:.0f} points)" for loss, intent in most)
-    return f"; against the baseline it loses most on {said}" if most else ""
+    return f"; against the baseline it loses most on {said}"
 
 
 def _listed(parts: Iterator[str]) -> str:

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from sprachbund.report.analysis import Interval
+from sprachbund.report.stats import Interval
+from sprachbund.report.summary import SMALLEST_P
 
 __all__ = ["Entry", "Head", "Link", "Sheet", "csv_link", "percent", "shown"]
 
 Kind = Literal["text", "word", "prose", "id", "count", "fraction", "points", "number", "p", "seconds"]
 AT_ONCE = 15
 """So many rows are seen at once."""
-SMALLEST_P = 0.0001
-"""What is smaller is small."""
 PLAIN = ",:;/()+-_.=@"
 """What a link may hold as it is."""
 
@@ -125,7 +124,7 @@ def _number(value: float, kind: Kind) -> str:
         case "points":
             return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0 makes -0.0 positive
         case "p":
-            return f"{value:.2g}" if value >= SMALLEST_P else f"<{SMALLEST_P:g}"
+            return f"{value:.2g}" if value >= SMALLEST_P else f"< {SMALLEST_P}"
         case "seconds":
             return f"{value:.1f}"
         case _:

@@ -193,8 +193,8 @@ def _weight_in(weights: Mapping[str, float]) -> Callable[[str], float | None]:
     return lambda source: weights.get(source)
 
 
-def intent_sheet(found: Sequence[IntentErrors], material: Material) -> Sheet:
-    """The share of wrong answers by intent and column."""
+def intent_sheet(found: Sequence[IntentErrors], material: Material) -> Sheet | None:
+    """The share of wrong answers by intent and column; None where nothing was answered."""
     parts: Parts[IntentErrors] = [
         (Head("intent", "intent"), lambda x: x.intent),
         (Head("sentences", "sentences", "count"), lambda x: max(share.total for share in x.wrong.values())),
@@ -203,15 +203,16 @@ def intent_sheet(found: Sequence[IntentErrors], material: Material) -> Sheet:
             for name in material.answered
         ),
     ]
-    return _sheet("intents", "Share of wrong answers by gold intent, over all locales", found, parts)
+    caption = "Share of wrong answers by gold intent, over all locales"
+    return _sheet("intents", caption, found, parts) if found else None
 
 
 def _wrong(variant: str) -> Callable[[IntentErrors], float | None]:
     return lambda x: x.wrong[variant].fraction
 
 
-def confusion_sheet(found: Sequence[ConfusedPair], material: Material) -> Sheet:
-    """How often an intent is taken for another one."""
+def confusion_sheet(found: Sequence[ConfusedPair], material: Material) -> Sheet | None:
+    """How often an intent is taken for another one; None where none is."""
     parts: Parts[ConfusedPair] = [
         (Head("gold", "gold intent"), lambda x: x.gold),
         (Head("predicted", "taken for"), lambda x: x.predicted),
@@ -219,7 +220,7 @@ def confusion_sheet(found: Sequence[ConfusedPair], material: Material) -> Sheet:
         *((Head(name, material.titles[name], "count"), _taken(name)) for name in material.answered),
     ]
     caption = "How many sentences of one intent are taken for another, over all locales"
-    return _sheet("confused", caption, found, parts)
+    return _sheet("confused", caption, found, parts) if found else None
 
 
 def _taken(variant: str) -> Callable[[ConfusedPair], int]:

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const number = (text) => parseFloat(text.replace("−", "-").replace("<", ""));
+  const number = (text) => parseFloat(text.replace("−", "-").replace("< ", ""));
 
   // Colours: those of the system until somebody presses the button; what was chosen is kept where the browser allows it.
   const theme = document.getElementById("theme");
