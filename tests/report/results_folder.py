@@ -38,6 +38,7 @@ class ResultsFolder:
         uses: tuple[str, ...] | None = None,
         folder: str | None = None,
         adaptation: str | None = None,
+        nll: float | None = None,
         predictions: Sequence[store.Prediction] = (store.Prediction(id="1", gold="a", predicted="b", confidence=0.25),),
     ) -> store.Record:
         """Write one record; ``rows`` stands for the content of the data, and nobody checks figures against predictions."""
@@ -86,6 +87,7 @@ class ResultsFolder:
                 macro_f1_intents=20,
                 mean_confidence=0.5,
                 majority_rate=0.08,
+                nll=nll,
             ),
             examples=(),
         )
