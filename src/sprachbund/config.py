@@ -368,7 +368,10 @@ class AggregateConfig(ResultsConfig):
     """All results of a folder, as files."""
 
     output_dir: Path = Field(default=Path(), description="Where the files go.")
-    format: Literal["csv", "json", "markdown", "all"] = Field(default="all", description="Which files to write.")
+    format: Literal["csv", "json", "markdown", "parquet", "latex", "all"] = Field(
+        default="all",
+        description="Which files to write; all: CSV, JSON and Markdown. Parquet and LaTeX are written only when asked for.",
+    )
     show_missing: bool = Field(default=False, description="List the experiments that are missing or failed.")
     sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
 
