@@ -368,9 +368,9 @@ class AggregateConfig(ResultsConfig):
     """All results of a folder, as files."""
 
     output_dir: Path = Field(default=Path(), description="Where the files go.")
-    format: Literal["csv", "json", "markdown", "parquet", "latex", "all"] = Field(
+    format: Literal["csv", "json", "markdown", "parquet", "latex", "html", "all"] = Field(
         default="all",
-        description="Which files to write; all: CSV, JSON and Markdown. Parquet and LaTeX are written only when asked for.",
+        description="Which files to write; all: CSV, JSON and Markdown. The others are written only when asked for.",
     )
     show_missing: bool = Field(default=False, description="List the experiments that are missing or failed.")
     sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sprachbund import __version__, files
 from sprachbund.report.analysis import Analysis
-from sprachbund.report.answers import Answers
+from sprachbund.report.answers import NO_ANSWERS, Answers
 from sprachbund.report.html import tables
 from sprachbund.report.html.material import Material, Texts
 from sprachbund.report.html.pictures import MOST_DRAWN, Picture, dumbbells, forests, relations
@@ -42,7 +42,6 @@ CONTENTS = (
     ("making", "How this was made"),
     ("licences", "Licences"),
 )
-NO_ANSWERS = Answers((), (), {}, {}, {}, {})
 MOST_CONFUSED = 25
 NAMED_INTENTS = 3
 """So many intents a sentence names."""
