@@ -15,6 +15,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from html_page import IDS, INTENTS, LOCALES, VARIANTS, Node, answered, counted, page_of, parsed
 from results_folder import ResultsFolder
@@ -137,6 +138,42 @@ def test_errors_by_intent_and_confusions_are_recounted_from_the_files(tree: Node
     together = [sum(found[pair] for found in counts.values()) for pair in confused]
     assert together == sorted(together, reverse=True)
     assert all(int(row[v]) == found[pair] for pair, row in confused.items() for v, found in counts.items())
+
+
+def test_calibration_is_the_mean_of_what_records_hold(folder: ResultsFolder) -> None:
+    folder.record("baseline", "af-ZA", 90, nll=0.5, ece=0.125)
+    folder.record("baseline", "sq-AL", 80, nll=1.0, ece=0.25)
+    folder.record("average", "sq-AL", 80, nll=2.0)
+    folder.record("similarity", "sq-AL", 80)
+    tree = parsed(page_of(folder))
+    rows = {row["column"]: row for row in download(tree, "calibration")}
+    assert rows.keys() == {"baseline", "average"}
+    assert (rows["baseline"]["locales"], rows["baseline"]["nll"], rows["baseline"]["ece"]) == ("2", "0.75", "0.1875")
+    assert (rows["average"]["locales"], rows["average"]["nll"], rows["average"]["ece"]) == ("1", "2.0", "")
+    shown = place(tree, "sq-AL").all("table", id="table-locale-sq-AL-scores")[0].table()
+    assert {row["column"]: row["NLL, nats"] for row in shown} == {
+        "baseline": "1.000",
+        "similarity": "",
+        "average": "2.000",
+    }
+
+
+def test_the_best_single_source_stands_among_the_others_where_its_answers_are_known(folder: ResultsFolder) -> None:
+    answered(folder)
+    rows = store.read_predictions(folder.root / "baseline_sq-AL")
+    said = [row.gold if int(row.id) < 90 else INTENTS[0] for row in rows]
+    sure = np.full(len(rows), 0.5, np.float32)
+    columns = store.Columns([row.id for row in rows], [row.gold for row in rows], said, sure, sure)
+    folder.transfer("de-DE", {"sq-AL": 99}, answers={"sq-AL": columns})
+    tree = parsed(page_of(folder))
+    right = sum(row.gold == answer for row, answer in zip(rows, said, strict=True))
+    scores = {
+        row["column"]: row for row in place(tree, "sq-AL").all("table", id="table-locale-sq-AL-scores")[0].table()
+    }
+    assert scores["zero-shot best"]["right"] == str(right)
+    pairs = {(row["column"], row["minus"]) for row in table(tree, "comparisons")}
+    assert ("similarity", "zero-shot best") in pairs
+    assert "zero-shot best, wrong" in table(tree, "intents")[0]
 
 
 # --- a locale on its own -----------------------------------------------------------------------------------------------

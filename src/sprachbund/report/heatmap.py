@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund import locales
-from sprachbund.report.drawing import INK, PAPER, QUIET, draw
+from sprachbund.report.drawing import BAND, INK, PAPER, QUIET, draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def heat_map_figure(picture: HeatMap) -> Figure:
     inside = (max(len(sources) * CELL, NARROWEST), max(len(targets) * CELL, 0.3))
     width, height = inside[0] + LEFT + RIGHT, inside[1] + ABOVE + BELOW
     figure = Figure(figsize=(width, height), facecolor=PAPER)
-    axes = figure.add_axes((LEFT / width, BELOW / height, inside[0] / width, inside[1] / height))
+    axes = figure.add_axes((LEFT / width, BELOW / height, inside[0] / width, inside[1] / height), facecolor=BAND)
     order = np.ix_([picture.targets.index(t) for t in targets], [picture.sources.index(s) for s in sources])
     values = picture.values[order]
     low, high = _range(values, targets, sources)
