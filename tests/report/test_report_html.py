@@ -258,7 +258,7 @@ def test_without_sentences_ids_stand_alone_and_the_page_says_why(made: ResultsFo
 def test_a_locale_that_nobody_knows_has_a_page_too(folder: ResultsFolder) -> None:
     folder.record("similarity", "tt RU?", 1)
     tree = parsed(page_of(folder, Texts({"tt RU?": {"1": "an"}}, "")))
-    (found,) = [node for node in tree.all("details") if node.all("div", id="locale-tt_RU_")]
+    (found,) = [node for node in tree.all("details") if node.all("div", id="locale-tt_20_RU_3f_")]
     assert found.all("h3")[0].text == "tt RU?"
 
 

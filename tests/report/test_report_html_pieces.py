@@ -82,7 +82,8 @@ def test_long_tables_can_be_filtered(rows: int, sortable: bool, filterable: bool
 
 def test_an_anchor_can_stand_in_a_link() -> None:
     assert anchor("sq-AL") == "locale-sq-AL"
-    assert anchor('x" onclick="y') == "locale-x__onclick__y"
+    assert re.fullmatch(r"[\w-]+", anchor('x" onclick="y ü'))
+    assert len({anchor(name) for name in ("a b", "a_b", "a/b", "ab", "a_20_b")}) == 5
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def report(*, config: Annotated[ReportConfig, Parameter(name="*")] = ReportConfi
     """Write all results as one page with tables, pictures and examples, which opens from disk."""
     results = load_results(config)
     texts = texts_of(results, config.texts)
-    say(f"Computing intervals of {len(results.records)} results and drawing: less than a minute.")
+    say(f"Computing intervals of {len(results.records)} results, then drawing.")
     analysis = analysis_of(config.results_dir, results)
     path = write_html(
         config.out,

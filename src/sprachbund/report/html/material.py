@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sprachbund import locales, similarity
 from sprachbund.errors import SprachbundError
-from sprachbund.report.analysis import Analysis, Contrast
+from sprachbund.report.analysis import Analysis
 from sprachbund.report.answers import Answers
 from sprachbund.report.summary import LocaleRow, Summary, by_language_family
 from sprachbund.report.table import EXPECTED_VARIANTS, Results
@@ -20,8 +20,9 @@ from sprachbund.similarity import SimilarityMatrix
 
 __all__ = ["Material", "Texts", "anchor"]
 
-WITH_SIMILARITY = "similarity"
-MAIN_PAIR = ("similarity", "average")
+SIMILARITY = "similarity"
+MAIN_PAIR = (SIMILARITY, "average")
+"""The merges that this project is about."""
 FEW_PAIRS = 3
 """So many pairs are drawn where nobody ran the main job's."""
 
@@ -68,17 +69,9 @@ class Material:
         found = [
             pair
             for pair in self.analysis.contrasts
-            if pair == MAIN_PAIR or (pair[1] == WITH_SIMILARITY and pair[0] not in EXPECTED_VARIANTS)
+            if pair == MAIN_PAIR or (pair[1] == SIMILARITY and pair[0] not in EXPECTED_VARIANTS)
         ]
         return tuple(found or list(self.analysis.contrasts)[:FEW_PAIRS])
-
-    def contrasts_of(self, locale: str) -> tuple[Contrast, ...]:
-        """Return all that is compared in one locale."""
-        return tuple(row for rows in self.analysis.contrasts.values() for row in rows if row.locale == locale)
-
-    def contrast(self, pair: tuple[str, str], locale: str) -> Contrast | None:
-        """Return how a pair compares in one locale."""
-        return next((row for row in self.analysis.contrasts.get(pair, ()) if row.locale == locale), None)
 
     @cached_property
     def weights(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
@@ -137,5 +130,5 @@ class Material:
 
 
 def anchor(locale: str) -> str:
-    """Return the id of a locale's section; what could not stand in a link becomes a line."""
-    return "locale-" + re.sub(r"[^A-Za-z0-9-]", "_", locale)
+    """Return the id of a locale's section; a character that cannot stand in a link becomes its number."""
+    return "locale-" + re.sub(r"[^A-Za-z0-9-]", lambda found: f"_{ord(found[0]):x}_", locale)

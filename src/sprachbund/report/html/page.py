@@ -257,23 +257,20 @@ def _listed(parts: Iterator[str]) -> str:
 
 
 def _making(results: Results, command: str, when: datetime) -> Iterator[tuple[str, str]]:
-    records = results.everything
+    """Yield what was done, when, on what, with which versions."""
+    setup, records = results.setup, results.everything
     times = sorted(record.evaluation_info.timestamp for record in records)
-    digests = {record.dataset_info.digest for record in records}
+    minutes = sum(record.evaluation_info.seconds for record in records) / 60
     yield "Command", command
-    yield (
-        "This page",
-        f"{when.isoformat(sep=' ', timespec='seconds')}, from the records and predictions of one results folder",
-    )
+    yield "Made", f"{when.isoformat(sep=' ', timespec='seconds')}, from records and predictions alone"
     yield "Records", f"{len(records)}, finished between {times[0]} and {times[-1]}"
-    yield "Data", f"{results.setup.data}, revision {results.setup.revision}, {results.setup.split} split"
-    yield "Rows", f"{len(digests)} digests of rows, a locale each: in records.csv"
-    yield "Sources", results.setup.zoo
-    yield "Versions", _versions(records)
     yield (
-        "Wall time",
-        f"{sum(record.evaluation_info.seconds for record in records) / 60:.1f} minutes of making and evaluating",
+        "Data",
+        f"{setup.data}, revision {setup.revision}, {setup.split} split; the digest of each locale's rows: records.csv",
     )
+    yield "Sources", setup.zoo
+    yield "Versions", _versions(records)
+    yield "Wall time", f"{minutes:.1f} minutes of making and evaluating"
     yield "Energy", "not measured: no record says what a machine drew"
 
 

@@ -15,7 +15,7 @@ from sprachbund.report.analysis import Contrast
 from sprachbund.report.drawing import drawn
 from sprachbund.report.forest import Bar, Forest, forest_figure
 from sprachbund.report.heatmap import HeatMap, heat_map_figure
-from sprachbund.report.html.material import MAIN_PAIR, Material
+from sprachbund.report.html.material import MAIN_PAIR, SIMILARITY, Material
 from sprachbund.report.html.sheets import Head, Sheet, percent
 from sprachbund.report.html.tables import contrast_sheet
 from sprachbund.report.html.vector import inline
@@ -92,7 +92,8 @@ def forests(material: Material) -> Iterator[Picture]:
 
 
 def _bar(row: Contrast, level: float) -> Bar:
-    label = f"{locales.describe(row.locale).language}  {row.locale}"
+    language = locales.describe(row.locale).language
+    label = row.locale if language == row.locale else f"{language}  {row.locale}"
     return Bar(label, row.difference, row.interval.low, row.interval.high, sure=row.p_adjusted <= 1 - level)
 
 
@@ -122,7 +123,7 @@ def relations(material: Material) -> tuple[list[Picture], list[str]]:
 
 def _varies(weights: Iterable[Mapping[str, float]]) -> bool:
     """Return whether any target's sources weigh differently; equal weights need no picture."""
-    return any(max(by.values()) - min(by.values()) > EQUAL for by in weights)
+    return any(by and max(by.values()) - min(by.values()) > EQUAL for by in weights)
 
 
 def _weight(weights: Mapping[str, Mapping[str, float]]) -> Callable[[str, str], float | None]:
@@ -160,7 +161,7 @@ def _against_similarity(material: Material) -> list[Picture]:
     """Draw what weighting by similarity gains against how similar the best of the merged sources is."""
     best = {
         target: max((found for source in by if (found := material.similar(target, source)) is not None), default=None)
-        for target, by in material.weights.get(MAIN_PAIR[0], {}).items()
+        for target, by in material.weights.get(SIMILARITY, {}).items()
     }
     pairs = [
         (row.locale, similar, row.difference)

@@ -92,11 +92,9 @@ def _direction(locale: Locale) -> str:
 
 
 def _line(material: Material, row: LocaleRow) -> str:
-    said = [f"{c.title} {shown(row.values[c.name], 'fraction')}" for c in material.summary.variants]
-    there = [
-        c for c, text in zip(material.summary.variants, said, strict=True) if row.values[c.name] is not None and text
-    ]
-    return ", ".join([row.locale.family, *(f"{c.title} {shown(row.values[c.name], 'fraction')}" for c in there)])
+    figures = [(column.title, row.values[column.name]) for column in material.summary.variants]
+    said = [f"{title} {shown(value, 'fraction')}" for title, value in figures if value is not None]
+    return ", ".join([row.locale.family, *said])
 
 
 def _groups(material: Material, locale: str) -> Iterator[Group]:

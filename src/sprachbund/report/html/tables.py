@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sprachbund import locales
 from sprachbund.report.analysis import Comparison, Contrast, Score
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+By = Literal["locale", "pair", "both"]
 Parts = Sequence[tuple[Head, Callable[[T], Entry]]]
 
 DIGEST = 12
@@ -110,19 +111,19 @@ def _figure(column: str) -> Callable[[LocaleRow], float | None]:
 def _pair_parts(material: Material, pair: tuple[str, str]) -> Parts[LocaleRow]:
     """Return the columns that say how a pair compares in a locale."""
     found = {row.locale: row for row in material.analysis.contrasts[pair]}
-    title = " minus ".join(material.titles[name] for name in pair)
+    title, name = " minus ".join(material.titles[column] for column in pair), "_minus_".join(pair)
 
     def of(part: Callable[[Contrast], Entry]) -> Callable[[LocaleRow], Entry]:
         return lambda row: part(found[row.locale.name]) if row.locale.name in found else None
 
     return [
-        (Head("difference", f"{title}, points", "points"), of(lambda x: x.difference)),
-        (Head("interval", _level(material), "points"), of(lambda x: x.interval)),
-        (Head("p_adjusted", "p adjusted", "p"), of(lambda x: x.p_adjusted)),
+        (Head(name, f"{title}, points", "points"), of(lambda x: x.difference)),
+        (Head(f"{name}_interval", _level(material), "points"), of(lambda x: x.interval)),
+        (Head(f"{name}_p_adjusted", "p adjusted", "p"), of(lambda x: x.p_adjusted)),
     ]
 
 
-def contrast_sheet(id_: str, caption: str, rows: Iterable[Contrast], material: Material, *, by: str = "both") -> Sheet:
+def contrast_sheet(id_: str, caption: str, rows: Iterable[Contrast], material: Material, *, by: By = "both") -> Sheet:
     """Pairs in single locales; ``by`` says what tells the rows apart: ``locale``, ``pair`` or ``both``."""
     place: Parts[Contrast] = [
         (Head("locale", "locale"), lambda x: Link(x.locale, anchor(x.locale))),
@@ -140,7 +141,7 @@ def contrast_sheet(id_: str, caption: str, rows: Iterable[Contrast], material: M
         (Head("p", "p (McNemar)", "p"), lambda x: x.p),
         (Head("p_adjusted", "p adjusted over locales", "p"), lambda x: x.p_adjusted),
     ]
-    named = {"locale": [*place], "pair": [*pair], "both": [*place, *pair]}[by]
+    named = [*(place if by != "pair" else ()), *(pair if by != "locale" else ())]
     return _sheet(id_, caption, rows, [*named, *figures], sortable=by != "pair")
 
 
