@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sprachbund import store
-from sprachbund.report import Results, Summary, load, summarise
+from sprachbund.report import Analysis, Results, Summary, analysis_of, load, summarise
 
 ZOO = "embedded-xlmr 1a2b3c"
 USES = {"baseline": ("target-train",)}
+INTENTS = ("alarm", "music", "news", "play", "weather")
 DEFAULT_SOURCES = {"nl-NL": 0.5, "de-DE": 0.3, "sv-SE": 0.2}
 
 
@@ -39,6 +41,7 @@ class ResultsFolder:
         folder: str | None = None,
         adaptation: str | None = None,
         nll: float | None = None,
+        ece: float | None = None,
         predictions: Sequence[store.Prediction] = (store.Prediction(id="1", gold="a", predicted="b", confidence=0.25),),
     ) -> store.Record:
         """Write one record; ``rows`` stands for the content of the data, and nobody checks figures against predictions."""
@@ -88,11 +91,24 @@ class ResultsFolder:
                 mean_confidence=0.5,
                 majority_rate=0.08,
                 nll=nll,
+                ece=ece,
             ),
             examples=(),
         )
         path = self.root / folder if folder else store.RunStore(self.root).folder(variant, locale)
         return store.write_record(path, record, predictions)
+
+    def answers(
+        self, variant: str, locale: str, ids: Sequence[str], right: Sequence[bool], **asked: Any
+    ) -> store.Record:
+        """Write a record that answers those ids, rightly or not; what is right is the same for an id everywhere."""
+        gold = [INTENTS[int(id_) % len(INTENTS)] for id_ in ids]
+        wrong = [INTENTS[(int(id_) + 1) % len(INTENTS)] for id_ in ids]
+        rows = [
+            store.Prediction(id=id_, gold=intent, predicted=intent if hit else other, confidence=0.5)
+            for id_, intent, other, hit in zip(ids, gold, wrong, right, strict=True)
+        ]
+        return self.record(variant, locale, sum(right), total=len(ids), predictions=rows, **asked)
 
     def failure(self, variant: str, locale: str, reason: str) -> store.Failure:
         """Write one failure."""
@@ -137,6 +153,10 @@ class ResultsFolder:
     def load(self, **filters: str) -> Results:
         """Read it back."""
         return load(self.root, **filters)
+
+    def analysis(self, **asked: int) -> Analysis:
+        """Read it back with its predictions, and test what it says."""
+        return analysis_of(self.root, self.load(), **{"macro_f1_resamples": 50, **asked})
 
     def summary(self) -> Summary:
         """Read it back and summarise it."""

@@ -19,10 +19,24 @@ from sprachbund import locales
 from sprachbund.errors import StoreError, UnknownName
 from sprachbund.store import DatasetInfo, Failure, Record, RunStore, Transfer, differences
 
-__all__ = ["EXPECTED_VARIANTS", "Cell", "Results", "Setup", "load", "setups"]
+__all__ = [
+    "EXPECTED_VARIANTS",
+    "MAJORITY",
+    "ZERO_SHOT_BEST",
+    "ZERO_SHOT_ENGLISH",
+    "ZERO_SHOT_MEAN",
+    "Cell",
+    "Results",
+    "Setup",
+    "compared",
+    "load",
+    "setups",
+]
 
 EXPECTED_VARIANTS = ("baseline", "similarity", "average")
 """The variants of the main job, in the order of its columns."""
+ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST = "zero_shot_mean", "zero_shot_english", "zero_shot_best"
+MAJORITY = "majority_rate"
 
 Cell = tuple[str, str]
 """(variant, locale)"""
@@ -108,6 +122,21 @@ class Results:
     def demonstration(self) -> bool:
         """True if the figures say nothing about languages in the world."""
         return any(record.dataset_info.demonstration for record in self.everything)
+
+
+def compared(variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Return which columns are compared: the main job's three, then others with them; each with what needs no merge."""
+    others = [variant for variant in variants if variant not in EXPECTED_VARIANTS]
+    references = (ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST)
+    pairs = [
+        ("similarity", "average"),
+        ("similarity", "baseline"),
+        ("average", "baseline"),
+        *(("similarity", reference) for reference in references),
+        *((variant, ZERO_SHOT_BEST) for variant in ("average", "baseline")),
+        *((other, second) for other in others for second in ("similarity", "average", "baseline", *references)),
+    ]
+    return [pair for pair in pairs if {*pair} <= {*variants, *references}]
 
 
 def setups(records: Iterable[Record]) -> dict[Setup, int]:
