@@ -185,7 +185,7 @@ def test_a_target_without_a_source_of_its_own_is_merged_for(capsys: Capture) -> 
 # --- what stands in another's place ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["aggregate", "plot"])
+@pytest.mark.parametrize("command", ["aggregate", "plot", "report"])
 def test_the_demo_is_a_zoo_beside_which_no_other_can_be_named(command: str, capsys: Capture) -> None:
     sentence = refused(f"{command} --demo --zoo mine", capsys)
     assert sentence == "--demo stands for the embedded models' zoo: leave out --zoo, or --demo."

@@ -61,9 +61,10 @@ def test_writes_one_format(small: ResultsFolder, tmp_path: Path, name: str, file
     [
         ("parquet", ["results_aggregated_20261123_200559.parquet", "results_comparison_20261123_200559.parquet"]),
         ("latex", ["results_comparison_20261123_200559.tex"]),
+        ("html", ["results_report_20261123_200559.html"]),
     ],
 )
-def test_parquet_and_latex_are_written_only_when_asked_for(
+def test_parquet_latex_and_html_are_written_only_when_asked_for(
     small: ResultsFolder, tmp_path: Path, name: str, files: list[str]
 ) -> None:
     assert [path.name for path in write(small, tmp_path, name)] == files

@@ -5,7 +5,8 @@
     results_summary_YYYYMMDD_HHMMSS.json       statistics, what is missing, what failed
     results_report_YYYYMMDD_HHMMSS.md          all of it for people
 
-Only when asked for: both tables as Parquet, with the types of their columns, and the comparison as LaTeX.
+Only when asked for: both tables as Parquet, with the types of their columns; the comparison as LaTeX; the report as one HTML
+file with pictures (:mod:`sprachbund.report.html`).
 
 CSV, JSON and Parquet carry every digit, Markdown and LaTeX four. Each file, read on its own, says which data it is about and
 whether that is a demonstration. A file is never overwritten: where those of one second exist, the next free second is taken.
@@ -24,7 +25,9 @@ from typing import Any
 
 from sprachbund import files, locales
 from sprachbund.errors import UnknownName
-from sprachbund.report.analysis import Analysis, Contrast, Score
+from sprachbund.report.analysis import Analysis, Contrast, Score, analyse
+from sprachbund.report.answers import NO_ANSWERS, Answers
+from sprachbund.report.html import Texts, html_report
 from sprachbund.report.latex import longtable
 from sprachbund.report.stats import LEVEL, Interval
 from sprachbund.report.summary import SMALLEST_P, LocaleRow, Summary, by_language_family, headline, worth
@@ -33,7 +36,7 @@ from sprachbund.store import Record
 
 __all__ = ["FORMATS", "comparison_rows", "long_rows", "markdown", "summary_json", "write_aggregate"]
 
-FORMATS = ("csv", "json", "markdown", "parquet", "latex")
+FORMATS = ("csv", "json", "markdown", "parquet", "latex", "html")
 """What ``--format`` takes besides ``all``."""
 USUAL = FORMATS[:3]
 """What ``all`` stands for."""
@@ -47,6 +50,7 @@ NAMES = (
     ("results_aggregated", "parquet"),
     ("results_comparison", "parquet"),
     ("results_comparison", "tex"),
+    ("results_report", "html"),
 )
 TEXT = ("zero_shot_best_source",)
 """Columns of text that may have no value at all; where others have none, they are numbers."""
@@ -61,6 +65,8 @@ def write_aggregate(
     when: datetime,
     command: str = COMMAND,
     analysis: Analysis | None = None,
+    answers: Answers | None = None,
+    texts: Texts | None = None,
 ) -> list[Path]:
     """Write the files of the wanted formats and return their paths.
 
@@ -68,10 +74,12 @@ def write_aggregate(
         results: of one setup.
         summary: of these results.
         out_dir: where to; it is made if need be.
-        formats: of ``csv``, ``json``, ``markdown``, ``parquet``, ``latex``; ``all`` stands for the first three.
+        formats: of ``csv``, ``json``, ``markdown``, ``parquet``, ``latex``, ``html``; ``all`` stands for the first three.
         when: the time in the files' names, and in JSON and Markdown.
         command: how to make the report again.
         analysis: of these results; without it intervals and tests are blank.
+        answers: the predictions of these results, for ``html``.
+        texts: the sentences that were answered, for ``html``.
     """
     wanted = _formats(formats)
     paths = _free_paths(out_dir, when)
@@ -95,6 +103,10 @@ def write_aggregate(
         write("results_comparison", "parquet", _parquet(comparison_rows(summary, analysis)))
     if "latex" in wanted:
         write("results_comparison", "tex", longtable(summary, command, analysis))
+    if "html" in wanted:
+        known = analysis or analyse(results, NO_ANSWERS)
+        page = html_report(results, summary, answers, known, when=when, command=command, texts=texts)
+        write("results_report", "html", page)
     return written
 
 
