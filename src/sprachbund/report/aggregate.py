@@ -102,7 +102,7 @@ def write_aggregate(
         write("results_aggregated", "parquet", _parquet(long_rows(results)))
         write("results_comparison", "parquet", _parquet(comparison_rows(summary, analysis)))
     if "latex" in wanted:
-        write("results_comparison", "tex", longtable(summary, command))
+        write("results_comparison", "tex", longtable(summary, command, analysis))
     if "html" in wanted:
         known = analysis or analyse(results, NO_ANSWERS)
         page = html_report(results, summary, answers, known, when=when, command=command, texts=texts)
