@@ -46,6 +46,7 @@ LINES = {
     "train": "train --base base --out trained --data massive:data --locales sq-AL --epochs 1",
     "transfer": f"transfer {POOL} --jobs 1 --results-dir elsewhere",
     "variants": "variants",
+    "watch": "watch",
 }
 """A line of every command."""
 ELSEWHERE = {"demo"}

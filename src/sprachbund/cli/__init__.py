@@ -14,6 +14,7 @@ from sprachbund.cli import (
     similarity,
     train,
     transfer,
+    watch,
 )
 from sprachbund.cli.app import app, main, run
 from sprachbund.cli.scripts import script
@@ -36,4 +37,5 @@ __all__ = [
     "similarity",
     "train",
     "transfer",
+    "watch",
 ]

@@ -15,7 +15,9 @@ from __future__ import annotations
 from sprachbund.report.aggregate import FORMATS, summary_json, write_aggregate
 from sprachbund.report.drawing import check_format
 from sprachbund.report.heatmap import heat_map
+from sprachbund.report.live import frame
 from sprachbund.report.plots import dumbbell
+from sprachbund.report.progress import Reader, RunState
 from sprachbund.report.summary import Correlation, Summary, headline, summarise, transfer_similarity_correlation
 from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup, load, setups
 from sprachbund.report.terminal import print_missing, print_results
@@ -24,11 +26,14 @@ __all__ = [
     "EXPECTED_VARIANTS",
     "FORMATS",
     "Correlation",
+    "Reader",
     "Results",
+    "RunState",
     "Setup",
     "Summary",
     "check_format",
     "dumbbell",
+    "frame",
     "headline",
     "heat_map",
     "load",
