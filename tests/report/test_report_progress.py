@@ -79,7 +79,7 @@ def test_on_resume_failures_are_open_again_and_results_from_before_tell_nothing_
 ) -> None:
     run.finish("baseline", "nl-NL", 80, at=BEFORE)
     run.fail("auto", "nl-NL", "no memory", at=BEFORE)
-    run.announce(updated=LATER)
+    run.announce()
     state = look(reader)
     assert (states(state)["baseline", "nl-NL"], states(state)["auto", "nl-NL"]) == ("done", "open")
     assert state.rate is None

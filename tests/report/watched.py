@@ -29,14 +29,13 @@ class Run:
         self,
         started: str = STARTED,
         *,
-        updated: str | None = None,
         variants: Sequence[str] = VARIANTS,
         names: Sequence[str] = NAMES,
         zero_shot: Sequence[str] = (),
     ) -> None:
         progress = store.Progress(
             started=started,
-            updated=updated or started,
+            updated=started,
             cells={name: {variant: identity(variant, name) for variant in variants} for name in names},
             zero_shot=tuple(zero_shot),
             total_locales=len(names),

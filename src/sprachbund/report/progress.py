@@ -117,8 +117,8 @@ class RunState:
     def rate(self) -> float | None:
         """Cells per second of this run, from the first one that it finished on; None until there is another.
 
-        What came before the first (sources that are asked, merges that are made together) tells nothing of those to come. Time is
-        that of who wrote: clocks of other machines may go wrong.
+        What came before the first (sources that are asked, merges that are made together) tells nothing of those to come.
+        Time is that of who wrote: clocks of other machines may go wrong.
         """
         if self.started is None:
             return None
