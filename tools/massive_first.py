@@ -21,7 +21,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from sprachbund import store
 from sprachbund.locales import locale
-from sprachbund.report.significance import intervals
+from sprachbund.report.stats import intervals
 from sprachbund.similarity import SIMILARITIES, load
 from sprachbund.store import RESULTS, RunStore, Transfer
 from sprachbund.uses import union_of_uses

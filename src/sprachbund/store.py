@@ -30,6 +30,8 @@ from sprachbund.errors import StoreError
 from sprachbund.parallel import Failed
 
 __all__ = [
+    "PREDICTIONS",
+    "PREDICTION_COLUMNS",
     "PROGRESS",
     "RECORD",
     "RESULTS",
@@ -48,6 +50,7 @@ __all__ = [
     "Transfer",
     "TransferCell",
     "cell_identity",
+    "checked_predictions",
     "differences",
     "failure_of",
     "find_record",
@@ -290,8 +293,13 @@ class RunStore:
 
     def records(self) -> Iterator[Record]:
         """Yield all valid records, in order of their folders' names."""
+        for _, record in self.cells():
+            yield record
+
+    def cells(self) -> Iterator[tuple[Path, Record]]:
+        """Yield all valid records with the folders that they stand in, in order of these."""
         for path in sorted(self.root.glob(f"*/{RECORD}")):
-            yield read_record(path.parent)
+            yield path.parent, read_record(path.parent)
 
     def failures(self) -> Iterator[Failure]:
         """Yield the failures that no success has followed."""
@@ -411,6 +419,23 @@ def read_predictions(folder: Path) -> list[Prediction]:
     """Return every prediction of a cell, in the order of the data set."""
     with (folder / PREDICTIONS).open(encoding="utf-8", newline="") as stream:
         return [Prediction.model_validate(row) for row in csv.DictReader(stream)]
+
+
+def checked_predictions(folder: Path, record: Record) -> bytes:
+    """Return predictions.csv as it stands in the folder of a record, which vouches for it.
+
+    Raises:
+        StoreError: it is not there, or not the one that the record was computed from.
+    """
+    path = folder / PREDICTIONS
+    again = "start the run that made this result again, and it is made anew."
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is missing: {again}") from error
+    if hashlib.sha256(content).hexdigest() != record.predictions_digest:
+        raise StoreError(f"{path} is damaged, it is not what {RECORD} beside it was computed from: {again}")
+    return content
 
 
 def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]) -> Record:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +38,9 @@ class ResultsFolder:
         uses: tuple[str, ...] | None = None,
         folder: str | None = None,
         adaptation: str | None = None,
+        predictions: Sequence[store.Prediction] = (store.Prediction(id="1", gold="a", predicted="b", confidence=0.25),),
     ) -> store.Record:
-        """Write one record; ``rows`` stands for the content of the data."""
+        """Write one record; ``rows`` stands for the content of the data, and nobody checks figures against predictions."""
         if sources is None:
             sources = {locale: 1.0} if variant == "baseline" else DEFAULT_SOURCES
         record = store.Record(
@@ -89,7 +90,6 @@ class ResultsFolder:
             examples=(),
         )
         path = self.root / folder if folder else store.RunStore(self.root).folder(variant, locale)
-        predictions = [store.Prediction(id="1", gold="a", predicted="b", confidence=0.25)]
         return store.write_record(path, record, predictions)
 
     def failure(self, variant: str, locale: str, reason: str) -> store.Failure:

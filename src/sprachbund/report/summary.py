@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from sprachbund.errors import StoreError
 from sprachbund.locales import LOCALES, OTHER, Locale
-from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup
+from sprachbund.report.table import (
+    EXPECTED_VARIANTS,
+    MAJORITY,
+    ZERO_SHOT_BEST,
+    ZERO_SHOT_ENGLISH,
+    ZERO_SHOT_MEAN,
+    Results,
+    Setup,
+    compared,
+)
 from sprachbund.store import DatasetInfo, Failure, Record, Transfer
 from sprachbund.uses import union_of_uses
 
@@ -51,8 +60,6 @@ __all__ = [
 ]
 
 ENGLISH = "en-US"
-ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST = "zero_shot_mean", "zero_shot_english", "zero_shot_best"
-MAJORITY = "majority_rate"
 
 MOST_SAID = 2
 """Of so many variants beyond the seed's the headline speaks."""
@@ -217,7 +224,7 @@ def summarise(results: Results) -> Summary:
         columns=columns,
         rows=rows,
         statistics={c.name: statistics_of({row.locale.name: row.values[c.name] for row in rows}) for c in columns},
-        differences=tuple(difference(rows, *pair) for pair in _pairs(results.variants)),
+        differences=tuple(difference(rows, *pair) for pair in compared(results.variants)),
         counts=_counts(results, failed, len(missing)),
         missing={variant: tuple(locale for v, locale in missing if v == variant) for variant in results.variants},
         failures=results.failures,
@@ -426,20 +433,6 @@ def _majority_rate(results: Results, target: str) -> float | None:
         if target in transfer.cells:
             return transfer.cells[target].majority_rate
     return None
-
-
-def _pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which columns are compared: the seed's three first, then similarity and all others with what needs no merge."""
-    others = [variant for variant in variants if variant not in EXPECTED_VARIANTS]
-    references = (ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST)
-    pairs = [
-        ("similarity", "average"),
-        ("similarity", "baseline"),
-        ("average", "baseline"),
-        *(("similarity", reference) for reference in references),
-        *((other, second) for other in others for second in ("similarity", "baseline", *references)),
-    ]
-    return [pair for pair in pairs if {*pair} <= {*variants, *references}]
 
 
 def _counts(results: Results, failed: set[tuple[str, str]], missing: int) -> Counts:

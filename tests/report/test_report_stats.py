@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, bootstrap
 
-from sprachbund.report.significance import holm, intervals, sign_flip
+from sprachbund.report.stats import holm, intervals, sign_flip
 
 
 def signs(wins: int, losses: int, ties: int = 0) -> np.ndarray:
