@@ -143,7 +143,9 @@ def test_progress_is_written_after_each_locale(make: Make, tmp_path: Path) -> No
     counts = [len(progress["completed_locales"]) for progress in seen]
     assert counts == [0] * 5 + [1] * 3 + [2] * 3, "before all, before the merges, and after each cell"
     identities = {
-        target: {variant: read(tmp_path / f"run/results/{variant}_{target}/results.json")["identity"] for variant in VARIANTS}
+        target: {
+            variant: read(tmp_path / f"run/results/{variant}_{target}/results.json")["identity"] for variant in VARIANTS
+        }
         for target in TARGETS
     }
     assert seen[0]["cells"] == seen[-1]["cells"] == identities, "what is to be done is said before anything is"

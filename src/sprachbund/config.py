@@ -25,6 +25,7 @@ __all__ = [
     "BaseConfig",
     "CheckConfig",
     "ChoiceConfig",
+    "CompareConfig",
     "DataConfig",
     "EvaluateConfig",
     "ExperimentConfig",
@@ -392,6 +393,20 @@ class SimilarityConfig(ChoiceConfig, BaseConfig, InputsConfig):
         default=None,
         description="Draw the similarity as a heat map by language family; the ending says the format (svg, png).",
     )
+
+
+class CompareConfig(_Config):
+    """Two results folders."""
+
+    variants: tuple[str, ...] = Field(
+        default=(), description="What to compare: ONE, or ONE_IN_A:OTHER_IN_B. Default: all that both folders have."
+    )
+    data: str | None = Field(default=None, description="Only results on this data set.")
+    zoo: tuple[str, ...] = Field(
+        default=(), description="Only results of models of this zoo; two names are that of A and that of B."
+    )
+    split: Split | None = Field(default=None, description="Only results on this split.")
+    out: Path | None = Field(default=None, description="Write a row for each variant and locale as CSV.")
 
 
 class WatchConfig(_Config):

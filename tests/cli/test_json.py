@@ -34,6 +34,7 @@ LINES = {
     "--method pick-confidence --jobs 1",
     "aggregate": "aggregate",
     "check": "check --models models/{locale} --base base --sources el-GR ro-RO sq-AL",
+    "compare": "compare results results --variants similarity:average",
     "data": "data --data massive:data",
     "evaluate": "evaluate --base-model models/sq-AL --locale sq-AL --data massive:data",
     "experiment": f"{EXPERIMENT} --locales sq-AL --skip-baseline",

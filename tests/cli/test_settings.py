@@ -33,6 +33,7 @@ COMPLETE = {
     "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
     "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
+    "compare": "a b --variants similarity:average --data cldr --zoo one two --split dev --out o.csv",
     "data": "--data massive:data",
     "demo": "--output-dir elsewhere --overwrite",
     "evaluate": "--data cldr --demo --base-model m --model-dir d --locale sq-AL --prefix null --list-models --results-dir r "
@@ -69,11 +70,12 @@ COMPLETE = {
 }
 """Each command with all of its flags, none at its default."""
 
-WITHOUT_THEIR_NAMES = {"--target", "--recipe"}
+WITHOUT_THEIR_NAMES = {"--a", "--b", "--target", "--recipe"}
 """Flags whose values are typed alone."""
 
 NEEDED = {
     "adapt": "--target sq-AL --out o",
+    "compare": "a b",
     "evaluate": "--base-model m",
     "merge": "--mode average --target-lang sq-AL",
     "pretrain": "--out o",
@@ -314,7 +316,11 @@ def test_every_command_is_covered_with_every_flag(capsys: Capture) -> None:
         complete = settled(f"{command} {line}", capsys)
         for key, value in settled(f"{command} {NEEDED.get(command, '')}", capsys).items():
             flag = f"--{key.replace('_', '-')}"
-            assert complete[key] != value or flag in NEEDED.get(command, "") or key in {"target", "out", "base", "data"}
+            assert (
+                complete[key] != value
+                or flag in NEEDED.get(command, "")
+                or key in {"a", "b", "target", "out", "base", "data"}
+            )
 
 
 @pytest.mark.parametrize("command", COMPLETE)

@@ -30,8 +30,8 @@ __all__ = ["watch"]
 def watch(*, config: Annotated[WatchConfig, Parameter(name="*")] = WatchConfig()) -> int:
     """Show how far the run in a folder has come: locales × variants, rate, time left, failures. Nothing is written.
 
-    On a terminal the picture is renewed until the run ends: exit status 0 if all is done, 1 if something has failed or is
-    missing by then, 130 after Ctrl-C, which the run does not notice. Elsewhere, and with --json, it is one look.
+    On a terminal the picture is renewed until the run ends: exit status 0 if all is done, 1 if something has failed or
+    is missing by then, 130 after Ctrl-C, which the run does not notice. Elsewhere, and with --json, it is one look.
     """
     reader = Reader(config.output_dir)
     if config.once or MODE.json or not console.is_terminal:

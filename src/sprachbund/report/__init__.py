@@ -12,7 +12,9 @@ Looking at results loads no torch and no transformers, and matplotlib and jinja2
 
 from __future__ import annotations
 
-from sprachbund.report.aggregate import FORMATS, summary_json, write_aggregate
+from sprachbund.report.aggregate import FORMATS, csv_text, summary_json, write_aggregate
+from sprachbund.report.compare import Compared, compare, compare_json, compare_rows, pairs_of
+from sprachbund.report.compare_terminal import print_compared
 from sprachbund.report.drawing import check_format
 from sprachbund.report.heatmap import heat_map
 from sprachbund.report.live import frame
@@ -25,6 +27,7 @@ from sprachbund.report.terminal import print_missing, print_results
 __all__ = [
     "EXPECTED_VARIANTS",
     "FORMATS",
+    "Compared",
     "Correlation",
     "Reader",
     "Results",
@@ -32,11 +35,17 @@ __all__ = [
     "Setup",
     "Summary",
     "check_format",
+    "compare",
+    "compare_json",
+    "compare_rows",
+    "csv_text",
     "dumbbell",
     "frame",
     "headline",
     "heat_map",
     "load",
+    "pairs_of",
+    "print_compared",
     "print_missing",
     "print_results",
     "setups",
