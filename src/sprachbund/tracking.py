@@ -69,6 +69,7 @@ class Tracker:
             "locale": info.locale,
             f"accuracy/{info.variant}": performance.accuracy,
             f"macro_f1/{info.variant}": performance.macro_f1,
+            "uses": ", ".join(info.uses),
             "seconds": info.seconds,
         }
 

@@ -9,6 +9,7 @@ import random
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from results_folder import ResultsFolder
@@ -40,7 +41,7 @@ def answered(seed: str, share: float) -> list[str]:
     return [gold if lot.random() < share else lot.choice(INTENTS) for gold in GOLD]
 
 
-def put(folder: ResultsFolder, variant: str, locale: str, answers: Sequence[str], **more: str) -> None:
+def put(folder: ResultsFolder, variant: str, locale: str, answers: Sequence[str], **more: Any) -> None:
     """Write a record whose figures are those of its answers; the rows of the file stand in an order of their own."""
     rows = [
         store.Prediction(id=id_, gold=gold, predicted=answer, confidence=0.5)
@@ -48,7 +49,7 @@ def put(folder: ResultsFolder, variant: str, locale: str, answers: Sequence[str]
     ]
     random.Random(f"{folder.root}").shuffle(rows)
     correct = sum(row.gold == row.predicted for row in rows)
-    folder.record(variant, locale, correct, total=len(rows), predictions=rows, **more)  # type: ignore[arg-type]
+    folder.record(variant, locale, correct, total=len(rows), predictions=rows, **more)
 
 
 @pytest.fixture
@@ -118,6 +119,7 @@ def test_every_figure_is_that_of_the_files(a: ResultsFolder, b: ResultsFolder) -
 def test_by_default_it_is_what_both_have(a: ResultsFolder, b: ResultsFolder) -> None:
     assert pairs_of((), a.load(), b.load()) == (("similarity", "similarity"),)
     (pair,) = compared(a, b).pairs
+    assert pair.seen == "nothing"
     (turned,) = compared(b, a).pairs
     assert turned.comparison.mean == pytest.approx(-pair.comparison.mean)
     assert turned.comparison.p == pytest.approx(pair.comparison.p)
@@ -144,10 +146,11 @@ def test_what_differs_besides_is_said(a: ResultsFolder, b: ResultsFolder) -> Non
 
 def test_one_variant_made_in_two_ways(a: ResultsFolder, b: ResultsFolder) -> None:
     for locale in NAMES:
-        put(a, "auto", locale, answered(locale, 0.5), adaptation="auto")
+        put(a, "auto", locale, answered(locale, 0.5), adaptation="auto", uses=("unlabelled",))
         put(b, "auto", locale, answered(locale, 0.5), adaptation="distilled", zoo="another zoo")
     found = compared(a, b, "auto")
     assert "auto differs in adaptation." in found.notes
+    assert "has seen unlabelled (A), nothing (B): auto" in shown(found)
     assert found.pairs[0].comparison.mean == 0
 
 
@@ -221,6 +224,7 @@ def test_one_pair_has_all_its_figures(a: ResultsFolder, b: ResultsFolder) -> Non
     assert f"{100 * row.contrast.difference:+.1f}*" in line
     whole = next(line for line in lines if line.startswith("similarity"))
     assert "3/0/0" in whole.split()
+    assert "has seen nothing: similarity" in lines
 
 
 def test_52_locales_and_many_pairs_fit(tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def test_on_24_lines_there_is_a_row_a_variant_and_a_character_a_locale(seed: Run
     assert row_of("baseline", found).endswith("0.725")
     assert f"failed: {ALL[0]} average: a source holds NaN in encoder.layer.0" in found
     assert "highest mean so far: baseline, 0.730 (25 locales that all have)" in found
+    assert "has seen target-train: baseline" in found
+    assert "has seen nothing: similarity, average" in found
     assert any(line.startswith(f"latest: {ALL[25]} average 0.550") for line in found)
 
 

@@ -209,4 +209,5 @@ def test_as_json_it_is_all_there(run: Run, reader: Reader) -> None:
     assert found["zero_shot"] == {"done": 0, "sources": 1}
     assert found["cells_per_second"] == pytest.approx(2 / 180)
     assert found["seconds_left"] == pytest.approx(90)
+    assert (found["variants"]["baseline"]["uses"], found["variants"]["auto"]["uses"]) == (["target-train"], ["nothing"])
     assert found["leader"] == {"variant": "auto", "mean": 0.9, "locales": 1}

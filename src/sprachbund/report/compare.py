@@ -21,6 +21,7 @@ from sprachbund.report.answers import read_answers
 from sprachbund.report.stats import holm
 from sprachbund.report.table import Cell, Results, Setup
 from sprachbund.store import Record, differences
+from sprachbund.uses import union_of_uses
 
 __all__ = ["Compared", "Pair", "PairRow", "compare", "compare_json", "compare_rows", "pairs_of"]
 
@@ -50,6 +51,8 @@ class Pair:
     only_first: tuple[str, ...]
     """Locales that the second folder lacks."""
     only_second: tuple[str, ...]
+    uses: tuple[tuple[str, ...], tuple[str, ...]]
+    """What each has seen of its targets."""
     different: tuple[str, ...]
     """In what the two are made differently, as far as recipes and precision tell."""
 
@@ -57,6 +60,12 @@ class Pair:
     def name(self) -> str:
         """The variant or, where there are two, both."""
         return self.first if self.first == self.second else f"{self.first}:{self.second}"
+
+    @property
+    def seen(self) -> str:
+        """What it has seen of its targets, for people."""
+        one, other = (", ".join(uses) for uses in self.uses)
+        return one if one == other else f"{one} (A), {other} (B)"
 
     @property
     def means(self) -> tuple[float, float]:
@@ -162,8 +171,13 @@ def _compared(
         comparison=whole,
         only_first=tuple(name for name in ours if name not in theirs),
         only_second=tuple(name for name in theirs if name not in ours),
+        uses=(_uses(first, one, rows), _uses(second, other, rows)),
         different=_different(first.records[one, rows[0].locale.name], second.records[other, rows[0].locale.name]),
     )
+
+
+def _uses(results: Results, variant: str, rows: Sequence[PairRow]) -> tuple[str, ...]:
+    return union_of_uses(*(results.records[variant, row.locale.name].evaluation_info.uses for row in rows))
 
 
 def _different(ours: Record, theirs: Record) -> tuple[str, ...]:
@@ -258,6 +272,8 @@ def _pair_json(pair: Pair) -> dict[str, Any]:
         "second": pair.second,
         "mean_first": pair.means[0],
         "mean_second": pair.means[1],
+        "uses_first": list(pair.uses[0]),
+        "uses_second": list(pair.uses[1]),
         **whole,
         "only_first": list(pair.only_first),
         "only_second": list(pair.only_second),

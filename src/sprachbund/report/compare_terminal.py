@@ -17,6 +17,7 @@ from rich.table import Table
 from sprachbund.report.compare import Compared, Pair, PairRow
 from sprachbund.report.stats import LEVEL
 from sprachbund.report.summary import by_language_family
+from sprachbund.uses import sentences_of_uses
 
 __all__ = ["print_compared"]
 
@@ -47,6 +48,8 @@ def print_compared(console: Console, found: Compared, first: str, second: str) -
         console.print(line, markup=False, highlight=False)
     console.print()
     console.print(_means(found))
+    for sentence in sentences_of_uses({pair.name: pair.seen for pair in found.pairs}):
+        console.print(sentence, style="dim", markup=False, highlight=False)
     console.print()
     shown = _that_fit(found.pairs, console.width)
     console.print(_one_pair(found.pairs[0]) if len(found.pairs) == 1 else _many_pairs(shown))

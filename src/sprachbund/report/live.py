@@ -15,6 +15,7 @@ from rich.text import Text
 
 from sprachbund.report.progress import CellState, Row, RunState
 from sprachbund.report.summary import by_language_family
+from sprachbund.uses import sentences_of_uses
 
 __all__ = ["frame"]
 
@@ -59,6 +60,8 @@ def _cut(line: Text, width: int) -> Text:
 
 
 def _below(state: RunState) -> Iterator[str]:
+    variants = state.by_variant.items()
+    yield from sentences_of_uses({name: ", ".join(variant.uses) for name, variant in variants if variant.uses})
     if state.leader and len(state.variants) > 1:
         variant, mean = state.leader
         many = len(state.common)

@@ -26,6 +26,7 @@ from sprachbund.errors import StoreError
 from sprachbund.locales import Locale
 from sprachbund.report.table import Cell, Setup
 from sprachbund.store import Progress, Transfer
+from sprachbund.uses import union_of_uses
 
 __all__ = ["CellState", "Finished", "Reader", "Row", "RunState", "VariantState", "run_state"]
 
@@ -47,6 +48,7 @@ class Finished:
     accuracy: float | None = None
     """None: it has failed."""
     seconds: float | None = None
+    uses: tuple[str, ...] = ()
     reason: str | None = None
 
 
@@ -58,6 +60,8 @@ class CellState:
     accuracy: float | None = None
     seconds: float | None = None
     timestamp: str | None = None
+    uses: tuple[str, ...] = ()
+    """What it has seen of the target; empty as long as there is no result."""
     reason: str | None = None
 
 
@@ -80,6 +84,8 @@ class VariantState:
     """Mean accuracy over the locales where it is done; means of different locales are not to be compared."""
     best: float | None
     best_locale: str | None
+    uses: tuple[str, ...]
+    """What it has seen of its targets so far; empty as long as there is no result."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +204,7 @@ class RunState:
             mean=statistics.fmean(known.values()) if known else None,
             best=None if best is None else known[best],
             best_locale=best,
+            uses=union_of_uses(*(cell.uses for cell in cells.values())) if known else (),
         )
 
 
@@ -248,7 +255,7 @@ def _state(found: Finished | None, identity: str, started: str) -> CellState:
 
 def _as_it_is(found: Finished) -> CellState:
     state: Literal["done", "failed"] = "failed" if found.accuracy is None else "done"
-    return CellState(state, found.accuracy, found.seconds, found.timestamp, found.reason)
+    return CellState(state, found.accuracy, found.seconds, found.timestamp, found.uses, found.reason)
 
 
 def _of_one_setup(found: Mapping[Cell, Finished]) -> dict[Cell, CellState]:
@@ -339,6 +346,7 @@ def _of_record(path: Path) -> Finished:
         setup=(setup.data, setup.split, setup.zoo, setup.revision),
         accuracy=record.performance.accuracy,
         seconds=record.evaluation_info.seconds,
+        uses=record.evaluation_info.uses,
     )
 
 
