@@ -12,7 +12,7 @@ from results_folder import ResultsFolder
 from sprachbund import store
 from sprachbund.errors import StoreError
 from sprachbund.report.answers import Answers, read_answers
-from sprachbund.store import Prediction
+from sprachbund.store import Columns, Prediction
 
 INTENTS = ("größe", "ask, again", 'say "no"', "line\nbreak", "", "null", "nan")
 
@@ -73,6 +73,43 @@ def test_ids_stand_in_the_order_of_the_first_locale_of_the_table(folder: Results
     assert read(folder).ids == ("3", "2", "1")
 
 
+def test_the_best_foreign_source_stands_among_the_variants(folder: ResultsFolder) -> None:
+    """Where its answers were kept: those of fr-FR, best in de-DE, were; those of de-DE, best in en-US, were not."""
+    for locale in ("de-DE", "en-US"):
+        folder.record("baseline", locale, 50, predictions=answered("123", "baseline", locale))
+    folder.transfer("de-DE", {"de-DE": 90, "en-US": 70})
+    folder.transfer("en-US", {"de-DE": 40, "en-US": 90})
+    foreign = answered("321", "fr-FR", "de-DE")
+    likely = np.array([0.5, 0.25, 0.125])
+    answers = Columns(
+        [row.id for row in foreign],
+        [row.gold for row in foreign],
+        [row.predicted for row in foreign],
+        np.array([row.confidence for row in foreign]),
+        likely,
+    )
+    folder.transfer("fr-FR", {"de-DE": 60, "en-US": 20, "sq-AL": 99}, answers={"de-DE": answers, "sq-AL": answers})
+    found = read(folder)
+    assert set(found.predicted) == {("baseline", "de-DE"), ("baseline", "en-US"), ("zero_shot_best", "de-DE")}
+    assert found.ids == ("1", "2", "3")
+    best = "zero_shot_best", "de-DE"
+    assert [found.intents[said] for said in found.predicted[best]] == [row.predicted for row in foreign[::-1]]
+    assert found.confidence[best].tolist() == [np.float32(row.confidence) for row in foreign[::-1]]
+    assert found.gold_probability[best].tolist() == likely[::-1].tolist()
+    assert set(found.gold_probability) == {best}
+
+
+def test_the_probability_of_gold_is_read_where_files_have_it(folder: ResultsFolder) -> None:
+    rows = answered("12", "average", "af-ZA")
+    folder.record("baseline", "af-ZA", 50, predictions=rows)
+    likely = [row.model_copy(update={"gold_probability": p}) for row, p in zip(rows, (1.5e-9, 0.0), strict=True)]
+    folder.record("average", "af-ZA", 50, predictions=likely)
+    found = read(folder).gold_probability
+    assert {cell: values.tolist() for cell, values in found.items()} == {
+        ("average", "af-ZA"): [np.float32(1.5e-9), 0.0]
+    }
+
+
 def test_a_cell_in_a_folder_of_another_name_is_read(folder: ResultsFolder) -> None:
     folder.record("baseline", "af-ZA", 50, folder="kept", predictions=answered("12", "baseline", "af-ZA"))
     assert read(folder).ids == ("1", "2")
@@ -102,7 +139,9 @@ def test_predictions_that_are_vouched_for_and_no_table_are_refused(
         b"id,gold,predicted,confidence\n1,a,b,high\n",
     ):
         monkeypatch.setattr("sprachbund.report.answers.checked_predictions", lambda folder, record, it=content: it)
-        with pytest.raises(StoreError, match=r"predictions\.csv is no table of id, gold, predicted, confidence"):
+        with pytest.raises(
+            StoreError, match=r"predictions\.csv is no table of id, gold, predicted, confidence, gold_probability: make"
+        ):
             read(three)
 
 

@@ -17,7 +17,7 @@ from sprachbund.cli.results import load_results
 from sprachbund.config import ExperimentConfig, ResultsConfig
 from sprachbund.errors import CellsFailed, SprachbundError
 from sprachbund.plan import size
-from sprachbund.report import print_results, summarise
+from sprachbund.report import analysis_of, print_results, summarise
 from sprachbund.similarity import is_measured
 from sprachbund.store import RESULTS, Failure, Record, RunStore
 from sprachbund.tracking import check_tracker, tracker
@@ -174,7 +174,8 @@ def _print_outcome(prepared: Experiment, outcome: Outcome, name: str) -> None:
             results_dir=prepared.store.root, data=prepared.inputs.data.name, zoo=prepared.zoo, split=config.split
         )
         results = load_results(wanted)
-        print_results(console, summarise(results), by_gain=config.sort == "gain")
+        analysis = analysis_of(prepared.store.root, results, macro_f1_resamples=0)  # of which the table shows nothing
+        print_results(console, summarise(results), analysis, by_gain=config.sort == "gain")
     total, failed = len(prepared.cells), len(outcome.failures)
     console.print(
         f"{total - failed} of {total} results ({outcome.reused} of them from before), in {config.output_dir / name}",

@@ -18,17 +18,19 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from sprachbund.errors import StoreError
 from sprachbund.report import stats
+from sprachbund.report.answers import Answers, read_answers
 from sprachbund.report.stats import LEVEL, RESAMPLES, Interval
 from sprachbund.report.table import Cell, Results, compared
 
 if TYPE_CHECKING:
-    from sprachbund.report.answers import Answers
     from sprachbund.report.stats import Codes
     from sprachbund.store import Record
 
@@ -40,6 +42,7 @@ __all__ = [
     "Interval",
     "Score",
     "analyse",
+    "analysis_of",
     "comparison",
     "contrast",
 ]
@@ -64,9 +67,9 @@ class Score:
     macro_f1_intents: int
     """Over how many intents: those that occur in the gold labels."""
     nll: float | None
-    """Mean of -ln of the probability of the gold intent, in nats."""
+    """Mean of -ln of the probability of the gold intent, in nats; None where the record has none."""
     ece: float | None
-    """Expected calibration error, fraction in [0, 1]."""
+    """Expected calibration error, fraction in [0, 1]; None likewise."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ class Analysis:
     seed: int
     level: float
     """Of the intervals; 1 - level is that of the tests."""
+    blank: str = ""
+    """Why there are no contrasts and comparisons, one sentence; empty where there could be."""
 
     def comparison(self, first: str, second: str) -> Comparison | None:
         """Return the comparison of a pair, None where it could not be made."""
@@ -167,6 +172,23 @@ def analyse(
         seed=seed,
         level=LEVEL,
     )
+
+
+def analysis_of(
+    results_dir: Path,
+    results: Results,
+    *,
+    resamples: int = RESAMPLES,
+    macro_f1_resamples: int = MACRO_F1_RESAMPLES,
+    seed: int = 0,
+) -> Analysis:
+    """Read the predictions and :func:`analyse` them; where they cannot be read there are scores by the records alone."""
+    try:
+        answers = read_answers(results_dir, results)
+    except StoreError as error:
+        known = {cell: _score_of_record(cell, record, None) for cell, record in results.records.items()}
+        return Analysis(known, {}, (), resamples, macro_f1_resamples, seed, LEVEL, blank=str(error))
+    return analyse(results, answers, resamples=resamples, macro_f1_resamples=macro_f1_resamples, seed=seed)
 
 
 def contrast(answers: Answers, first: str, second: str) -> tuple[Contrast, ...]:
@@ -312,8 +334,8 @@ def _score_of_record(cell: Cell, record: Record, macro_f1_interval: Interval | N
         macro_f1=measured.macro_f1,
         macro_f1_interval=macro_f1_interval,
         macro_f1_intents=measured.macro_f1_intents,
-        nll=None,
-        ece=None,
+        nll=measured.nll,
+        ece=measured.ece,
     )
 
 

@@ -1,5 +1,8 @@
 """Every prediction of one setup, side by side: what statistics count, and what pages show.
 
+The best single foreign source of each locale stands among the variants, under the name of its column in the report, as far as
+the zero-shot stage kept what sources answer.
+
 Columns of numbers instead of rows of values: an intent is its place among all intents, and every answer to an id stands at the
 same place, whatever the locale and the variant. 156 files of 2,974 rows are read in a fraction of a second.
 
@@ -9,7 +12,6 @@ A file is read only if it is the one that its record vouches for: no figure can 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund.errors import StoreError
+from sprachbund.report.summary import ZERO_SHOT_BEST, summarise
 from sprachbund.report.table import Cell, Results
-from sprachbund.store import PREDICTION_COLUMNS, PREDICTIONS, Record, checked_predictions
+from sprachbund.store import PREDICTION_COLUMNS, PREDICTIONS, Columns, Record, RunStore, checked_predictions
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
@@ -45,7 +48,7 @@ class Answers:
     gold: Mapping[str, Codes]
     """By locale, [ids]; -1 where the locale lacks the id."""
     predicted: Mapping[Cell, Codes]
-    """By variant and locale, [ids]; -1 likewise."""
+    """By variant and locale, [ids]; -1 likewise. ``("zero_shot_best", locale)`` is the best foreign source, where known."""
     confidence: Mapping[Cell, Floats]
     """Probability of the predicted intent, [ids]; nan where the locale lacks the id."""
     gold_probability: Mapping[Cell, Floats]
@@ -53,14 +56,13 @@ class Answers:
 
 
 def read_answers(results_dir: Path, results: Results) -> Answers:
-    """Read the predictions of all records that have a variant.
+    """Read the predictions of all records that have a variant, and of the best foreign source in their locales.
 
     Raises:
         StoreError: predictions are missing or damaged, or two variants of a locale did not answer the same rows.
     """
-    with ThreadPoolExecutor() as threads:
-        read = threads.map(_read, results.folders.values(), results.records.values())
-        rows = dict(zip(results.records, read, strict=True))
+    rows = {cell: _read(results.folders[cell], record) for cell, record in results.records.items()}
+    rows |= _of_best_sources(RunStore(results_dir), results)
     order = {place.name: number for number, place in enumerate(results.places)}
     return _side_by_side({cell: rows[cell] for cell in sorted(rows, key=lambda cell: order[cell[1]])})
 
@@ -108,6 +110,32 @@ def _read(folder: Path, record: Record) -> _Rows:
         raise StoreError(
             f"{folder / PREDICTIONS} is no table of {', '.join(PREDICTION_COLUMNS)}: make the result again with --overwrite."
         ) from error
+
+
+def _of_best_sources(store: RunStore, results: Results) -> dict[Cell, _Rows]:
+    """Return what the best foreign source of each locale that has records answered, where that was kept."""
+    import pyarrow
+
+    best = {row.locale.name: row.best_source for row in summarise(results).evaluated}
+    found: dict[str, Columns] = {}
+    for transfer in results.transfers:
+        found |= store.transfer_answers(
+            transfer, [locale for locale, source in best.items() if source == transfer.source]
+        )
+    return {
+        (ZERO_SHOT_BEST, locale): _rows(
+            pyarrow.table(
+                {
+                    "id": pyarrow.array(answers.ids, "string"),
+                    "gold": pyarrow.array(answers.gold, "string").dictionary_encode(),
+                    "predicted": pyarrow.array(answers.predicted, "string").dictionary_encode(),
+                    "confidence": pyarrow.array(answers.confidence, "float32"),
+                    "gold_probability": pyarrow.array(answers.gold_probability, "float32"),
+                }
+            )
+        )
+        for locale, answers in found.items()
+    }
 
 
 def _rows(table: pyarrow.Table) -> _Rows:
