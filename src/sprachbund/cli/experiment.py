@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.table import Table
 
-from sprachbund import locales
+from sprachbund import __version__, locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, detail, duration, result, say
 from sprachbund.cli.results import load_results
@@ -18,11 +19,12 @@ from sprachbund.errors import CellsFailed, SprachbundError
 from sprachbund.plan import size
 from sprachbund.report import analysis_of, print_results, summarise
 from sprachbund.similarity import is_measured
-from sprachbund.store import Record, RunStore
+from sprachbund.store import RESULTS, Failure, Record, RunStore
+from sprachbund.tracking import check_tracker, tracker
 
 if TYPE_CHECKING:
     from sprachbund.estimate import Estimate
-    from sprachbund.experiment import Experiment, Outcome
+    from sprachbund.experiment import Experiment, Outcome, Told
 
 __all__ = ["complain_of_failures", "experiment", "plan", "print_locales", "run_experiment", "show_experiment"]
 
@@ -81,7 +83,6 @@ def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
     """Run an experiment; what failed is in the outcome."""
     from sprachbund import inference
     from sprachbund.estimate import estimate
-    from sprachbund.experiment import RESULTS
 
     inference.quieten()
     RunStore(config.output_dir / RESULTS).check_free()  # before sources are read, which may take minutes
@@ -91,7 +92,30 @@ def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
             report.expect(estimate(prepared).seconds)
         except (SprachbundError, OSError, RuntimeError, ValueError) as error:  # its cells record why, others are done
             detail(f"The time cannot be estimated: {error}")
-        return prepared, prepared.run(report, detail)
+        with _told(prepared) as told:
+            return prepared, prepared.run(report, told)
+
+
+@contextmanager
+def _told(prepared: Experiment) -> Iterator[Told]:
+    """Give what is called with each cell: it tells whoever asked for details, and a tracker."""
+    from sprachbund.experiment import described
+
+    def in_detail(cell: Record | Failure, was_there: bool) -> None:
+        detail(described(cell, was_there))
+
+    config = prepared.config
+    if config.track is None:
+        yield in_detail
+        return
+    settings = config.model_dump(mode="json") | {"revision": prepared.inputs.data.revision, "zoo": prepared.zoo}
+    with tracker(config.track, settings | {"sprachbund": __version__}, say) as tracked:
+
+        def to_both(cell: Record | Failure, was_there: bool) -> None:
+            in_detail(cell, was_there)
+            tracked(cell, was_there)
+
+        yield to_both
 
 
 def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
@@ -100,6 +124,8 @@ def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
     from sprachbund.plan import chosen_locales, chosen_variants
     from sprachbund.preparing import needed_sources, prepare
 
+    if config.track is not None:
+        check_tracker(config.track)
     inputs = open_inputs(
         config,
         lambda held, without: needed_sources(config, held, without),

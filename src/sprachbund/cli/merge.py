@@ -74,14 +74,14 @@ def _for_target(config: MergeConfig) -> int:
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
     from sprachbund.choosing import by_method, check_method, choose
-    from sprachbund.experiment import MERGED_MODELS, RESULTS
+    from sprachbund.experiment import MERGED_MODELS
     from sprachbund.heads import unlabelled_for, with_head_policy
     from sprachbund.inputs import open_inputs, open_sources
     from sprachbund.measuring import asked_sources, similarity_for
     from sprachbund.plan import check_room, check_writable, with_pool
     from sprachbund.recipe import MANUAL, VARIANTS
     from sprachbund.similarity import is_measured
-    from sprachbund.store import RunStore
+    from sprachbund.store import RESULTS, RunStore
 
     check_writable(config.output_dir / MERGED_MODELS)
     given = data.load(config.data) if config.data else None

@@ -34,7 +34,7 @@ from sprachbund.report.summary import SMALLEST_P, LocaleRow, Summary, by_languag
 from sprachbund.report.table import EXPECTED_VARIANTS, Cell, Results
 from sprachbund.store import Record
 
-__all__ = ["FORMATS", "comparison_rows", "long_rows", "markdown", "summary_json", "write_aggregate"]
+__all__ = ["FORMATS", "comparison_rows", "csv_text", "long_rows", "markdown", "summary_json", "write_aggregate"]
 
 FORMATS = ("csv", "json", "markdown", "parquet", "latex", "html")
 """What ``--format`` takes besides ``all``."""
@@ -91,8 +91,8 @@ def write_aggregate(
         written.append(path)
 
     if "csv" in wanted:
-        write("results_aggregated", "csv", _csv(long_rows(results)))
-        write("results_comparison", "csv", _csv(comparison_rows(summary, analysis)))
+        write("results_aggregated", "csv", csv_text(long_rows(results)))
+        write("results_comparison", "csv", csv_text(comparison_rows(summary, analysis)))
     if "json" in wanted:
         files.write_json(paths["results_summary", "json"], summary_json(summary, when, analysis))
         written.append(paths["results_summary", "json"])
@@ -102,7 +102,7 @@ def write_aggregate(
         write("results_aggregated", "parquet", _parquet(long_rows(results)))
         write("results_comparison", "parquet", _parquet(comparison_rows(summary, analysis)))
     if "latex" in wanted:
-        write("results_comparison", "tex", longtable(summary, command))
+        write("results_comparison", "tex", longtable(summary, command, analysis))
     if "html" in wanted:
         known = analysis or analyse(results, NO_ANSWERS)
         page = html_report(results, summary, answers, known, when=when, command=command, texts=texts)
@@ -338,7 +338,8 @@ def _making(records: Sequence[Record]) -> dict[str, str]:
     }
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows, which have the same columns, as CSV with a header; None is a blank."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from sprachbund.report.analysis import Analysis
 from sprachbund.report.summary import Column, LocaleRow, Summary, by_language_family, headline
 
 __all__ = ["escaped", "longtable"]
@@ -30,7 +31,7 @@ _JOINED = re.compile(r"([-',])(?=\1)")
 """Two of these are set as one: a dash, a quotation mark."""
 
 
-def longtable(summary: Summary, command: str) -> str:
+def longtable(summary: Summary, command: str, analysis: Analysis | None = None) -> str:
     """Return the table, to be read by a document that loads booktabs and longtable."""
     columns = [column for column in summary.columns if summary.statistics[column.name].count]
     head = _row(["locale", "language", *(column.title for column in columns)])
@@ -38,7 +39,7 @@ def longtable(summary: Summary, command: str) -> str:
         [
             f"% Made by `{' '.join(command.split())}`; needs \\usepackage{{booktabs,longtable}}.",
             rf"\begin{{longtable}}{{ll{'r' * len(columns)}}}",
-            rf"\caption{{{escaped(_caption(summary))}}}\label{{tab:results}}\\",
+            rf"\caption{{{escaped(_caption(summary, analysis))}}}\label{{tab:results}}\\",
             *(r"\toprule", head, r"\midrule", r"\endfirsthead"),
             *(r"\toprule", head, r"\midrule", r"\endhead"),
             *(r"\bottomrule", r"\endfoot"),
@@ -55,14 +56,14 @@ def escaped(text: str) -> str:
     return _JOINED.sub(r"\1{}", characters)
 
 
-def _caption(summary: Summary) -> str:
+def _caption(summary: Summary, analysis: Analysis | None) -> str:
     setup = summary.setup
     demonstration = ["DEMONSTRATION: these figures show that the program works, nothing more."]
     return " ".join(
         [
             *(demonstration if summary.demonstration else []),
             f"Accuracy on {setup.data} ({setup.revision}), {setup.split} split.",
-            headline(summary),
+            headline(summary, analysis),
         ]
     )
 
