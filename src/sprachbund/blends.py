@@ -421,9 +421,7 @@ def _details(blend: Blend, using: Ingredients, alignment: Alignment | None) -> B
         method=blend.method,
         options=blend.how.settle_plainly(blend.options, len(blend.sources)),
         sources=tuple(
-            BlendedModel(
-                model=source.reference, digest=source.digest, weight=weight, **asdict(origin_of(source))
-            )
+            BlendedModel(model=source.reference, digest=source.digest, weight=weight, **asdict(origin_of(source)))
             for source, weight in zip(using.sources, shown, strict=True)
         ),
         base=BlendedModel(model=using.base.reference, digest=using.base.digest) if using.base else None,

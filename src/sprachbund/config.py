@@ -23,11 +23,13 @@ __all__ = [
     "AggregateConfig",
     "AnyMergeConfig",
     "BaseConfig",
+    "CardConfig",
     "CheckConfig",
     "ChoiceConfig",
     "DataConfig",
     "EvaluateConfig",
     "ExperimentConfig",
+    "ExportConfig",
     "HeadConfig",
     "InputsConfig",
     "MergeConfig",
@@ -36,6 +38,8 @@ __all__ = [
     "PoolConfig",
     "Precision",
     "PrecisionConfig",
+    "PredictConfig",
+    "PushConfig",
     "ResultsConfig",
     "SimilarityConfig",
     "Sort",
@@ -386,6 +390,50 @@ class SimilarityConfig(ChoiceConfig, BaseConfig, InputsConfig):
     plot: Path | None = Field(
         default=None,
         description="Draw the similarity as a heat map by language family; the ending says the format (svg, png).",
+    )
+
+
+class MadeConfig(_Config):
+    """A model that was made here."""
+
+    model: Path = Field(description="Folder of a model that sprachbund merge, adapt or experiment has made.")
+
+
+class CardConfig(MadeConfig):
+    """Its model card."""
+
+    results_dir: Path = Field(default=Path("results"), description="Where results of this very model are looked for.")
+
+
+class PushConfig(MadeConfig):
+    """Its way to the hub."""
+
+    repo: str = Field(description="Repository on the hub, OWNER/NAME; made if it is not there.")
+    private: bool = Field(default=False, description="Make the repository private.")
+    revision: str | None = Field(default=None, description="Branch; made if it is not there. Default: main.")
+    dry_run: bool = Field(default=False, description="Say what would be uploaded, and ask nobody.")
+
+
+class ExportConfig(MadeConfig):
+    """The same model for another tool."""
+
+    mergekit: bool = Field(
+        default=False,
+        description="Write a recipe with which mergekit 0.1.5 makes the same tensors of the same sources.",
+    )
+    out: Path | None = Field(default=None, description="What to write. Default: standard output.")
+
+
+class PredictConfig(PrecisionConfig):
+    """One classifier on any texts."""
+
+    model: str = Field(
+        description="The classifier: MODEL[@REVISION][:SUBFOLDER], where MODEL is a folder or a repository on the hub."
+    )
+    file: Path | None = Field(default=None, description="Texts: a UTF-8 file, one text a line.")
+    top: int = Field(default=1, ge=1, description="How many intents to print of each text, the most probable first.")
+    out: Path | None = Field(
+        default=None, description="Write the answers to this file, .csv or .jsonl, in the place of printing them."
     )
 
 

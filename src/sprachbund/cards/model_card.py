@@ -19,8 +19,8 @@ import yaml
 
 from sprachbund import digests, files
 from sprachbund.cards.details import BLEND, CARD, DETAILS, BlendDetails, Details, MergeDetails, model_digest
-from sprachbund.cards.origins import MASSIVE, dataset_id, front_matter, licence_of_all
-from sprachbund.cards.public import code, is_published, plain, public_name, public_text, row
+from sprachbund.cards.origins import MASSIVE, ON_HUB, dataset_id, licence_of_all
+from sprachbund.cards.public import code, is_published, one_line, plain, public_name, public_text, row
 from sprachbund.cards.reproducing import LABELS, RECIPE, TEXTS, command_of
 from sprachbund.cards.text import language_of, or_dash, score_of, title_of
 from sprachbund.checkpoints import CONFIG, EMBEDDED_ZOO, WIDE_HEAD, open_checkpoint
@@ -31,9 +31,9 @@ from sprachbund.uses import TARGET_FEW, TARGET_TRAIN, UNLABELLED
 __all__ = ["lacks_results", "model_card", "records_of", "write_card"]
 
 _INDEX = "model-index"
+_NO_SCORE = "This card reports no score"
 _TASK = {"type": "text-classification", "name": "Intent classification"}
 _SEEN = {
-    "nothing": "nothing: no text of it, and no label",
     UNLABELLED: "text of it, without labels",
     "source-dev": "labelled dev data of other languages, which has chosen something",
     "source-labels": "labels of other languages, which have chosen something",
@@ -66,9 +66,9 @@ def records_of(folder: Path, details: Details, results: RunStore) -> list[Record
 
 
 def lacks_results(folder: Path) -> bool:
-    """Return whether the model in a folder has a card that tells of no result; a cheap question."""
-    described = (folder / DETAILS).is_file() or (folder / BLEND).is_file()
-    return described and (folder / CARD).is_file() and _INDEX not in front_matter(folder / CARD)
+    """Return whether the model in a folder has a card of ours that tells of no result; a cheap question."""
+    card = folder / CARD
+    return card.is_file() and _NO_SCORE in card.read_text(encoding="utf-8", errors="replace")
 
 
 def model_card(
@@ -100,14 +100,14 @@ def _front(details: Details, records: Sequence[Record]) -> dict[str, Any]:
     datasets |= {dataset_id(record.dataset_info.name) for record in records}
     known = {
         "base_model": published or None,
-        # The hub draws its family trees by this; its words are adapter, finetune, merge and quantized.
-        "base_model_relation": relation if published else None,
-        "datasets": sorted(name for name in datasets if "/" in name) or None,
+        "datasets": sorted(name for name in datasets if ON_HUB.fullmatch(name)) or None,
         "language": _languages(details, records) or None,
         "library_name": "transformers",
         **licence_of_all(_licences(details)).front,
         "pipeline_tag": "text-classification",
         "tags": [*(["merge"] if relation == "merge" else []), "sprachbund"],
+        # The hub draws its family trees by this; its words are adapter, finetune, merge and quantized.
+        "base_model_relation": relation if published else None,
         _INDEX: [{"name": _name(details), "results": [_measured(record) for record in records]}] if records else None,
     }
     return {key: value for key, value in known.items() if value is not None}
@@ -139,11 +139,11 @@ def _measured(record: Record) -> dict[str, Any]:
     return {
         "task": dict(_TASK),
         "dataset": {
-            "name": data.name,
-            "type": dataset_id(data.name),
-            "config": record.evaluation_info.locale,
+            "name": one_line(data.name),
+            "type": one_line(dataset_id(data.name)),
+            "config": one_line(record.evaluation_info.locale),
             "split": record.evaluation_info.split,
-            "revision": data.revision,
+            "revision": one_line(data.revision),
         },
         "metrics": [
             {"type": "accuracy", "value": round(found.accuracy, 6), "name": "Accuracy"},
@@ -166,12 +166,12 @@ def _opening(details: Details, intents: Sequence[str]) -> str:
         return f"# Merged model\n\nA classifier of {len(intents)} intents, {made}: method {code(details.method)}."
     recipe = details.recipe
     what = "" if recipe.adaptation is None else f" Adapted to raw text of the target: {code(details.mode)}."
-    seen = "; ".join(_SEEN.get(use, plain(use)) for use in details.uses)
+    seen = "; ".join(_SEEN[use] for use in details.uses if use in _SEEN)
     return "\n\n".join(
         [
             f"# {title_of(recipe)} for {plain(language_of(recipe.target))}",
             f"A classifier of {len(intents)} intents, {made}: method {code(recipe.method)}.{what}",
-            f"Of the target it has seen: {', '.join(details.uses)}, that is {seen}.",
+            f"Of the target it has seen: {', '.join(details.uses)}." + (f" That is: {seen}." if seen else ""),
         ]
     )
 
@@ -265,7 +265,7 @@ def _heads(recipe: Recipe, details: MergeDetails) -> str:
 def _evaluation(records: Sequence[Record]) -> str:
     if not records:
         return (
-            "## Evaluation\n\nThis card reports no score: evaluate the model on your own data before you rely on it "
+            f"## Evaluation\n\n{_NO_SCORE}: evaluate the model on your own data before you rely on it "
             f"({code('sprachbund evaluate')})."
         )
     title = row("data", "locale", "split", "accuracy (95 %)", "right", "macro-F1", "most frequent intent")

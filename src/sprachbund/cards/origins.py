@@ -21,12 +21,23 @@ import yaml
 from sprachbund.checkpoints import TRAINING_CARD, Checkpoint, split_subfolder
 from sprachbund.data.massive_hub import REPOSITORY as MASSIVE
 
-__all__ = ["MASSIVE", "OTHER", "Licence", "Origin", "dataset_id", "front_matter", "licence_of_all", "origin_of"]
+__all__ = [
+    "MASSIVE",
+    "ON_HUB",
+    "OTHER",
+    "Licence",
+    "Origin",
+    "dataset_id",
+    "front_matter",
+    "licence_of_all",
+    "origin_of",
+]
 
 CARD = "README.md"
 OTHER = "other"
 """How the hub calls licences that it has no word for; their name stands beside it."""
 _FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
+ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 _DATASET = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 
 

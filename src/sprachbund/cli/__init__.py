@@ -3,6 +3,7 @@
 from sprachbund.cli import (
     adapt,
     aggregate,
+    card,
     check,
     demo,
     evaluate,
@@ -22,6 +23,7 @@ __all__ = [
     "adapt",
     "aggregate",
     "app",
+    "card",
     "check",
     "demo",
     "evaluate",
