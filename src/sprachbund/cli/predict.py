@@ -31,7 +31,10 @@ STANDARD_INPUT = "Standard input"
 
 @app.command
 def predict(
-    *text: Annotated[str, Parameter(help="Texts. Without any, and without --file, standard input: one text a line.")],
+    text: Annotated[
+        tuple[str, ...], Parameter(help="Texts. Without any, and without --file, standard input: one text a line.")
+    ] = (),
+    *,
     config: Annotated[PredictConfig, Parameter(name="*")],
 ) -> int:
     """Print the intent of each text, how sure the classifier is of it, and the text, with tabs between."""
