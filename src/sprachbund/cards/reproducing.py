@@ -66,7 +66,8 @@ def _adapt(details: MergeDetails) -> list[str]:
         return ["experiment", "--demo", "--variants", details.mode, "--locales", recipe.target, "--skip-zero-shot"]
     found = Adaptation.model_validate(recipe.adaptation)
     words = ["adapt", "--target", recipe.target, "--method", details.mode, *_models(details)]
-    words += ["--sources", *(source.locale for source in details.sources), *_base(details)]
+    asked = details.asked or tuple(source.locale for source in details.sources)
+    words += ["--sources", *asked, *_base(details)]
     words += ["--unlabelled", TEXTS, *(["--labelled", LABELS] if found.labels else [])]
     return [*words, *_student(details.mode, found), "--out", f"{details.mode}-{recipe.target}"]
 
