@@ -302,6 +302,20 @@ def test_no_path_of_this_machine_is_in_a_card(details: MergeDetails, record: Rec
     assert "--models 'path/to/{locale}/best'" in card
 
 
+@pytest.mark.parametrize(
+    ("zoo", "words"),
+    [
+        ("org/xlmr-{locale}:best", "--models 'org/xlmr-{locale}:best' "),
+        ("zoos/mine.csv", "--models path/to/mine.csv "),
+        ("my zoo", "--models 'path/to/{locale}' "),
+        ("embedded-full-0123", "--mode similarity --target-lang sq-AL --demo "),
+        ("embedded-tiny-0123", "SPRACHBUND_DEMO_SIZE=tiny sprachbund merge "),
+    ],
+)
+def test_the_command_names_the_zoo_as_readers_can(zoo: str, words: str, details: MergeDetails) -> None:
+    assert words in command_line(model_card(details.model_copy(update={"zoo": zoo}), ["ask"]))
+
+
 def test_places_are_cut_and_names_are_not() -> None:
     assert public_zoo("/a/b/xlmr-{locale}/epoch-9") == "path/to/xlmr-{locale}/epoch-9"
     assert public_zoo("zoo.csv") == "path/to/zoo.csv"
