@@ -102,7 +102,7 @@ def check_results(folder: Path, hub: Hub, home: Path) -> None:
 
 
 def check_requests(hub: Hub) -> None:
-    """Each file was fetched once, by one process; of the sources only those that take part, and nothing beside them and their cards."""
+    """Each file was fetched once, by one process; of the sources only those that take part, and no more than their cards."""
     files = [
         path for method, path in hub.requests if method == "GET" and "/resolve/" in path and "/datasets/" not in path
     ]
