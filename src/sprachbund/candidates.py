@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund import __version__, files, heads, merging
-from sprachbund.cards import BlendDetails, MergeDetails, MergedSource, read_details, write_details
+from sprachbund.cards import (
+    BlendDetails,
+    BlendedModel,
+    MergeDetails,
+    MergedSource,
+    origin_of,
+    read_details,
+    write_details,
+    write_made,
+)
 from sprachbund.checkpoints import (
     CONFIG,
     Alignment,
@@ -25,6 +34,7 @@ from sprachbund.checkpoints import (
     body_counterparts,
     check_base,
     counterparts,
+    name_labels,
     vocabulary_tensors,
     zoo_name,
     zoo_uses,
@@ -72,6 +82,8 @@ class Wanted:
     mode: str
     texts: Sequence[str] = ()
     """Those that a head policy needs, see :func:`sprachbund.heads.unlabelled_for`."""
+    names: Sequence[str] = ()
+    """What the logits stand for, to be written into the config; empty where the sources' own names stay."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +109,17 @@ def merge_candidate(
     base: Checkpoint | None = None,
     overwrite: bool = False,
     texts: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> MergeDetails:
     """Merge the sources of a choice into the checkpoint ``out``; a model of the same content there is left as it is.
 
-    ``texts`` are those that a head policy needs, see :func:`sprachbund.heads.unlabelled_for`.
+    ``texts`` and ``names`` are those of :class:`Wanted`.
 
     Raises:
         CheckpointError: a source is missing, or sources and base do not fit together.
         StoreError: there is something else at ``out`` and ``overwrite`` is off.
     """
-    return merge_candidates([Wanted(choice, mode, texts)], zoo, [out], base=base, overwrite=overwrite)[0]
+    return merge_candidates([Wanted(choice, mode, texts, names)], zoo, [out], base=base, overwrite=overwrite)[0]
 
 
 def merge_candidates(
@@ -140,8 +153,9 @@ def _merge_into(
         made = {}
         for each, out, folder, alignment in zip(wanted, outs, folders, alignments, strict=True):
             reasons = _finish_head(each, zoo, folder)
+            name_labels(folder, each.names)
             details = _details(each, zoo, base, alignment)
-            made[out] = write_details(folder, details.model_copy(update={"reasons": reasons}))
+            made[out] = write_made(folder, details.model_copy(update={"reasons": reasons}))
         return made
 
 
@@ -284,11 +298,13 @@ def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignme
                 weight=weight,
                 score=score,
                 distance_from_base=distance,
+                **asdict(origin_of(source)),
             )
             for locale, source, weight, score, distance in zip(
                 choice.mix.sources, sources, choice.mix.weights, choice.scores, _moved(choice, zoo, base), strict=True
             )
         ),
+        base=BlendedModel(model=about_taus.reference, digest=about_taus.digest) if about_taus else None,
         effective_sources=choice.effective_sources,
         head_agreement=agreement.cosine if agreement else None,
         warnings=tuple(warning for warning in warnings if warning),

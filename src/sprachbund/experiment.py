@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sprachbund import cells, files, inference, merging, plan, store
+from sprachbund import cards, cells, files, inference, merging, plan, store
 from sprachbund.adapt import Material, adapt, ensemble
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import (
@@ -37,6 +37,7 @@ from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import Partition
 from sprachbund.data.few import Labelled
 from sprachbund.errors import SprachbundError, is_no_room
+from sprachbund.evaluation import label_names
 from sprachbund.heads import unlabelled_for
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
@@ -240,7 +241,11 @@ class Experiment:
     def _wanted(self, cell: Cell) -> Wanted:
         choice = self.choices[cell.target, cell.variant.name]
         texts = unlabelled_for(choice.recipe.head_policy, cell.target, self.inputs.data)
-        return Wanted(choice, cell.variant.name, texts)
+        return Wanted(choice, cell.variant.name, texts, self._intents(self.checkpoints[choice.mix.sources[0]]))
+
+    def _intents(self, source: Checkpoint) -> tuple[str, ...]:
+        """Return what the logits of what is made of a source stand for; the source itself may only number them."""
+        return label_names(source.labels, self.inputs.data, source.name).names
 
     def _base(self) -> Checkpoint | None:
         """Return the base if merges are about task vectors."""
@@ -293,9 +298,12 @@ class Experiment:
     def _cell(self, cell: Cell, live: InMemory | None) -> tuple[Record | Failure, bool]:
         known = self.finished(cell)
         if known:
+            self._complete_card(cell, known)
             return self._as_named_now(cell, known), True
         try:
-            return self._as_named_now(cell, self._work(cell, live)), False
+            record = self._work(cell, live)
+            self._complete_card(cell, record)
+            return self._as_named_now(cell, record), False
         except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn
             if is_no_room(error):  # which would not fare better
                 raise
@@ -335,6 +343,15 @@ class Experiment:
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
             return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
+
+    def _complete_card(self, cell: Cell, record: Record) -> None:
+        """Write the card of a kept model anew, with what was measured, where it is still the one that tells of no result."""
+        folder = cell.model_folder
+        if folder and self.config.keep_models == "all" and cards.lacks_results(folder):
+            files.remove_leftovers(folder)  # of a run that was killed right here
+            details = cards.read_details(folder)
+            if details and cards.model_digest(details) == record.model_info.digest:
+                cards.write_card(folder, details, [record])
 
     def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float) -> Record:
         material = self._material(adaptation, cell.target)
@@ -377,7 +394,8 @@ class Experiment:
             merge_candidates([self._wanted(cell)], self.inputs.zoo, [folder], base=self._base(), overwrite=overwrite)
         else:
             material = self._material(adaptation, cell.target)
-            adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite)
+            names = self._intents(next(iter(material.sources.values())))
+            adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite, names=names)
 
     def _zero_shot(self, report: Report) -> Mapping[str, str]:
         return run_zero_shot(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,8 @@ from sprachbund.adapt.students import distilled
 from sprachbund.adapt.teaching import shares, weights_of
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import merged_before
-from sprachbund.cards import MergeDetails, MergedSource, write_details
-from sprachbund.checkpoints import Checkpoint, align, zoo_name, zoo_uses
+from sprachbund.cards import BlendedModel, MergeDetails, MergedSource, origin_of, write_made
+from sprachbund.checkpoints import Checkpoint, align, name_labels, zoo_name, zoo_uses
 from sprachbund.config import EXACT, Precision
 from sprachbund.ensembles import ENSEMBLES, debiased
 from sprachbund.errors import UserError
@@ -55,10 +55,12 @@ def adapt(
     report: Report = lambda stage, done, total: None,
     overwrite: bool = False,
     instead: str = "--output-dir",
+    names: Sequence[str] = (),
 ) -> MergeDetails:
     """Make the checkpoint ``out`` for a target and return how it came about; the same one there is left as it is.
 
-    ``instead`` is the flag by which users choose another folder.
+    ``instead`` is the flag by which users choose another folder; ``names`` are what the logits stand for, to be written into
+    the config, if the sources' own are not to stay.
 
     Raises:
         StoreError: something else is there and ``overwrite`` is off.
@@ -79,9 +81,10 @@ def adapt(
             adaptation, material.of(taking_part), evidence.of(taking_part), weights[taking_part], workplace, report
         )
         made = _KINDS[adaptation.kind](job, folder)
+        name_labels(folder, names)
         weights[taking_part] = made.weights
         made = replace(made, weights=weights)
-        return write_details(folder, _details(adaptation, target, mode, material, evidence, made, taking_part))
+        return write_made(folder, _details(adaptation, target, mode, material, evidence, made, taking_part))
 
 
 def ensemble(
@@ -148,6 +151,8 @@ def _details(
     agreement = head_agreement(merged)
     scores = reliabilities(evidence, adaptation.reliability)
     used = [number for number, weight in enumerate(made.weights) if weight > 0]
+    content = candidate(adaptation, material)
+    base = material.base if "base" in content else None
     return MergeDetails(
         mode=mode,
         recipe=adapted(adaptation, target),
@@ -161,14 +166,18 @@ def _details(
                 weight=float(made.weights[number]),
                 score=float(scores[number]),
                 distance_from_base=None,
+                **asdict(origin_of(sources[number])),
             )
             for number in used
         ),
+        asked=tuple(names),
+        base=BlendedModel(model=base.reference, digest=base.digest) if base else None,
         effective_sources=weighting.effective_number(made.weights),
         head_agreement=agreement.cosine if agreement else None,
         warnings=_warnings(adaptation, agreement, merged),
         reasons=made.reasons,
-        candidate=candidate(adaptation, material),
+        trained=made.trained,
+        candidate=content,
         created=now(),
         version=__version__,
     )

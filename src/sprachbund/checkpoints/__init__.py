@@ -10,6 +10,7 @@ from sprachbund.checkpoints.checkpoint import (
     WIDE_HEAD,
     ZOO_CARD,
     Checkpoint,
+    name_labels,
     open_checkpoint,
 )
 from sprachbund.checkpoints.compatibility import (
@@ -22,7 +23,15 @@ from sprachbund.checkpoints.compatibility import (
 )
 from sprachbund.checkpoints.layers import layer_of, part_of
 from sprachbund.checkpoints.sharded import ShardedTensors
-from sprachbund.checkpoints.tensors import DTYPES, Extent, TensorFile, TensorInfo, TensorWriter, write_tensors
+from sprachbund.checkpoints.tensors import (
+    DTYPES,
+    Extent,
+    TensorFile,
+    TensorInfo,
+    TensorWriter,
+    label_tensors,
+    write_tensors,
+)
 from sprachbund.checkpoints.token_counts import has_token_counts, learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.vocabulary import (
     EMBEDDINGS,
@@ -33,6 +42,7 @@ from sprachbund.checkpoints.vocabulary import (
     vocabulary_tensors,
 )
 from sprachbund.checkpoints.zoo import (
+    EMBEDDED_ZOO,
     PUBLISHED,
     Zoo,
     as_template,
@@ -50,6 +60,7 @@ __all__ = [
     "COMPANIONS",
     "CONFIG",
     "DTYPES",
+    "EMBEDDED_ZOO",
     "EMBEDDINGS",
     "HEAD_PREFIXES",
     "PUBLISHED",
@@ -75,11 +86,13 @@ __all__ = [
     "counterparts",
     "counts_after_padding",
     "has_token_counts",
+    "label_tensors",
     "layer_of",
     "learned_tokens",
     "locate",
     "misfits",
     "models_in",
+    "name_labels",
     "on_the_hub",
     "open_checkpoint",
     "part_of",

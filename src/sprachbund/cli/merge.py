@@ -74,6 +74,7 @@ def _for_target(config: MergeConfig) -> int:
     from sprachbund.candidates import merge_candidate
     from sprachbund.cards import DETAILS_TEXT
     from sprachbund.choosing import by_method, check_method, choose
+    from sprachbund.evaluation import label_names
     from sprachbund.experiment import MERGED_MODELS
     from sprachbund.heads import unlabelled_for, with_head_policy
     from sprachbund.inputs import open_inputs, open_sources
@@ -109,11 +110,18 @@ def _for_target(config: MergeConfig) -> int:
     for note in found.notes:
         say(note)
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
+    first = found.zoo.checkpoint(choice.mix.sources[0])
     if not out.exists():
-        size = found.zoo.checkpoint(choice.mix.sources[0]).nbytes
-        check_room(config.output_dir, size, "A merged model needs", "make room")
+        check_room(config.output_dir, first.nbytes, "A merged model needs", "make room")
     details = merge_candidate(
-        choice, found.zoo, config.mode, out, base=found.base, overwrite=config.overwrite, texts=texts
+        choice,
+        found.zoo,
+        config.mode,
+        out,
+        base=found.base,
+        overwrite=config.overwrite,
+        texts=texts,
+        names=label_names(first.labels, given, first.name).names if given else (),
     )
     for warning in details.warnings:
         say(f"warning: {warning}")

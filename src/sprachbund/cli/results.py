@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from sprachbund.checkpoints import EMBEDDED_ZOO
 from sprachbund.config import ResultsConfig
 from sprachbund.errors import UserError
 from sprachbund.report import Results, Texts, load
-from sprachbund.training.embedded import EMBEDDED_ZOO
 
 __all__ = ["load_results", "texts_of"]
 
