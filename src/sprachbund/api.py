@@ -82,21 +82,22 @@ def merge(
 ) -> Merged[BlendDetails]:
     """Merge any checkpoints into the folder ``out``, by any method, as ``sprachbund merge --source`` does.
 
-    >>> import sprachbund
-    >>> made = sprachbund.merge(
-    ...     ["models/de-DE", "models/fr-FR"], "merged", method="ties", base="models/base", weights=[3, 1],
-    ...     options={"density": 0.5},
-    ... )
-    >>> sorted(path.name for path in made.folder.iterdir())
-    ['blend.json', 'config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']
-    >>> [source.weight for source in made.details.sources]
-    [0.75, 0.25]
+    Examples:
+        >>> import sprachbund
+        >>> made = sprachbund.merge(
+        ...     ["models/de-DE", "models/fr-FR"], "merged", method="ties", base="models/base", weights=[3, 1],
+        ...     options={"density": 0.5},
+        ... )
+        >>> sorted(path.name for path in made.folder.iterdir())
+        ['blend.json', 'config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']
+        >>> [source.weight for source in made.details.sources]
+        [0.75, 0.25]
 
-    The same merge, asked for again, is left as it is; anything else in the way is an error unless ``overwrite`` is on:
+        The same merge, asked for again, is left as it is; anything else in the way is an error unless ``overwrite`` is on:
 
-    >>> sprachbund.merge(["models/de-DE", "models/fr-FR"], "merged")
-    Traceback (most recent call last):
-    sprachbund.errors.StoreError: merged holds another model: choose another --out, or replace it with --overwrite.
+        >>> sprachbund.merge(["models/de-DE", "models/fr-FR"], "merged")
+        Traceback (most recent call last):
+        sprachbund.errors.StoreError: merged holds another model: choose another --out, or replace it with --overwrite.
 
     Args:
         sources: checkpoints, each ``MODEL[@REVISION][:SUBFOLDER]``, where MODEL is a folder or a repository on the hub.
@@ -170,16 +171,17 @@ def merge_for(
 ) -> Merged[MergeDetails]:
     """Choose, weigh and merge sources for a target language, as ``sprachbund merge --mode … --target-lang …`` does.
 
-    >>> import sprachbund
-    >>> made = sprachbund.merge_for(
-    ...     "sq-AL", models="models/{locale}", sources=["de-DE", "el-GR", "fr-FR"], num_languages=2
-    ... )
-    >>> print(made.folder)
-    merged_models/similarity_merge_sq-AL
-    >>> [source.locale for source in made.details.sources]
-    ['el-GR', 'fr-FR']
-    >>> made.details.uses
-    ('nothing',)
+    Examples:
+        >>> import sprachbund
+        >>> made = sprachbund.merge_for(
+        ...     "sq-AL", models="models/{locale}", sources=["de-DE", "el-GR", "fr-FR"], num_languages=2
+        ... )
+        >>> print(made.folder)
+        merged_models/similarity_merge_sq-AL
+        >>> [source.locale for source in made.details.sources]
+        ['el-GR', 'fr-FR']
+        >>> made.details.uses
+        ('nothing',)
 
     Args:
         target: a locale (``sq-AL``), or a language code (``sqi``).
@@ -209,12 +211,13 @@ def evaluate(
 ) -> Record:
     """Evaluate one checkpoint on one split of one locale, as ``sprachbund evaluate`` does.
 
-    >>> import sprachbund
-    >>> record = sprachbund.evaluate("models/de-DE", "table:texts.csv", "de-DE")
-    >>> record.performance.total, round(record.performance.accuracy, 2)
-    (24, 0.29)
-    >>> record.evaluation_info.uses
-    ('target-train',)
+    Examples:
+        >>> import sprachbund
+        >>> record = sprachbund.evaluate("models/de-DE", "table:texts.csv", "de-DE")
+        >>> record.performance.total, round(record.performance.accuracy, 2)
+        (24, 0.29)
+        >>> record.evaluation_info.uses
+        ('target-train',)
 
     Args:
         model: ``MODEL[@REVISION][:SUBFOLDER]``, where MODEL is a folder or a repository on the hub.
@@ -248,22 +251,23 @@ def evaluate(
 class Experiment(ExperimentConfig):
     """All locales × variants: the settings of ``sprachbund experiment`` as keywords, with their defaults.
 
-    >>> import sprachbund
-    >>> experiment = sprachbund.Experiment(
-    ...     models="models/{locale}", data="table:texts.csv", sources=["de-DE", "el-GR", "fr-FR"],
-    ...     locales=["de-DE", "el-GR"], num_languages=2, output_dir="out",
-    ... )
-    >>> experiment.plan().cells
-    6
-    >>> results = experiment.run()
-    >>> [(row["variant"], row["locale"]) for row in results.rows[:3]]
-    [('baseline', 'de-DE'), ('baseline', 'el-GR'), ('similarity', 'de-DE')]
+    Examples:
+        >>> import sprachbund
+        >>> experiment = sprachbund.Experiment(
+        ...     models="models/{locale}", data="table:texts.csv", sources=["de-DE", "el-GR", "fr-FR"],
+        ...     locales=["de-DE", "el-GR"], num_languages=2, output_dir="out",
+        ... )
+        >>> experiment.plan().cells
+        6
+        >>> results = experiment.run()
+        >>> [(row["variant"], row["locale"]) for row in results.rows[:3]]
+        [('baseline', 'de-DE'), ('baseline', 'el-GR'), ('similarity', 'de-DE')]
 
-    What is finished is never done again, whatever moment a run was killed at: the same lines go on from there.
+        What is finished is never done again, whatever moment a run was killed at: the same lines go on from there.
 
-    >>> sprachbund.Experiment(num_language=2)
-    Traceback (most recent call last):
-    sprachbund.errors.UnknownName: Unknown setting 'num_language': did you mean num_languages?
+        >>> sprachbund.Experiment(num_language=2)
+        Traceback (most recent call last):
+        sprachbund.errors.UnknownName: Unknown setting 'num_language': did you mean num_languages?
     """
 
     @model_validator(mode="wrap")
@@ -353,14 +357,15 @@ def load_results(
 ) -> Results:
     """Return the results that a run left in a folder, as ``sprachbund aggregate`` reads them; no model is loaded.
 
-    >>> import sprachbund
-    >>> results = sprachbund.load_results("out/results")
-    >>> results.table().num_rows, results.summary.counts.done
-    (6, 6)
-    >>> [(row["locale"], round(row["baseline"], 2)) for row in results.comparison if row["baseline"] is not None]
-    [('de-DE', 0.29), ('el-GR', 0.25)]
-    >>> print(results.plot("picture.svg"))
-    picture.svg
+    Examples:
+        >>> import sprachbund
+        >>> results = sprachbund.load_results("out/results")
+        >>> results.table().num_rows, results.summary.counts.done
+        (6, 6)
+        >>> [(row["locale"], round(row["baseline"], 2)) for row in results.comparison if row["baseline"] is not None]
+        [('de-DE', 0.29), ('el-GR', 0.25)]
+        >>> print(results.plot("picture.svg"))
+        picture.svg
 
     Args:
         results_dir: the folder, as a rule ``results`` in that of an experiment.
