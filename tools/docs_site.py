@@ -32,6 +32,7 @@ FROM_THE_ROOT = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelo
 HOME = {"README.md": "index.md", "docs/": "index.md"}
 BRANCH = "main"
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
+CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -93,7 +94,8 @@ def commands() -> str:
     """Return the page of all commands, as they describe themselves."""
     page: str = app.generate_docs(output_format="markdown", recursive=True)
     before, _, rest = page.partition("## Table of Contents")
-    return f"{before}{rest[rest.index('**Commands**') :]}".replace("# sprachbund\n", "# Commands\n", 1)
+    whole = f"{before}{rest[rest.index('**Commands**') :]}".replace("# sprachbund\n", "# Commands\n", 1)
+    return "".join(part if part.startswith("`") else part.replace("_", "\\_") for part in CODE.split(whole))
 
 
 def settings() -> str:

@@ -1,7 +1,7 @@
 """What the commands do, for Python: the same settings, the same records, the same errors.
 
 Keywords are the flags of the commands with underscores for hyphens, and the same defaults; what a message calls ``--base``
-is the parameter ``base``. Errors are those of :mod:`sprachbund.errors`, above all :class:`~sprachbund.errors.UserError`: a
+is the parameter ``base``. Errors are those of ``sprachbund.errors``, above all ``sprachbund.errors.UserError``: a
 sentence that says what is wrong, where, and what to do next. Notes (where data comes from and under which licence, what is odd
 about a merge) go to the logger ``sprachbund`` as warnings, which Python shows on standard error unless told otherwise.
 
@@ -53,7 +53,7 @@ _note = logging.getLogger("sprachbund").warning
 LINEAR: str = MethodConfig.model_fields["method"].default
 TEST: Split = EvaluateConfig.model_fields["split"].default
 EXACT: Precision = EvaluateConfig.model_fields["precision"].default
-"""Defaults, which live in :mod:`sprachbund.config`."""
+"""Defaults, which live in ``config``."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -140,7 +140,7 @@ def merge(
 
 
 class MergeSettings(TypedDict, total=False):
-    """What can be said about a merge for a target: the fields of :class:`~sprachbund.config.MergeConfig`."""
+    """What can be said about a merge for a target: the fields of ``sprachbund.config.MergeConfig``."""
 
     models: str
     data: str
@@ -292,7 +292,7 @@ class Experiment(ExperimentConfig):
     def run(self, *, progress: Report = _silent) -> Results:
         """Do what is missing and return all results of this setup in the output folder, those from before among them.
 
-        A cell that fails stops no other: see :attr:`Results.failures`.
+        A cell that fails stops no other: see ``Results.failures``.
 
         Raises:
             UserError: says what stands in the way, or that every cell failed.
