@@ -16,6 +16,7 @@ from encoders import permuted
 from pico import INTENTS, Pico, TinyData, rows_of, state, tiny_data
 
 from sprachbund import adapt, inference
+from sprachbund.adapt.auto import _held_out
 from sprachbund.adaptation import ADAPTATIONS, Adaptation, CoefficientSettings, DistillationSettings
 from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
 from sprachbund.config import ExperimentConfig
@@ -129,6 +130,28 @@ def test_auto_gives_its_reasons(material: adapt.Material, tmp_path: Path) -> Non
 def test_auto_distils_nothing_from_a_handful_of_texts(material: adapt.Material, tmp_path: Path) -> None:
     details = made("auto", replace(material, texts=material.texts[:10]), tmp_path / "out")
     assert "10 texts are too few" in details.reasons[1]
+
+
+def test_auto_goes_without_a_student_that_diverged(material: adapt.Material, tmp_path: Path) -> None:
+    wild = quick("auto").model_copy(update={"distillation": STUDENT.model_copy(update={"learning_rate": 1e38})})
+    details = adapt.adapt(wild, TARGET, material, tmp_path / "out", mode="auto")
+    assert not details.reasons[0].startswith("distilled")
+    assert "There is no student. The loss of distilling is nan in step" in details.reasons[1]
+    assert all(tensor.isfinite().all() for tensor in state(tmp_path / "out").values())
+    alone = quick("distilled-merge-reliability").model_copy(update={"distillation": wild.distillation})
+    with pytest.raises(
+        UserError, match=r"The loss of distilling is nan in step \d+ of \d+: choose a lower learning rate"
+    ):
+        adapt.adapt(alone, TARGET, material, tmp_path / "alone", mode="distilled")
+    assert not (tmp_path / "alone").exists()
+
+
+def test_texts_that_are_equal_are_held_out_together() -> None:
+    """What a student has read must not judge it."""
+    texts = [*"abcdefghij", *"jihgfedcba"]
+    held = _held_out(texts)
+    assert {text for text, out in zip(texts, held, strict=True) if out} == {"a", "i"}
+    assert not {text for text, out in zip(texts, held, strict=True) if not out} & {"a", "i"}
 
 
 def test_a_row_of_the_embedding_belongs_to_those_who_met_its_token(material: adapt.Material, tmp_path: Path) -> None:
@@ -327,6 +350,20 @@ def test_the_target_s_own_source_is_never_asked_or_used(
     assert set(prepared.materials[TARGET].sources) == set(SOURCES)
     record = prepared.run(quiet).records[TARGET, "auto"]
     assert TARGET not in {source.locale for source in record.model_info.sources}
+
+
+def test_a_merge_of_the_target_s_own_source_is_no_source_for_it(
+    zoo: Zoo, sources: list[Checkpoint], quiet: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the command: whatever it stands there for."""
+    plain = experiment(zoo, tmp_path, monkeypatch, unequal, variants=("average",), num_languages=3)
+    plain.run(quiet)
+    merge = tmp_path / "merged_models" / "average_merge_sq-AL"
+    folder = zoo.checkpoint("fr-FR").folder  # now an average for Albanian, which German's own source is part of
+    shutil.rmtree(folder)
+    shutil.copytree(merge, folder)
+    with pytest.raises(UserError, match="The source fr-FR is made of the source of de-DE among others"):
+        experiment(zoo, tmp_path / "again", monkeypatch, unequal, locales=("de-DE",))
 
 
 def test_what_cannot_be_adapted_is_refused_before_work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import doctest
 import json
 import logging
@@ -155,6 +156,15 @@ def test_an_experiment_resumes_tells_of_progress_and_is_read_again(here: Path) -
     for row in again.comparison:
         for variant in ("baseline", "similarity", "average"):
             assert row[variant] == by_cell.get((row["locale"], variant))
+    assert run(["aggregate", "--results-dir", "out/results", "--format", "csv", "--output-dir", "files"]) == 0
+    for name, rows in (("aggregated", again.rows), ("comparison", again.comparison)):
+        (path,) = (here / "files").glob(f"results_{name}_*.csv")
+        header, *written = csv.reader(path.read_text(encoding="utf-8").splitlines())
+        assert header == list(rows[0])
+        assert len(written) == len(rows)
+        assert [line[header.index("locale")] for line in written] == [row["locale"] for row in rows]
+    assert again.headline.startswith("similarity ")
+    assert {*again.analysis.scores} == {(row["variant"], row["locale"]) for row in again.rows}
     assert again.plot("picture.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 

@@ -89,6 +89,18 @@ def test_a_wrong_command_line_would_be_noticed() -> None:
     assert run(shlex.split("merge --sorce a b --print-config")) == 2
 
 
+@pytest.mark.parametrize("page", ["index", "how-to/labels", "explanation/heads", "explanation/without-labels"])
+def test_figures_are_those_of_the_experiment(page: str) -> None:
+    """Who scores anew has to look at these pages, too."""
+    measured = "".join(
+        (DOCS / name).read_text(encoding="utf-8") for name in ("experiments/massive-52.md", "tutorial.md")
+    )
+    cited = re.findall(r"[+−]\d+\.\d|\b0\.\d{2,3}\b", (DOCS / f"{page}.md").read_text(encoding="utf-8"))
+    assert len(cited) >= 6
+    for figure in cited:
+        assert re.search(rf"(?<!\d){re.escape(figure.lstrip('+−'))}", measured), figure
+
+
 def test_the_reference_is_what_there_is() -> None:
     page = docs_site.commands()
     for command in (name for name in app if not name.startswith("-")):

@@ -1,8 +1,11 @@
-"""Metrics against loops that count by hand, labels by name, confidence against torch."""
+"""Metrics against loops that count by hand, labels by name, confidence and NLL against torch, ECE against fractions."""
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from pico import INTENTS, TinyData, tiny_data
 
 from sprachbund.data import Partition
 from sprachbund.errors import IncompatibleError
-from sprachbund.evaluation import correct, f1_by_intent, label_names, performance, predictions
+from sprachbund.evaluation import answered, correct, f1_by_intent, label_names, performance, predictions
 from sprachbund.store import Prediction
 
 PARTITION = Partition("sq-AL", "test", ("7", "3", "9"), ("a", "b", "c"), ("ask", "greet", "ask"))
@@ -20,6 +23,10 @@ PARTITION = Partition("sq-AL", "test", ("7", "3", "9"), ("a", "b", "c"), ("ask",
 def rows(*pairs: tuple[str, str]) -> list[Prediction]:
     """Gold and predicted of each row."""
     return [Prediction(id=str(n), gold=gold, predicted=said, confidence=0.5) for n, (gold, said) in enumerate(pairs)]
+
+
+def said(logits: np.ndarray, names: Sequence[str] = INTENTS, partition: Partition = PARTITION) -> list[Prediction]:
+    return predictions(answered(logits, names, partition))
 
 
 def partition_of(predicted: list[Prediction]) -> Partition:
@@ -65,7 +72,7 @@ def test_accuracy_and_macro_f1_equal_a_confusion_matrix(seed: int) -> None:
 
 def test_a_prediction_carries_id_gold_and_name() -> None:
     logits = np.array([[5.0, 0, 0, 0], [0, 0, 0, 5], [0, 5, 0, 0]], dtype=np.float32)
-    found = predictions(logits, INTENTS, PARTITION)
+    found = said(logits)
     assert [(row.id, row.gold, row.predicted) for row in found] == [
         ("7", "ask", "ask"),
         ("3", "greet", "leave"),
@@ -78,17 +85,107 @@ def test_a_prediction_carries_id_gold_and_name() -> None:
 def test_confidence_is_the_largest_softmax_of_torch(scale: float) -> None:
     logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)) * scale
     expected = torch.softmax(logits.double(), dim=1).max(dim=1).values
-    found = [row.confidence for row in predictions(logits.numpy(), INTENTS, PARTITION)]
+    found = [row.confidence for row in said(logits.numpy())]
     assert found == pytest.approx(expected.tolist(), abs=1e-6)
     assert all(0.25 < confidence <= 1 for confidence in found)
+
+
+# --- calibration -------------------------------------------------------------------------------------------------------
+
+
+def many(seed: int, count: int = 500, scale: float = 3.0) -> tuple[np.ndarray, Partition]:
+    """Logits, and gold labels that they often are right about."""
+    lot = np.random.default_rng(seed)
+    logits = (scale * lot.normal(size=(count, 4))).astype(np.float32)
+    gold = np.where(lot.random(count) < 0.6, logits.argmax(axis=1), lot.integers(4, size=count))
+    ids = tuple(map(str, range(count)))
+    return logits, Partition("sq-AL", "test", ids, ids, tuple(INTENTS[place] for place in gold))
+
+
+def ece_in_fractions(rows: Sequence[Prediction]) -> Fraction:
+    """Guo et al. 2017, equation 3, row by row and without rounding."""
+    total = Fraction(0)
+    for m in range(1, 16):
+        inside = [row for row in rows if Fraction(m - 1, 15) < Fraction(f"{row.confidence:.6f}") <= Fraction(m, 15)]
+        if inside:
+            right = Fraction(sum(row.gold == row.predicted for row in inside), len(inside))
+            sure = sum((Fraction(f"{row.confidence:.6f}") for row in inside), Fraction(0)) / len(inside)
+            total += Fraction(len(inside), len(rows)) * abs(right - sure)
+    return total
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0, 20.0])
+def test_nll_is_the_cross_entropy_of_torch(scale: float) -> None:
+    logits, partition = many(seed=int(scale), scale=scale)
+    gold = torch.tensor([INTENTS.index(intent) for intent in partition.intents])
+    expected = torch.nn.functional.cross_entropy(torch.from_numpy(logits).double(), gold, reduction="none")
+    expected = expected.clamp(max=52 * math.log(2))  # a probability of 2⁻⁵²
+    assert performance(said(logits, INTENTS, partition), partition).nll == pytest.approx(
+        expected.mean().item(), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ece_is_that_of_its_definition(seed: int) -> None:
+    logits, partition = many(seed)
+    rows = said(logits, INTENTS, partition)
+    assert performance(rows, partition).ece == pytest.approx(float(ece_in_fractions(rows)), abs=1e-12)
+
+
+def test_a_confidence_at_the_upper_end_of_a_bin_is_in_it() -> None:
+    """Three, six, nine, twelve and fifteen fifteenths are all that six decimals can hit."""
+    for fifths in (0.2, 0.4, 0.6, 0.8, 1.0):
+        # in one bin with what is below it, a hit and a miss make up for each other; with what is above it, each stands alone
+        for other in (fifths - 0.01, fifths + 0.01):
+            pairs = [("ask", "ask", fifths), ("ask", "greet", other)]
+            made = [Prediction(id=str(n), gold=g, predicted=p, confidence=c) for n, (g, p, c) in enumerate(pairs)]
+            if other <= 1:
+                assert performance(made, partition_of(made)).ece == pytest.approx(float(ece_in_fractions(made)))
+
+
+def test_one_row() -> None:
+    row = Prediction(id="1", gold="ask", predicted="greet", confidence=0.75, gold_probability=0.25)
+    result = performance([row], partition_of([row]))
+    assert (result.nll, result.ece) == (pytest.approx(math.log(4)), pytest.approx(0.75))
+
+
+def test_who_is_always_sure_and_right_has_no_error() -> None:
+    logits = np.where(np.eye(4)[[0, 2, 0]] == 1, 1000.0, 0.0)
+    rows = said(logits)
+    assert [(row.confidence, row.gold_probability) for row in rows] == [(1.0, 1.0)] * 3
+    result = performance(rows, PARTITION)
+    assert (result.accuracy, result.nll, result.ece) == (1.0, 0.0, 0.0)
+
+
+def test_an_intent_that_the_model_lacks_has_the_probability_0_and_costs_36_nats() -> None:
+    rows = said(np.zeros((3, 2)), ("ask", "leave"))
+    assert [row.gold_probability for row in rows] == [0.5, 0.0, 0.5]
+    assert performance(rows, PARTITION).nll == pytest.approx((2 * math.log(2) + 36.0437) / 3, abs=1e-4)
+
+
+def test_probabilities_of_0_have_a_logit_of_minus_infinity() -> None:
+    """As the votes of an ensemble do."""
+    rows = said(np.log(np.array([[0.75, 0.25], [1.0, 1e-300], [0.5, 0.5]])), ("ask", "greet"))
+    assert [row.gold_probability for row in rows] == [0.75, 1e-300, 0.5]
+    with np.errstate(divide="ignore"):
+        (row, *_) = said(np.log(np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])), ("ask", "greet"))
+    assert (row.predicted, row.confidence, row.gold_probability) == ("greet", 1.0, 0.0)
+
+
+def test_without_the_probability_of_gold_there_is_no_nll() -> None:
+    made = rows(("ask", "ask"), ("ask", "greet"))
+    assert performance(made, partition_of(made)).nll is None
+
+
+# --- labels ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_order_of_the_logits_does_not_matter_only_their_names(tiny: TinyData) -> None:
     logits = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     order = [2, 0, 3, 1]
     shuffled = label_names([INTENTS[place] for place in order], tiny, "m").names
-    assert predictions(logits[:, order], shuffled, PARTITION) == predictions(logits, INTENTS, PARTITION)
-    assert predictions(logits[:, order], INTENTS, PARTITION) != predictions(logits, INTENTS, PARTITION)
+    assert said(logits[:, order], shuffled) == said(logits)
+    assert said(logits[:, order]) != said(logits)
 
 
 def test_named_labels_need_no_note(tiny: TinyData) -> None:

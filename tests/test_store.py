@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from sprachbund import files, store
 from sprachbund.errors import StoreError
 from sprachbund.store import Prediction, Record, RunStore, Transfer, TransferCell
 
-RECORD_V1 = Path(__file__).parent / "fixtures" / "record_v1"
-"""Written by schema version 1, never to be written again."""
+FIXTURES = Path(__file__).parent / "fixtures"
+RECORD_V1, RECORD_V2 = FIXTURES / "record_v1", FIXTURES / "record_v2"
+"""Written by these schema versions, never to be written again."""
 PREDICTIONS = [
-    Prediction(id="1", gold="ask", predicted="greet", confidence=0.125),
-    Prediction(id="0", gold="größe, „ja“", predicted="ask", confidence=1.0),
+    Prediction(id="1", gold="ask", predicted="greet", confidence=0.125, gold_probability=1.5e-09),
+    Prediction(id="0", gold="größe, „ja“", predicted="ask", confidence=1.0, gold_probability=0.0),
 ]
 
 
@@ -63,10 +65,19 @@ def test_the_record_vouches_for_its_predictions(written: Path) -> None:
     content = (written / "predictions.csv").read_bytes()
     assert store.read_record(written).predictions_digest == hashlib.sha256(content).hexdigest()
     assert content.decode().splitlines() == [
-        "id,gold,predicted,confidence",
-        "1,ask,greet,0.125000",
-        '0,"größe, „ja“",ask,1.000000',
+        "id,gold,predicted,confidence,gold_probability",
+        "1,ask,greet,0.125000,1.5e-09",
+        '0,"größe, „ja“",ask,1.000000,0',
     ]
+
+
+def test_what_is_not_known_of_predictions_has_no_column(record: Record, tmp_path: Path) -> None:
+    bare = [prediction.model_copy(update={"gold_probability": None}) for prediction in PREDICTIONS]
+    store.write_record(tmp_path / "cell", record, bare)
+    assert (
+        (tmp_path / "cell/predictions.csv").read_text(encoding="utf-8").startswith("id,gold,predicted,confidence\n1,")
+    )
+    assert store.read_predictions(tmp_path / "cell") == bare
 
 
 def test_the_record_is_written_last(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +150,9 @@ def test_predictions_that_are_not_the_record_s_make_it_undone(damage: str, writt
 
 
 def test_a_newer_record_asks_for_an_update(written: Path) -> None:
-    edit(written / "results.json", lambda value: value.update(schema_version=2, from_the_future=1))
+    edit(written / "results.json", lambda value: value.update(schema_version=3, from_the_future=1))
     with pytest.raises(
-        StoreError, match=r"results\.json was written by a newer sprachbund \(schema 2, this one knows 1\): update"
+        StoreError, match=r"results\.json was written by a newer sprachbund \(schema 3, this one knows 2\): update"
     ):
         store.find_record(written, "mine")
 
@@ -291,9 +302,34 @@ def test_a_record_of_version_1_stays_readable(tmp_path: Path) -> None:
     assert sum(row.gold == row.predicted for row in rows) == 8
 
 
-def test_another_field_needs_another_schema_version(tmp_path: Path) -> None:
+def test_a_record_of_version_1_that_gets_new_names_is_one_of_today(tmp_path: Path) -> None:
+    """An older sprachbund must be told that there are fields that it does not know."""
+    shutil.copytree(RECORD_V1, tmp_path / "cell")
+    old, text = store.read_record(tmp_path / "cell"), (tmp_path / "cell/results.json").read_bytes()
+    same = store.renamed(tmp_path / "cell", old, zoo=old.model_info.zoo, data=old.dataset_info)
+    assert (same.schema_version, (tmp_path / "cell/results.json").read_bytes()) == (1, text)
+    moved = store.renamed(tmp_path / "cell", old, zoo="moved", data=old.dataset_info)
+    assert moved.schema_version == store.SCHEMA_VERSION
+    assert store.find_record(tmp_path / "cell", old.identity) == moved
+    assert (moved.performance.nll, moved.performance.ece) == (None, None)
+
+
+def test_a_record_of_version_2_stays_readable(tmp_path: Path) -> None:
+    shutil.copytree(RECORD_V2, tmp_path / "foreign_sq-AL")
+    identity = "ff1630af94380faeae92bd2f9c56f59ddf3e853e48115382b16a7f2736258a75"
+    record = store.find_record(tmp_path / "foreign_sq-AL", identity)
+    assert record is not None
+    assert record.schema_version == 2
+    rows = store.read_predictions(tmp_path / "foreign_sq-AL")
+    assert (rows[0].confidence, rows[0].gold_probability) == (0.405305, 0.347291)
+    likely = [row.gold_probability for row in rows if row.gold_probability]
+    assert record.performance.nll == pytest.approx(-sum(map(math.log, likely)) / 24, rel=1e-12)
+    assert record.performance.ece is not None
+
+
+def test_another_field_needs_another_schema_version() -> None:
     """Records are closed: an older sprachbund cannot read one with more fields, and must be told why."""
-    old = json.loads((RECORD_V1 / "results.json").read_text(encoding="utf-8"))
-    today = store.read_record(RECORD_V1).model_dump(mode="json")
-    assert store.SCHEMA_VERSION == old["schema_version"] == 1, "keep a record of each version in tests/fixtures"
+    old = json.loads((RECORD_V2 / "results.json").read_text(encoding="utf-8"))
+    today = store.read_record(RECORD_V2).model_dump(mode="json")
+    assert store.SCHEMA_VERSION == old["schema_version"] == 2, "keep a record of each version in tests/fixtures"
     assert keys(today) == keys(old)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from pico import INTENTS, Pico, TinyData, poison, rewrite, rows_of, tiny_data
 
-from sprachbund import cells, inference
+from sprachbund import cells, files, inference, store
 from sprachbund.checkpoints import Checkpoint, Zoo
 from sprachbund.config import Precision
 from sprachbund.data import Partition, Row
 from sprachbund.errors import StoreError
-from sprachbund.store import RunStore, Transfer, TransferCell
+from sprachbund.store import Columns, RunStore, Transfer, TransferCell, columns
 from sprachbund.zero_shot import ZeroShot, run_zero_shot
 
 SOURCES = ("de-DE", "fr-FR")
@@ -101,7 +101,7 @@ def test_new_targets_are_added_to_what_is_known(run: Run, monkeypatch: pytest.Mo
 
     def spy(
         checkpoint: Checkpoint, names: Any, partitions: Sequence[Partition], precision: Precision
-    ) -> dict[str, TransferCell]:
+    ) -> tuple[dict[str, TransferCell], dict[str, Columns]]:
         asked.append(tuple(partition.locale for partition in partitions))
         return evaluate_transfer(checkpoint, names, partitions, precision)
 
@@ -111,6 +111,123 @@ def test_new_targets_are_added_to_what_is_known(run: Run, monkeypatch: pytest.Mo
     for before, after in zip(first, both, strict=True):
         assert after.cells["ja-JP"] == before.cells["ja-JP"]
         assert set(after.cells) == {"ja-JP", "sq-AL"}
+
+
+# --- what sources answer -----------------------------------------------------------------------------------------------
+
+
+def test_what_a_source_answers_is_kept_as_a_record_would_keep_it(
+    run: Run, zoo: Zoo, tiny: TinyData, tmp_path: Path
+) -> None:
+    known = RunStore(tmp_path / "results")
+    for row in run():
+        assert list(known.transfer_answers(row)) == list(TARGETS)
+        assert list(known.transfer_answers(row, ["sq-AL", "xx-YY"])) == ["sq-AL"]
+        for target, answers in known.transfer_answers(row).items():
+            subject = cells.describe(zoo.checkpoint(row.source), target)
+            cells.evaluate(subject, tiny, "test", "x", tmp_path / "x", precision="fp32", started=time.monotonic())
+            alone = store.read_predictions(tmp_path / "x")
+            texts = zip(answers.ids, answers.gold, answers.predicted, strict=True)
+            assert [*texts] == [(p.id, p.gold, p.predicted) for p in alone]
+            assert answers.confidence.tolist() == pytest.approx([p.confidence for p in alone], rel=1e-6)
+            assert answers.gold_probability.tolist() == pytest.approx([p.gold_probability for p in alone], rel=1e-6)
+
+
+def test_new_targets_are_added_to_what_was_answered(run: Run, tmp_path: Path) -> None:
+    known, path = RunStore(tmp_path / "results"), tmp_path / "results/transfer/test/de-DE.parquet"
+    run()
+    at_once = {
+        locale: answers.digest() for locale, answers in known.transfer_answers(next(known.transfers("test"))).items()
+    }
+    path.unlink()
+    path.with_suffix(".json").unlink()
+    run(targets=["ja-JP"])
+    row, _ = run(targets=["de-DE", "sq-AL"])
+    assert {locale: answers.digest() for locale, answers in known.transfer_answers(row).items()} == at_once
+    assert columns.digests_in(path) == at_once
+
+
+def test_a_row_from_before_answers_were_kept_is_as_good_as_ever(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = RunStore(tmp_path / "results")
+    for row in run():
+        path = tmp_path / f"results/transfer/test/{row.source}.json"
+        old = row.without_answers().model_dump()
+        for cell in old["cells"].values():
+            del cell["predictions_digest"]
+        files.write_json(path, old | {"schema_version": 1})
+        path.with_suffix(".parquet").unlink()
+    nobody_works(monkeypatch)
+    rows = run()
+    assert [row.schema_version for row in rows] == [1, 1]
+    assert [known.transfer_answers(row) for row in rows] == [{}, {}]
+    monkeypatch.undo()
+    added = run(targets=("fr-FR",))
+    assert [row.schema_version for row in known.transfers("test")] == [2, 2]
+    assert [list(known.transfer_answers(row)) for row in added] == [["fr-FR"], ["fr-FR"]]
+    assert [row.cells["ja-JP"] for row in added] == [row.cells["ja-JP"] for row in rows]
+
+
+def test_answers_that_are_gone_are_made_again_and_no_others(run: Run, tmp_path: Path) -> None:
+    before = run()
+    paths = [tmp_path / f"results/transfer/test/{source}.parquet" for source in SOURCES]
+    whole = [path.read_bytes() for path in paths]
+    paths[0].unlink()
+    untouched = paths[1].stat().st_mtime_ns
+    assert run() == before
+    assert [path.read_bytes() for path in paths] == whole
+    assert paths[1].stat().st_mtime_ns == untouched
+
+
+def power_cut(path: Path, value: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_killed_between_answers_and_row_nothing_is_lost_and_nothing_twice(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = RunStore(tmp_path / "results")
+    first, _ = run(targets=["ja-JP"])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write_json", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert known.transfer("de-DE", "test") == first
+    assert list(known.transfer_answers(first)) == ["ja-JP"]
+    row, _ = run()
+    answers = known.transfer_answers(row)
+    assert sorted(answers) == sorted(TARGETS)
+    assert all(len(rows.ids) == len(set(rows.ids)) == 24 for rows in answers.values())
+
+
+def test_killed_while_a_row_is_replaced_it_does_not_pass_off_the_new_answers_as_its_own(
+    run: Run, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = RunStore(tmp_path / "results")
+    old, _ = run()
+    rewrite(zoo.checkpoint("de-DE").folder, lambda tensors: tensors["classifier.dense.weight"].neg_())
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write_json", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            run(overwrite=True)
+    assert known.transfer("de-DE", "test") == old
+    assert known.transfer_answers(old) == {}
+    new, _ = run(overwrite=True)
+    assert list(known.transfer_answers(new)) == list(TARGETS)
+
+
+def test_answers_need_not_be_kept(run: Run, zoo: Zoo, tiny: TinyData, quiet: Report, tmp_path: Path) -> None:
+    bare = RunStore(tmp_path / "bare")
+    outcome = run_zero_shot(
+        bare, zoo, tiny, "test", SOURCES, TARGETS, precision="fp32", jobs=1, report=quiet, keep_answers=False
+    )
+    assert [row.without_answers() for row in run()] == list(outcome.rows) == list(bare.transfers("test"))
+    assert list((tmp_path / "bare").rglob("*.parquet")) == []
+
+
+# --- no mixing ---------------------------------------------------------------------------------------------------------
 
 
 def counted_alone(checkpoint: Checkpoint, partition: Partition) -> int:

@@ -17,7 +17,7 @@ It writes the CSV of all cells, the tables between the markers of the page and o
 **How variants are compared.** With the best single source by the same test labels (``zero-shot-oracle``, which profits from the
 chance in them), locale by locale and id by id, over the seeds that a variant has; the difference of an id is the sum over its
 seeds. Better and worse: exact sign-flip test, for one seed that of McNemar, by Holm over the locales of the row. Intervals: ids
-drawn anew for all locales alike. See :mod:`sprachbund.report.significance`. The target's own model and the joint ones are
+drawn anew for all locales alike. See :mod:`sprachbund.report.stats`. The target's own model and the joint ones are
 trained once: those of the first run stand for all zoos and seeds.
 """
 
@@ -46,7 +46,7 @@ from sprachbund.experiment import ANSWERS, CONFIGURATION, RESULTS
 from sprachbund.measures import AnswerStore
 from sprachbund.report.drawing import INK, QUIET
 from sprachbund.report.plots import Dumbbells, Mark, Row, draw_dumbbells
-from sprachbund.report.significance import RESAMPLES, holm, intervals, sign_flip
+from sprachbund.report.stats import RESAMPLES, holm, intervals, sign_flip
 from sprachbund.store import RunStore
 from sprachbund.training.jobs import all_but, joint, source_folder, trained_on
 from sprachbund.uses import union_of_uses

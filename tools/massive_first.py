@@ -22,7 +22,7 @@ from scipy.stats import pearsonr, spearmanr
 from sprachbund import store
 from sprachbund.experiment import RESULTS
 from sprachbund.locales import locale
-from sprachbund.report.significance import intervals
+from sprachbund.report.stats import intervals
 from sprachbund.similarity import SIMILARITIES, load
 from sprachbund.store import RunStore, Transfer
 from sprachbund.uses import union_of_uses

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
@@ -301,16 +301,18 @@ class Experiment(ExperimentConfig):
         """
         prepared, outcome = commands.run_experiment(self, progress, _note, lambda line: None)
         found = load_results(prepared.store.root, data=prepared.inputs.data.name, zoo=prepared.zoo, split=self.split)
-        return Results(found.found, {**found.failures, **outcome.reasons})
+        return replace(found, failures={**found.failures, **outcome.reasons})
 
 
 @dataclass(frozen=True)
 class Results:
     """The results of one setup: one data set, split and zoo of sources, so that they can be compared."""
 
+    folder: Path
+    """Where they are."""
     found: report.Results
     """The records themselves, by variant and locale."""
-    failures: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str]
     """Why something has no result, by what it is called: ``sq-AL average``, ``zero-shot of ja-JP``."""
 
     @cached_property
@@ -322,10 +324,10 @@ class Results:
 
     @cached_property
     def comparison(self) -> list[dict[str, Any]]:
-        """One row a locale, variants and zero-shot figures side by side; what is missing is None."""
+        """One row a locale, variants and zero-shot figures side by side, with their intervals; what is missing is None."""
         from sprachbund.report.aggregate import comparison_rows
 
-        return comparison_rows(self.summary)
+        return comparison_rows(self.summary, self.analysis)
 
     @cached_property
     def summary(self) -> report.Summary:
@@ -334,12 +336,19 @@ class Results:
 
         return summarise(self.found)
 
+    @cached_property
+    def analysis(self) -> report.Analysis:
+        """Intervals and tests, computed from every prediction (seconds for 156 results)."""
+        from sprachbund.report import analysis_of
+
+        return analysis_of(self.folder, self.found)
+
     @property
     def headline(self) -> str:
-        """What came out, in words."""
+        """What came out, in words, with how sure it is."""
         from sprachbund.report import headline
 
-        return headline(self.summary)
+        return headline(self.summary, self.analysis)
 
     def table(self) -> pyarrow.Table:
         """Return the long table as an Arrow table; ``.to_pandas()`` makes a data frame of it where pandas is installed."""
@@ -381,7 +390,9 @@ def load_results(
     from sprachbund import report
 
     found = report.load(Path(results_dir), data=data, zoo=zoo, split=split)
-    return Results(found, {f"{failure.locale} {failure.variant}": failure.reason for failure in found.failures})
+    return Results(
+        Path(results_dir), found, {f"{failure.locale} {failure.variant}": failure.reason for failure in found.failures}
+    )
 
 
 def _checked(kind: type[Settings], **settings: Any) -> Settings:

@@ -23,7 +23,7 @@ from sprachbund.cards import MergeDetails, read_details
 from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
 from sprachbund.config import Precision
 from sprachbund.data import DataSet, Partition
-from sprachbund.evaluation import label_names, performance, predictions
+from sprachbund.evaluation import answered, label_names, performance, predictions
 from sprachbund.recipe import single
 from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
 from sprachbund.training.jobs import JOINED, trained_on
@@ -128,7 +128,7 @@ def record(
     """Write record and predictions of a model that has answered with ``logits`` [rows, labels]; return the record."""
     partition = data.partition(subject.locale, split)
     checkpoint = subject.checkpoint
-    rows = predictions(logits, label_names(checkpoint.labels, data, checkpoint.name).names, partition)
+    rows = predictions(answered(logits, label_names(checkpoint.labels, data, checkpoint.name).names, partition))
     made = Record(
         identity=subject.identity(partition.digest, split, precision),
         evaluation_info=EvaluationInfo(

@@ -112,6 +112,10 @@ class MixError(UserError):
     """Sources and weights that make no mix."""
 
 
+class Diverged(UserError):
+    """A training whose loss is no number any more."""
+
+
 class StoreError(UserError):
     """A results folder that does not fit this run, or a folder that another run is working in."""
 

@@ -65,7 +65,6 @@ PROGRESS, FINAL = "experiment_progress.json", "experiment_final_results.json"
 CONFIGURATION = "experiment_config.yaml"
 """The settings of the last run in a folder; ``--config`` reads them back."""
 RESULTS, MERGED_MODELS, ANSWERS = "results", "merged_models", "answers"
-TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -345,6 +344,8 @@ class Experiment:
         texts, precision = self._partition(cell.target).texts, self.config.precision
         found = ensemble(adaptation, cell.target, material, texts, mode=cell.variant.name, precision=precision)
         first = next(iter(material.sources.values()))
+        with np.errstate(divide="ignore"):  # what nobody votes for has the probability 0
+            logits = np.log(found.probabilities)
         together = Checkpoint(first.folder, f"{cell.variant.name} of {len(material.sources)} sources")
         subject = cells.Subject(together, cell.target, found.details, members=len(material.sources))
         return cells.record(
@@ -353,7 +354,7 @@ class Experiment:
             self.config.split,
             cell.variant.name,
             cell.results_folder,
-            np.log(found.probabilities + TINY),
+            logits,
             precision=precision,
             started=started,
         )

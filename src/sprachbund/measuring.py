@@ -112,10 +112,20 @@ def transfers(
         for source in sources:
             known = results.transfer(source, DEV) if results else None
             if known and known.precision == EXACT and kept.transfer(source, DEV) is None:
-                kept.write_transfer(known)
+                kept.write_transfer(known.without_answers())
         # Rows of models or data that have changed since are measured anew: a cache holds nothing that somebody would miss.
         found = run_zero_shot(
-            kept, zoo, data, DEV, sources, targets, precision=EXACT, jobs=jobs, report=report, overwrite=True
+            kept,
+            zoo,
+            data,
+            DEV,
+            sources,
+            targets,
+            precision=EXACT,
+            jobs=jobs,
+            report=report,
+            overwrite=True,
+            keep_answers=False,
         )
     refuse_failures(found.failures)
     return found.rows

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sprachbund import inference, locales, plan, store
-from sprachbund.adapt import Material, candidate
+from sprachbund.adapt import Material, candidate, check_unseen
 from sprachbund.candidates import (
     Wanted,
     candidate_of,
@@ -237,7 +237,7 @@ def _materials(
     """Return what adaptations may see: for each target the pool without its own source, and texts, nothing more.
 
     Raises:
-        UserError: nobody is left in the pool, or the data has no unlabelled texts.
+        UserError: nobody is left in the pool, one there has met the target, or the data has no unlabelled texts.
     """
     if config.include_target:
         raise UserError("Adaptations take no source that has met the target's labels: leave out --include-target.")
@@ -246,6 +246,7 @@ def _materials(
         sources = {name: checkpoints[name] for name in sorted(plan.pool(config, inputs.data.locales)) if name != target}
         if not sources:
             raise MixError(f"No source is left for {target} without its own: add some (--sources).")
+        check_unseen(sources, target)
         materials[target] = Material(sources, inputs.data.unlabelled(target), answers(config), inputs.base)
     return materials
 

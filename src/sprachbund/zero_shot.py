@@ -1,7 +1,8 @@
 """All sources × all locales: the reference that every merge has to beat, source by source and resumable.
 
-What is known of a source is one small file; a cell in it counts while source and data are still the same. A source that fails
-leaves no row, does not stop the others, and is tried again by the next run.
+What is known of a source is one small file; a cell in it counts while source and data are still the same, and what the source
+answered, where the cell says that this was kept, is still there. A source that fails leaves no row, does not stop the others,
+and is tried again by the next run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sprachbund.errors import CheckpointError, StoreError
 from sprachbund.evaluation import label_names
 from sprachbund.measures import evaluate_transfer
 from sprachbund.parallel import Failed, Report
-from sprachbund.store import RunStore, Transfer, TransferCell
+from sprachbund.store import Columns, RunStore, Transfer, TransferCell
 from sprachbund.uses import union_of_uses
 
 __all__ = ["ZeroShot", "known_row", "run_zero_shot"]
@@ -45,8 +46,9 @@ def run_zero_shot(
     jobs: int,
     report: Report,
     overwrite: bool = False,
+    keep_answers: bool = True,
 ) -> ZeroShot:
-    """Evaluate every source in every target, except where the store knows.
+    """Evaluate every source in every target, except where the store knows; and keep what it answers, unless told not to.
 
     Raises:
         StoreError: the store holds rows of other models, data or precision and ``overwrite`` is off.
@@ -58,8 +60,9 @@ def run_zero_shot(
         if isinstance(outcome, Failed):
             failures[task.row.source] = outcome.reason
         else:
-            store.write_transfer(outcome)
-            rows[outcome.source] = outcome
+            row, answers = outcome if keep_answers else (outcome[0].without_answers(), None)
+            store.write_transfer(row, answers)
+            rows[row.source] = row
         report(stage, len(rows) + len(failures), len(sources))
     return ZeroShot(
         [rows[source] for source in sources if source in rows],
@@ -116,10 +119,10 @@ def _known_and_open(
     return rows, tasks, failures
 
 
-def _evaluate(task: _Task) -> Transfer:
+def _evaluate(task: _Task) -> tuple[Transfer, dict[str, Columns]]:
     inference.quieten()
-    cells = evaluate_transfer(task.checkpoint, task.names, task.partitions, task.precision)
-    return task.row.model_copy(update={"cells": {**task.row.cells, **cells}})
+    cells, answers = evaluate_transfer(task.checkpoint, task.names, task.partitions, task.precision)
+    return task.row.model_copy(update={"cells": {**task.row.cells, **cells}}), answers
 
 
 def known_row(
@@ -150,7 +153,10 @@ def known_row(
         return fresh
     same_data = all(_holds(cell, data, locale, split) for locale, cell in row.cells.items())
     if (row.digest, row.precision) == (fresh.digest, precision) and same_data:
-        return row.model_copy(update={"zoo": fresh.zoo, "dataset": fresh.dataset})  # they may have been moved since
+        lost = store.lost_answers(row)
+        kept = {locale: cell for locale, cell in row.cells.items() if locale not in lost}
+        named = {"zoo": fresh.zoo, "dataset": fresh.dataset}  # they may have been moved since
+        return row.model_copy(update={**named, "cells": kept})
     if overwrite:
         return fresh
     raise StoreError(

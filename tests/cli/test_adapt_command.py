@@ -125,6 +125,10 @@ WRONG = {
         ("--unlabelled", "raw.txt", "--method", "merge-reliable", "--epochs", "3", "--freeze-embeddings"),
         "merge-reliable trains no student, which --epochs and --freeze-embeddings would be about: leave that out, or choose",
     ),
+    "frozen embeddings where they are frozen anyway": (
+        ("--unlabelled", "raw.txt", "--method", "distilled-head", "--freeze-embeddings"),
+        "distilled-head trains nothing but the head: leave out --freeze-embeddings",
+    ),
     "no labels": (
         ("--unlabelled", "raw.txt", "--method", "few-head-5"),
         "few-head-5 needs a few labelled texts of sq-AL: name a file of them (--labelled FILE, one text a line as intent, tab",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sprachbund import store
-from sprachbund.report import Results, Summary, load, summarise
+from sprachbund.report import Analysis, Results, Summary, analysis_of, load, summarise
 
 ZOO = "embedded-xlmr 1a2b3c"
 USES = {"baseline": ("target-train",)}
+INTENTS = ("alarm", "music", "news", "play", "weather")
 DEFAULT_SOURCES = {"nl-NL": 0.5, "de-DE": 0.3, "sv-SE": 0.2}
 
 
@@ -38,8 +40,11 @@ class ResultsFolder:
         uses: tuple[str, ...] | None = None,
         folder: str | None = None,
         adaptation: str | None = None,
+        nll: float | None = None,
+        ece: float | None = None,
+        predictions: Sequence[store.Prediction] = (store.Prediction(id="1", gold="a", predicted="b", confidence=0.25),),
     ) -> store.Record:
-        """Write one record; ``rows`` stands for the content of the data."""
+        """Write one record; ``rows`` stands for the content of the data, and nobody checks figures against predictions."""
         if sources is None:
             sources = {locale: 1.0} if variant == "baseline" else DEFAULT_SOURCES
         record = store.Record(
@@ -85,12 +90,25 @@ class ResultsFolder:
                 macro_f1_intents=20,
                 mean_confidence=0.5,
                 majority_rate=0.08,
+                nll=nll,
+                ece=ece,
             ),
             examples=(),
         )
         path = self.root / folder if folder else store.RunStore(self.root).folder(variant, locale)
-        predictions = [store.Prediction(id="1", gold="a", predicted="b", confidence=0.25)]
         return store.write_record(path, record, predictions)
+
+    def answers(
+        self, variant: str, locale: str, ids: Sequence[str], right: Sequence[bool], **asked: Any
+    ) -> store.Record:
+        """Write a record that answers those ids, rightly or not; what is right is the same for an id everywhere."""
+        gold = [INTENTS[int(id_) % len(INTENTS)] for id_ in ids]
+        wrong = [INTENTS[(int(id_) + 1) % len(INTENTS)] for id_ in ids]
+        rows = [
+            store.Prediction(id=id_, gold=intent, predicted=intent if hit else other, confidence=0.5)
+            for id_, intent, other, hit in zip(ids, gold, wrong, right, strict=True)
+        ]
+        return self.record(variant, locale, sum(right), total=len(ids), predictions=rows, **asked)
 
     def failure(self, variant: str, locale: str, reason: str) -> store.Failure:
         """Write one failure."""
@@ -115,23 +133,30 @@ class ResultsFolder:
         zoo: str = ZOO,
         split: str = "test",
         rows: Mapping[str, str] | None = None,
+        answers: Mapping[str, store.Columns] | None = None,
     ) -> None:
-        """Write what a source reaches, out of 100, in each locale."""
+        """Write what a source reaches, out of 100, in each locale, and what it answers, which nobody counts."""
+        digests = {target: columns.digest() for target, columns in (answers or {}).items()}
         cells = {
             target: store.TransferCell(
                 data_digest=(rows or {}).get(target) or data_digest(target),
                 correct=number,
                 total=100,
                 majority_rate=0.08,
+                predictions_digest=digests.get(target, ""),
             )
             for target, number in correct.items()
         }
         row = store.Transfer(source=source, digest="f" * 64, zoo=zoo, split=split, dataset=data, cells=cells)
-        store.RunStore(self.root).write_transfer(row)
+        store.RunStore(self.root).write_transfer(row, answers)
 
     def load(self, **filters: str) -> Results:
         """Read it back."""
         return load(self.root, **filters)
+
+    def analysis(self, **asked: int) -> Analysis:
+        """Read it back with its predictions, and test what it says."""
+        return analysis_of(self.root, self.load(), **{"macro_f1_resamples": 50, **asked})
 
     def summary(self) -> Summary:
         """Read it back and summarise it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from results_folder import ResultsFolder
 
 from sprachbund.errors import UnknownName
-from sprachbund.report import write_aggregate
+from sprachbund.report import Analysis, write_aggregate
 from sprachbund.report.aggregate import markdown
 
 WHEN = datetime(2026, 11, 23, 20, 5, 59)
@@ -162,7 +163,7 @@ def test_report_tables_are_tables(full: ResultsFolder) -> None:
     full.record("ties", "af-ZA", 95)
     report = markdown(full.load(), full.summary(), WHEN)
     tables = [block.splitlines() for block in report.split("\n\n") if block.startswith("|")]
-    assert [len(table) for table in tables] == [2 + 8, 2 + 8, 2 + 11, 2 + 52]
+    assert [len(table) for table in tables] == [2 + 8, 2 + 8, 2 + 14, 2 + 52]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
     assert "\n\n\n" not in report
@@ -187,6 +188,115 @@ def test_auto_stands_beside_the_seeds_three_in_every_file(with_auto: ResultsFold
         "| locale | language | family | baseline | similarity | average | auto | similarity minus baseline |"
     )
     assert "| auto minus similarity | zero-shot mean |" in head
+
+
+def analysed(folder: ResultsFolder, out: Path, analysis: Analysis) -> list[Path]:
+    return write_aggregate(folder.load(), folder.summary(), out, when=WHEN, analysis=analysis)
+
+
+def test_intervals_and_tests_stand_in_every_file(answered: ResultsFolder, tmp_path: Path) -> None:
+    analysis = answered.analysis()
+    _, comparison_path, summary_path, report_path = analysed(answered, tmp_path, analysis)
+    merged = analysis.comparison("similarity", "average")
+    assert merged is not None
+    afrikaans, _, dutch = analysis.contrasts["similarity", "average"]
+    score = analysis.scores["similarity", "af-ZA"]
+    assert score.macro_f1_interval is not None
+
+    rows = {row["locale"]: row for row in read_csv(comparison_path)}
+    assert {key: rows["af-ZA"][f"similarity_minus_average_{key}"] for key in ("low", "high", "p", "p_adjusted")} == {
+        "low": repr(afrikaans.interval.low),
+        "high": repr(afrikaans.interval.high),
+        "p": repr(afrikaans.p),
+        "p_adjusted": repr(afrikaans.p_adjusted),
+    }
+    assert {key: rows["af-ZA"][f"similarity_{key}"] for key in ("low", "macro_f1", "macro_f1_high", "nll", "ece")} == {
+        "low": repr(score.accuracy_interval.low),
+        "macro_f1": "0.375",
+        "macro_f1_high": repr(score.macro_f1_interval.high),
+        "nll": "1.25",
+        "ece": "0.0625",
+    }
+    assert rows["nl-NL"]["baseline_low"] == rows["nl-NL"]["similarity_minus_baseline_p"] == ""
+    assert rows["nl-NL"]["similarity_minus_average_p"] == repr(dutch.p)
+
+    found = read_json(summary_path)
+    assert "95 % CI" in found["headline"]
+    told = found["analysis"]
+    assert (told["level"], told["resamples"], told["macro_f1_resamples"], told["blank"]) == (0.95, 10_000, 50, "")
+    assert told["comparisons"][0] == json.loads(json.dumps(asdict(merged)))
+    assert len(told["contrasts"]) == 3 + 2 + 2
+    assert len(told["scores"]) == 8
+    assert {"p", "p_adjusted"} <= set(told["contrasts"][0])
+
+    report = report_path.read_text(encoding="utf-8")
+    over = "\n".join(section(report, "Accuracy over the locales"))
+    low, high = merged.interval.low, merged.interval.high
+    assert (
+        f"| similarity minus average | 3 | +0.1000 | {low:+.4f} to {high:+.4f} "
+        f"| 2 | 0 | 1 | {merged.better} | {merged.worse} | {merged.p:.2g} | {merged.p_adjusted:.2g} | {merged.wilcoxon_p:.2g} |"
+    ) in over
+    assert "| similarity minus zero-shot mean | 3 | +0.3500 |  | 3 | 0 | 0 |  |  |  |  |  |" in over
+    assert "nothing here knows how far those of another training would lie apart" in over
+    assert "adjusted for the 3 differences tested here" in over
+    by_locale = section(report, "Intervals and calibration by locale")
+    wilson, bootstrap = score.accuracy_interval, score.macro_f1_interval
+    assert (
+        f"| af-ZA | similarity | 0.7500 | {wilson.low:.4f} to {wilson.high:.4f} | 0.3750 | "
+        f"{bootstrap.low:.4f} to {bootstrap.high:.4f} | 20 | 1.2500 | 0.0625 |"
+    ) in by_locale
+    assert "\n\n\n" not in report
+    tables = [block.splitlines() for block in report.split("\n\n") if block.startswith("|")]
+    assert [len(table) for table in tables] == [2 + 7, 2 + 7, 2 + 8, 2 + 3, 2 + 8]
+    for table in tables:
+        assert len({line.count("|") for line in table}) == 1
+
+
+def test_columns_of_the_comparison_keep_their_order(answered: ResultsFolder, tmp_path: Path) -> None:
+    """Scripts count on it: what comes later stands last, and is blank where nothing is known."""
+    _, plain, *_ = write(answered, tmp_path / "plain")
+    _, full, *_ = analysed(answered, tmp_path / "full", answered.analysis())
+    columns = list(read_csv(full)[0])
+    assert columns == list(read_csv(plain)[0])
+    assert columns[:9] == [
+        "locale",
+        "language",
+        "family",
+        "baseline",
+        "similarity",
+        "average",
+        "similarity_minus_baseline",
+        "average_minus_baseline",
+        "similarity_minus_average",
+    ]
+    later = columns.index("demonstration") + 1
+    assert columns[later] == "baseline_low"
+    for with_analysis, without in zip(read_csv(full), read_csv(plain), strict=True):
+        assert {key: with_analysis[key] for key in columns[:later]} == {key: without[key] for key in columns[:later]}
+        assert {without[key] for key in columns[later:]} == {""}
+
+
+def test_lost_predictions_leave_blanks_and_a_reason(answered: ResultsFolder, tmp_path: Path) -> None:
+    (answered.root / "average_af-ZA" / "predictions.csv").unlink()
+    _, comparison_path, summary_path, report_path = analysed(answered, tmp_path, answered.analysis())
+    rows = {row["locale"]: row for row in read_csv(comparison_path)}
+    assert rows["en-US"]["similarity_minus_average_p"] == ""
+    assert rows["en-US"]["similarity_low"] != "", "Wilson needs no predictions"
+    told = read_json(summary_path)["analysis"]
+    assert "predictions.csv is missing" in told["blank"]
+    assert (told["comparisons"], told["contrasts"]) == ([], [])
+    report = report_path.read_text(encoding="utf-8")
+    assert "| similarity minus average | 3 | +0.1000 |  | 2 | 0 | 1 |  |  |  |  |  |" in report
+    assert f"Intervals and tests of differences are blank: {told['blank']}" in report
+    assert "## Intervals and calibration by locale" in report
+
+
+def test_records_without_calibration_have_no_columns_of_it(answered: ResultsFolder) -> None:
+    analysis = answered.analysis()
+    old = {cell: replace(score, nll=None, ece=None) for cell, score in analysis.scores.items()}
+    report = markdown(answered.load(), answered.summary(), WHEN, analysis=replace(analysis, scores=old))
+    assert "NLL" not in report
+    assert any(line.endswith(" | 20 |") for line in section(report, "Intervals by locale"))
 
 
 def test_report_of_a_full_run_says_so(full: ResultsFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -203,9 +204,39 @@ def test_a_prefix_that_is_a_column_is_refused(small: ResultsFolder) -> None:
 
 def test_headline_says_who_wins(small: ResultsFolder) -> None:
     assert headline(small.summary()) == (
-        "similarity beats average in 1 of 3 locales and ties in 1 (mean difference +0.0 points). "
+        "similarity beats average in 1 of 3 locales and ties in 1, mean +0.0 points. "
         "It stands at +11.7 points against the mean zero-shot source and -25.0 points against the baseline."
     )
+
+
+def test_headline_says_how_sure_that_is(answered: ResultsFolder) -> None:
+    analysis = answered.analysis()
+    merged, behind = (analysis.comparison("similarity", second) for second in ("average", "baseline"))
+    assert merged is not None
+    assert behind is not None
+    low, high = (f"{100 * bound:+.1f}" for bound in (merged.interval.low, merged.interval.high))
+    far, near = (f"{100 * bound:+.1f}" for bound in (behind.interval.low, behind.interval.high))
+    assert headline(answered.summary(), analysis) == (
+        f"similarity beats average in 2 of 3 locales, mean +10.0 points (95 % CI {low} to {high}, "
+        f"Holm p = {merged.p_adjusted:.2g}). It stands at +35.0 points against the mean zero-shot source and "
+        f"-19.2 points (95 % CI {far} to {near}) against the baseline."
+    )
+    assert 0 < merged.interval.low < 0.1 < merged.interval.high < 0.2
+
+
+def test_headline_calls_a_small_p_value_small(answered: ResultsFolder) -> None:
+    analysis = answered.analysis()
+    surer = tuple(replace(comparison, p_adjusted=1e-30) for comparison in analysis.comparisons)
+    assert ", Holm p < 0.0001). " in headline(answered.summary(), replace(analysis, comparisons=surer))
+
+
+def test_headline_takes_no_interval_of_other_locales(answered: ResultsFolder) -> None:
+    """A comparison over two of the three locales says nothing of the mean over three."""
+    analysis = answered.analysis()
+    fewer = tuple(replace(comparison, locales=comparison.locales - 1) for comparison in analysis.comparisons)
+    summary = answered.summary()
+    assert headline(summary, replace(analysis, comparisons=fewer)) == headline(summary)
+    assert "CI" not in headline(summary)
 
 
 def test_headline_without_anything_to_compare(folder: ResultsFolder) -> None:

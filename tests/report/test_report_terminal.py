@@ -10,13 +10,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sprachbund.locales import LOCALES
-from sprachbund.report import print_missing, print_results
+from sprachbund.report import Analysis, headline, print_missing, print_results
 from sprachbund.report.summary import Summary
 
 
-def results(summary: Summary, width: int = 80, *, by_gain: bool = False) -> list[str]:
+def results(summary: Summary, width: int = 80, *, by_gain: bool = False, analysis: Analysis | None = None) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    print_results(console, summary, by_gain=by_gain)
+    print_results(console, summary, analysis, by_gain=by_gain)
     return lines(console)
 
 
@@ -177,3 +177,20 @@ def test_missing_says_all_and_none(folder: ResultsFolder) -> None:
 def test_failures_are_listed_with_their_reason(small: ResultsFolder) -> None:
     small.failure("baseline", "nl-NL", "shape [3, 4] is not [4, 3]")
     assert missing(small.summary())[-1] == "baseline nl-NL failed: ValueError: shape [3, 4] is not [4, 3]"
+
+
+def test_the_headline_comes_with_its_intervals(answered: ResultsFolder) -> None:
+    summary, analysis = answered.summary(), answered.analysis()
+    found = results(summary, analysis=analysis)
+    assert max(map(cell_len, found)) <= 80
+    assert "95 % CI" in headline(summary, analysis) in " ".join(found)
+    assert "CI" not in " ".join(results(summary))
+
+
+def test_a_reason_stands_where_there_are_none(answered: ResultsFolder) -> None:
+    (answered.root / "average_af-ZA" / "predictions.csv").unlink()
+    found = " ".join(results(answered.summary(), analysis=answered.analysis()))
+    assert "Without intervals and tests: " in found
+    assert " is missing: start the run that made this result again" in found
+    assert "CI" not in found
+    assert "similarity beats average in 2 of 3 locales, mean +10.0 points." in found

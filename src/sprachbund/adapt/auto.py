@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,18 @@ from sprachbund.adapt.bodies import merged
 from sprachbund.adapt.job import Job, Made, agreement_on, loaded
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.distillation import distil
+from sprachbund.errors import Diverged
 from sprachbund.heads import AVERAGE, can_fit, measured_policy
 
 __all__ = ["auto"]
 
 SINGLE, MERGE, FITTED, STUDENT = "single source", "merge", "merge with a fitted head", "distilled"
-MARGIN = 0.05
+MARGIN = 0.15
 """So much less than what it started as may the student agree with its teachers.
 
 It has learned from less of each text than they read, and where it departs from them it is right more often than not: on dev of
-the development locales students are better than what they started as, and agree less.
+the twelve development locales, in both zoos, every student is better than what it started as, and agrees up to 0.09 less. So
+this keeps out nothing but a student that has learned too little.
 """
 FEWEST_TEXTS = 64
 """Below so many a student learns the texts by heart, and nobody could tell."""
@@ -37,29 +39,38 @@ def auto(job: Job, folder: Path) -> Made:
     """
     texts = job.material.texts
     wanted = job.wanted
-    held = np.arange(len(texts)) % ONE_IN == 0
+    held = _held_out(texts)
     found, about_heads = _without_training(job, ~held)
     agreement = {name: agreement_on(path, texts, wanted, held) for name, path in found.items()}
     start = max(agreement, key=agreement.__getitem__)
-    if len(texts) >= FEWEST_TEXTS:
-        found[STUDENT] = job.workplace / STUDENT
-        found[STUDENT].mkdir()
-        distil(
-            *loaded(found[start]),
-            [text for text, out in zip(texts, held, strict=True) if not out],
-            wanted[~held],
-            found[STUDENT],
-            job.adaptation.distillation,
-            progress=job.progress,
-        )
-        agreement[STUDENT] = agreement_on(found[STUDENT], texts, wanted, held)
-        about_student = f"The student started as the {start}, which was nearest to the ensemble."
-    else:
+    if len(texts) < FEWEST_TEXTS:
         about_student = f"Nothing was distilled: {len(texts)} texts are too few, it takes {FEWEST_TEXTS}."
+    else:
+        try:
+            found[STUDENT] = _student(job, found[start], ~held)
+            agreement[STUDENT] = agreement_on(found[STUDENT], texts, wanted, held)
+            about_student = f"The student started as the {start}, which was nearest to the ensemble."
+        except Diverged as error:
+            about_student = f"There is no student. {error}"
     chosen = STUDENT if agreement.get(STUDENT, 0.0) >= agreement[start] - MARGIN else start
     merging.merge([open_checkpoint(found[chosen])], [1.0], folder)
     weights = np.eye(len(job.weights))[job.picked] if chosen == SINGLE else job.weights
     return Made(weights, (_comparison(agreement, chosen, int(held.sum())), about_student, *about_heads))
+
+
+def _held_out(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which texts are held out, [texts]: of different ones one in so many, and whatever equals one of these."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    return np.array([numbers[text] % ONE_IN == 0 for text in texts])
+
+
+def _student(job: Job, start: Path, known: npt.NDArray[np.bool_]) -> Path:
+    """Return the folder of the student that started as a checkpoint and has read the known texts."""
+    folder = job.workplace / STUDENT
+    folder.mkdir()
+    texts = [text for text, known_one in zip(job.material.texts, known, strict=True) if known_one]
+    distil(*loaded(start), texts, job.wanted[known], folder, job.adaptation.distillation, progress=job.progress)
+    return folder
 
 
 def _without_training(job: Job, known: npt.NDArray[np.bool_]) -> tuple[dict[str, Path], tuple[str, ...]]:

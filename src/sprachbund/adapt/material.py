@@ -19,7 +19,7 @@ from sprachbund.parallel import Report
 
 __all__ = ["ADAPT_VERSION", "Material", "candidate"]
 
-ADAPT_VERSION = 2
+ADAPT_VERSION = 3
 """Raised when a change to this package makes other models from the same settings, sources and texts."""
 
 

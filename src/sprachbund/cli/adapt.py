@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -27,7 +26,7 @@ OUT = "--out"
 def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
     """Make a model for a target without labels, or with a few, of sources in other languages and raw text of the target."""
     from sprachbund import inference
-    from sprachbund.adapt import Material, candidate
+    from sprachbund.adapt import Material, candidate, check_unseen
     from sprachbund.adapt import adapt as make
     from sprachbund.candidates import merged_before
     from sprachbund.cards import DETAILS_TEXT
@@ -44,7 +43,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
         found = open_sources(config, lambda without: [name for name in names if name not in without], report)
         names = tuple(name for name in names if name not in found.left_out)
         sources = {name: found.zoo.checkpoint(name) for name in names}
-        _check_unseen(sources, target)
+        check_unseen(sources, target)
         for note in found.notes:
             say(note)
         few = labelled and _few(labelled, adaptation, sources[names[0]], config)
@@ -112,6 +111,8 @@ def _check_student(config: AdaptConfig, adaptation: Adaptation) -> None:
             f"{config.method} trains no student, which {' and '.join(flags)} would be about: leave that out, or choose a "
             "--method that trains one (auto, distilled-…, few-finetuned-…)."
         )
+    if config.freeze_embeddings and adaptation.distillation.head_only:
+        raise UserError(f"{config.method} trains nothing but the head: leave out --freeze-embeddings.")
 
 
 def _texts(config: AdaptConfig) -> tuple[str, ...]:
@@ -187,37 +188,3 @@ def _sources(config: AdaptConfig, target: str) -> tuple[str, ...]:
     if not names:
         raise UserError("There is no source: name some (--sources).")
     return names
-
-
-def _check_unseen(sources: dict[str, Checkpoint], target: str) -> None:
-    from sprachbund.cards import DETAILS, read_details
-    from sprachbund.checkpoints import TRAINING_CARD, zoo_uses
-    from sprachbund.training.jobs import trained_on
-
-    for name, source in sources.items():
-        if target in trained_on(source.origin):
-            raise UserError(
-                f"The source {name} was trained on labels of {target}, as its {TRAINING_CARD} says: "
-                "what is made without labels must not build on it; take other sources."
-            )
-        details = read_details(source.folder)
-        if details and target in [part.locale for part in details.sources]:
-            raise UserError(
-                f"The source {name} is made of the source of {target} among others, as its {DETAILS} says: "
-                "what is made without labels must not build on it; take other sources."
-            )
-        if details and details.recipe.target == target and (own := _labels_in(details.uses)):
-            raise UserError(
-                f"The source {name} was made for {target} and has seen {', '.join(own)}, as its {DETAILS} says: "
-                "what is made for a target must not build on its labels a second time; take other sources."
-            )
-        seen = _labels_in(zoo_uses(source))
-        if seen:
-            raise UserError(
-                f"The zoo of {name} says that its sources have seen {', '.join(seen)}, labels of {target} among them: "
-                "what is made without labels must not build on it; take other sources."
-            )
-
-
-def _labels_in(uses: Iterable[str]) -> list[str]:
-    return [use for use in uses if use.startswith("target-")]

@@ -11,7 +11,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.cli.results import load_results
 from sprachbund.config import AggregateConfig
-from sprachbund.report import print_missing, print_results, summarise, summary_json, write_aggregate
+from sprachbund.report import analysis_of, print_missing, print_results, summarise, summary_json, write_aggregate
 
 __all__ = ["aggregate"]
 
@@ -21,12 +21,15 @@ def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = Aggre
     """Compare all results of a folder and write them as CSV, JSON and Markdown."""
     results = load_results(config)
     summary = summarise(results)
+    analysis = analysis_of(config.results_dir, results)
     now = datetime.now()
     command = f"sprachbund aggregate --results-dir {config.results_dir}"
-    written = write_aggregate(results, summary, config.output_dir, (config.format,), when=now, command=command)
+    written = write_aggregate(
+        results, summary, config.output_dir, (config.format,), when=now, command=command, analysis=analysis
+    )
 
     def show() -> None:
-        print_results(console, summary, by_gain=config.sort == "gain")
+        print_results(console, summary, analysis, by_gain=config.sort == "gain")
         if config.show_missing:
             console.print()
             print_missing(console, summary)
@@ -34,5 +37,5 @@ def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = Aggre
         for path in written:
             console.print(str(path), soft_wrap=True, markup=False)
 
-    result(lambda: {**summary_json(summary, now), "files": written}, show)
+    result(lambda: {**summary_json(summary, now, analysis), "files": written}, show)
     return 0

@@ -17,7 +17,7 @@ from sprachbund.cli.transfer import evaluate_sources, follows_similarity
 from sprachbund.config import ExperimentConfig, ResultsConfig
 from sprachbund.errors import CellsFailed
 from sprachbund.recipe import SEED_VARIANTS
-from sprachbund.report import dumbbell, print_results, summarise, summary_json, write_aggregate
+from sprachbund.report import analysis_of, dumbbell, print_results, summarise, summary_json, write_aggregate
 
 __all__ = ["demo"]
 
@@ -54,22 +54,24 @@ def demo(
     results_dir = prepared.store.root
     results = load_results(ResultsConfig(results_dir=results_dir, demo=True, split=config.split))
     summary = summarise(results)
+    analysis = analysis_of(results_dir, results)
     now = datetime.now()
     command = f"sprachbund aggregate --results-dir {results_dir}"
     written = [
-        *write_aggregate(results, summary, output_dir, when=now, command=command),
+        *write_aggregate(results, summary, output_dir, when=now, command=command, analysis=analysis),
         dumbbell(summary, output_dir / PICTURE),
     ]
 
     def show() -> None:
-        print_results(console, summary)
+        print_results(console, summary, analysis)
         console.print(f"{outcome.reused} of {len(prepared.cells)} results are from before.")
         if correlation := follows_similarity(rows):
             console.print(correlation.sentence("dev"))
         for path in written:
             console.print(str(path), soft_wrap=True, markup=False)
 
-    result(lambda: {**summary_json(summary, now), "transfer_on_dev": follows_similarity(rows), "files": written}, show)
+    document = {"transfer_on_dev": follows_similarity(rows), "files": written}
+    result(lambda: {**summary_json(summary, now, analysis), **document}, show)
     complain_of_failures(prepared, outcome)
     if failures:
         raise CellsFailed("sources", len(rows) + len(failures), failures)

@@ -16,7 +16,7 @@ from sprachbund.cli.results import load_results
 from sprachbund.config import ExperimentConfig, ResultsConfig
 from sprachbund.errors import CellsFailed
 from sprachbund.plan import size
-from sprachbund.report import print_results, summarise
+from sprachbund.report import analysis_of, print_results, summarise
 from sprachbund.store import Record
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def _print_outcome(prepared: Experiment, outcome: Outcome, name: str) -> None:
             results_dir=prepared.store.root, data=prepared.inputs.data.name, zoo=prepared.zoo, split=config.split
         )
         results = load_results(wanted)
-        print_results(console, summarise(results), by_gain=config.sort == "gain")
+        analysis = analysis_of(prepared.store.root, results, macro_f1_resamples=0)  # of which the table shows nothing
+        print_results(console, summarise(results), analysis, by_gain=config.sort == "gain")
     total, failed = len(prepared.cells), len(outcome.failures)
     console.print(
         f"{total - failed} of {total} results ({outcome.reused} of them from before), in {config.output_dir / name}",

@@ -6,18 +6,18 @@ target's own model does elsewhere.) Rows of our matrices are targets, columns ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.config import Precision
 from sprachbund.data import Partition
-from sprachbund.evaluation import correct
+from sprachbund.evaluation import answered
 from sprachbund.inference import encode, load_classifier, logits, ready
 from sprachbund.measures.similarities import MEASURES, Context, FloatArray, Measure
 from sprachbund.similarity import SimilarityMatrix
-from sprachbund.store import Transfer, TransferCell
+from sprachbund.store import Columns, Transfer, TransferCell
 
 __all__ = ["evaluate_transfer", "transfer_matrix"]
 
@@ -25,21 +25,26 @@ __all__ = ["evaluate_transfer", "transfer_matrix"]
 def evaluate_transfer(
     checkpoint: Checkpoint,
     names: Sequence[str],
-    partitions: Iterable[Partition],
+    partitions: Sequence[Partition],
     precision: Precision,
-) -> dict[str, TransferCell]:
-    """Return the accuracy of one source in each target's partition; ``names`` are those of its logits."""
+) -> tuple[dict[str, TransferCell], dict[str, Columns]]:
+    """Return the accuracy of one source in each target's partition, and its answers; ``names`` are those of its logits."""
     model = ready(load_classifier(checkpoint.folder), precision)
-    cells = {}
-    for partition in partitions:
-        encoded = encode(checkpoint.folder, partition.texts)
-        cells[partition.locale] = TransferCell(
-            data_digest=partition.digest,
-            correct=correct(logits(model, encoded), names, partition),
-            total=len(partition),
-            majority_rate=partition.majority_rate(),
-        )
-    return cells
+    answers = {
+        partition.locale: answered(logits(model, encode(checkpoint.folder, partition.texts)), names, partition)
+        for partition in partitions
+    }
+    return {partition.locale: _cell(answers[partition.locale], partition) for partition in partitions}, answers
+
+
+def _cell(answers: Columns, partition: Partition) -> TransferCell:
+    return TransferCell(
+        data_digest=partition.digest,
+        correct=sum(gold == said for gold, said in zip(answers.gold, answers.predicted, strict=True)),
+        total=len(partition),
+        majority_rate=partition.majority_rate(),
+        predictions_digest=answers.digest(),
+    )
 
 
 def transfer_matrix(transfers: Sequence[Transfer], targets: Sequence[str] = ()) -> SimilarityMatrix:

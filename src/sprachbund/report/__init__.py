@@ -2,8 +2,9 @@
 
     results = load(Path("results"))              one setup of results, or an error that says how to choose
     summary = summarise(results)                 rows, columns, statistics: plain values
-    print_results(Console(), summary)            on a terminal of 80 columns
-    write_aggregate(results, summary, Path("."), when=datetime.now())
+    analysis = analysis_of(Path("results"), results)        intervals and tests, from the predictions
+    print_results(Console(), summary, analysis)  on a terminal of 80 columns
+    write_aggregate(results, summary, Path("."), when=datetime.now(), analysis=analysis)
     dumbbell(summary, Path("results.svg"))
     heat_map(similarity.load("uriel:geo"), Path("geo.svg"))
 
@@ -13,6 +14,7 @@ Looking at results loads no torch and no transformers, and matplotlib and jinja2
 from __future__ import annotations
 
 from sprachbund.report.aggregate import FORMATS, summary_json, write_aggregate
+from sprachbund.report.analysis import Analysis, analysis_of
 from sprachbund.report.drawing import check_format
 from sprachbund.report.heatmap import heat_map
 from sprachbund.report.plots import dumbbell
@@ -23,10 +25,12 @@ from sprachbund.report.terminal import print_missing, print_results
 __all__ = [
     "EXPECTED_VARIANTS",
     "FORMATS",
+    "Analysis",
     "Correlation",
     "Results",
     "Setup",
     "Summary",
+    "analysis_of",
     "check_format",
     "dumbbell",
     "headline",

@@ -22,8 +22,10 @@ from typing import Any
 
 from sprachbund import files, locales
 from sprachbund.errors import UnknownName
-from sprachbund.report.summary import LocaleRow, Summary, by_language_family, headline
-from sprachbund.report.table import EXPECTED_VARIANTS, Results
+from sprachbund.report.analysis import Analysis, Contrast, Score
+from sprachbund.report.stats import LEVEL, Interval
+from sprachbund.report.summary import SMALLEST_P, LocaleRow, Summary, by_language_family, headline, worth
+from sprachbund.report.table import EXPECTED_VARIANTS, Cell, Results
 from sprachbund.store import Record
 
 __all__ = ["FORMATS", "comparison_rows", "long_rows", "markdown", "summary_json", "write_aggregate"]
@@ -48,6 +50,7 @@ def write_aggregate(
     *,
     when: datetime,
     command: str = COMMAND,
+    analysis: Analysis | None = None,
 ) -> list[Path]:
     """Write the files of the wanted formats and return their paths.
 
@@ -58,6 +61,7 @@ def write_aggregate(
         formats: of ``csv``, ``json``, ``markdown``; ``all`` stands for the three.
         when: the time in the files' names, and in JSON and Markdown.
         command: how to make the report again.
+        analysis: of these results; without it intervals and tests are blank.
     """
     wanted = _formats(formats)
     paths = _free_paths(out_dir, when)
@@ -69,12 +73,12 @@ def write_aggregate(
 
     if "csv" in wanted:
         write("results_aggregated", _csv(long_rows(results)))
-        write("results_comparison", _csv(comparison_rows(summary)))
+        write("results_comparison", _csv(comparison_rows(summary, analysis)))
     if "json" in wanted:
-        files.write_json(paths["results_summary"], summary_json(summary, when))
+        files.write_json(paths["results_summary"], summary_json(summary, when, analysis))
         written.append(paths["results_summary"])
     if "markdown" in wanted:
-        write("results_report", markdown(results, summary, when, command))
+        write("results_report", markdown(results, summary, when, command, analysis))
     return written
 
 
@@ -83,18 +87,19 @@ def long_rows(results: Results) -> list[dict[str, Any]]:
     return [_long_row(record) for record in results.everything]
 
 
-def comparison_rows(summary: Summary) -> list[dict[str, Any]]:
-    """Return one row a locale; what is missing is None."""
-    return [_comparison_row(summary, row) for row in summary.rows]
+def comparison_rows(summary: Summary, analysis: Analysis | None = None) -> list[dict[str, Any]]:
+    """Return one row a locale; what is missing is None. Columns that were added later stand last."""
+    scores, contrasts = (analysis.scores, _by_locale(analysis)) if analysis else ({}, {})
+    return [_comparison_row(summary, row) | _row_worth(summary, row, scores, contrasts) for row in summary.rows]
 
 
-def summary_json(summary: Summary, when: datetime) -> dict[str, Any]:
+def summary_json(summary: Summary, when: datetime, analysis: Analysis | None = None) -> dict[str, Any]:
     """Return the summary as JSON values; what is missing is null."""
     return {
         "schema_version": 1,
         "created": when.isoformat(timespec="seconds"),
         "demonstration": summary.demonstration,
-        "headline": headline(summary),
+        "headline": headline(summary, analysis),
         "setup": dataclasses.asdict(summary.setup),
         "licence": summary.dataset.licence,
         "notice": summary.dataset.notice,
@@ -117,22 +122,43 @@ def summary_json(summary: Summary, when: datetime) -> dict[str, Any]:
         "failed": [{"variant": f.variant, "locale": f.locale, "reason": f.reason} for f in summary.failures],
         "records_without_prefix": summary.unnamed,
         "zero_shot_cells_of_other_data": summary.left_out,
-        "locales": [_without_provenance(row) for row in comparison_rows(summary)],
+        "locales": [_without_provenance(_comparison_row(summary, row)) for row in summary.rows],
+        "analysis": analysis and _analysis_json(analysis),
     }
 
 
-def markdown(results: Results, summary: Summary, when: datetime, command: str = COMMAND) -> str:
+def _analysis_json(analysis: Analysis) -> dict[str, Any]:
+    """Return intervals and tests, p-values both raw and adjusted."""
+    return {
+        "level": analysis.level,
+        "resamples": analysis.resamples,
+        "macro_f1_resamples": analysis.macro_f1_resamples,
+        "seed": analysis.seed,
+        "blank": analysis.blank,
+        "comparisons": [dataclasses.asdict(comparison) for comparison in analysis.comparisons],
+        "contrasts": [dataclasses.asdict(contrast) for rows in analysis.contrasts.values() for contrast in rows],
+        "scores": [dataclasses.asdict(score) for score in analysis.scores.values()],
+    }
+
+
+def markdown(
+    results: Results, summary: Summary, when: datetime, command: str = COMMAND, analysis: Analysis | None = None
+) -> str:
     """Return the report for people."""
     import jinja2
 
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters.update(number=_number, signed=_signed, cell=_cell)
+    environment.filters.update(number=_number, signed=_signed, cell=_cell, between=_between, p=_p_value)
     template = package_files("sprachbund.report").joinpath("templates/report.md.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         summary=summary,
-        headline=headline(summary),
+        headline=headline(summary, analysis),
+        analysis=analysis,
+        level=f"{100 * LEVEL:.0f} %",
+        differences=[(difference, worth(difference, analysis)) for difference in summary.differences],
+        scores=_scores_of_variants(summary, analysis),
         titles={column.name: column.title for column in summary.columns},
         pairs=_pairs([column.name for column in summary.variants]),
         locales=[row for _, rows in by_language_family(summary.evaluated) for row in rows],
@@ -213,6 +239,45 @@ def _comparison_row(summary: Summary, row: LocaleRow) -> dict[str, Any]:
     }
 
 
+ContrastsByLocale = Mapping[tuple[str, str, str], Contrast]
+"""By both variants and the locale."""
+
+
+def _by_locale(analysis: Analysis) -> ContrastsByLocale:
+    return {(c.first, c.second, c.locale): c for rows in analysis.contrasts.values() for c in rows}
+
+
+def _row_worth(
+    summary: Summary, row: LocaleRow, scores: Mapping[Cell, Score], contrasts: ContrastsByLocale
+) -> dict[str, Any]:
+    """Return what is known beyond the figures of one locale: intervals, macro-F1, calibration, tests."""
+    place = row.locale.name
+    variants = [column.name for column in summary.variants]
+    columns: dict[str, Any] = {}
+    for variant in variants:
+        score = scores.get((variant, place))
+        accuracy, macro_f1 = (score.accuracy_interval, score.macro_f1_interval) if score else (None, None)
+        columns |= _bounds(variant, accuracy)
+        columns |= {f"{variant}_macro_f1": score and score.macro_f1} | _bounds(f"{variant}_macro_f1", macro_f1)
+        columns |= {f"{variant}_nll": score and score.nll, f"{variant}_ece": score and score.ece}
+    for first, second in _pairs(variants):
+        found, name = contrasts.get((first, second, place)), f"{first}_minus_{second}"
+        columns |= _bounds(name, found.interval if found else None)
+        columns |= {f"{name}_p": found and found.p, f"{name}_p_adjusted": found and found.p_adjusted}
+    return columns
+
+
+def _bounds(name: str, interval: Interval | None) -> dict[str, float | None]:
+    return {f"{name}_low": interval.low if interval else None, f"{name}_high": interval.high if interval else None}
+
+
+def _scores_of_variants(summary: Summary, analysis: Analysis | None) -> list[Score]:
+    """Return the scores of all variants, locales in the order of the table by locale."""
+    places = [row.locale.name for _, rows in by_language_family(summary.evaluated) for row in rows]
+    cells = [(column.name, place) for place in places for column in summary.variants]
+    return [analysis.scores[cell] for cell in cells if cell in analysis.scores] if analysis else []
+
+
 def _pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
     """Return what is compared locale by locale: all with the baseline and with similarity, as far as these were run."""
     pairs = [(variant, "baseline") for variant in variants if variant != "baseline"]
@@ -261,6 +326,14 @@ def _number(value: float | None) -> str:
 
 def _signed(value: float | None) -> str:
     return "" if value is None else f"{round(value, 4) + 0.0:+.4f}"  # + 0.0 makes -0.0 positive
+
+
+def _between(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.low:.4f} to {interval.high:.4f}"
+
+
+def _p_value(p: float | None) -> str:
+    return "" if p is None else f"{p:.2g}" if p >= SMALLEST_P else f"< {SMALLEST_P}"
 
 
 def _cell(text: str) -> str:

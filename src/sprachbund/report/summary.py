@@ -20,11 +20,22 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from sprachbund.errors import StoreError
 from sprachbund.locales import LOCALES, OTHER, Locale
-from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup
+from sprachbund.report.stats import LEVEL
+from sprachbund.report.table import (
+    EXPECTED_VARIANTS,
+    MAJORITY,
+    ZERO_SHOT_BEST,
+    ZERO_SHOT_ENGLISH,
+    ZERO_SHOT_MEAN,
+    Results,
+    Setup,
+    compared,
+)
 from sprachbund.store import DatasetInfo, Failure, Record, Transfer
 from sprachbund.uses import union_of_uses
 
 if TYPE_CHECKING:
+    from sprachbund.report.analysis import Analysis, Comparison
     from sprachbund.similarity import SimilarityMatrix
 
 __all__ = [
@@ -48,14 +59,15 @@ __all__ = [
     "statistics_of",
     "summarise",
     "transfer_similarity_correlation",
+    "worth",
 ]
 
 ENGLISH = "en-US"
-ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST = "zero_shot_mean", "zero_shot_english", "zero_shot_best"
-MAJORITY = "majority_rate"
 
 MOST_SAID = 2
 """Of so many variants beyond the seed's the headline speaks."""
+SMALLEST_P = 0.0001
+"""What lies below it is said to."""
 EQUAL = 1e-12
 """Accuracies count rows: the smallest real difference is 1 / rows, anything below this is rounding."""
 
@@ -217,7 +229,7 @@ def summarise(results: Results) -> Summary:
         columns=columns,
         rows=rows,
         statistics={c.name: statistics_of({row.locale.name: row.values[c.name] for row in rows}) for c in columns},
-        differences=tuple(difference(rows, *pair) for pair in _pairs(results.variants)),
+        differences=tuple(difference(rows, *pair) for pair in compared(results.variants)),
         counts=_counts(results, failed, len(missing)),
         missing={variant: tuple(locale for v, locale in missing if v == variant) for variant in results.variants},
         failures=results.failures,
@@ -262,34 +274,44 @@ def difference(rows: Iterable[LocaleRow], first: str, second: str) -> Difference
     )
 
 
-def headline(summary: Summary) -> str:
-    """Say in a few sentences what came out: of the seed's two merges, then of the first other variants."""
-    found = {(d.first, d.second): d for d in summary.differences}
+def headline(summary: Summary, analysis: Analysis | None = None) -> str:
+    """Say in a few sentences what came out: of the seed's two merges, then of the first other variants.
+
+    Differences come with an interval, and with a p-value adjusted over all comparisons, as far as there is an analysis of them.
+    """
+    found = {(d.first, d.second): (d, worth(d, analysis)) for d in summary.differences if d.count}
     others = [column.name for column in summary.variants if column.name not in EXPECTED_VARIANTS][:MOST_SAID]
-    merged = found.get(("similarity", "average"))
-    said = [_between_merges(merged)] if merged and merged.count else []
+    said = [_between_merges(*found["similarity", "average"])] if ("similarity", "average") in found else []
     said += _standing("It" if said else "similarity", "similarity", found)
     said += [sentence for other in others for sentence in _standing(other, other, found)]
     counts = summary.counts
     return " ".join(said) or f"Nothing can be compared yet: {counts.done} of {counts.expected} results are there."
 
 
-def _between_merges(merged: Difference) -> str:
+def worth(difference: Difference, analysis: Analysis | None) -> Comparison | None:
+    """Return what a difference is worth, if that is known for all of its locales."""
+    known = analysis and analysis.comparison(difference.first, difference.second)
+    return known if known and known.locales == difference.count else None
+
+
+def _between_merges(merged: Difference, chance: Comparison | None) -> str:
     ties = f" and ties in {merged.ties}" if merged.ties else ""
-    mean = f" (mean difference {_points(merged.mean)})" if merged.mean is not None else ""
-    return f"similarity beats average in {merged.wins} of {merged.count} locales{ties}{mean}."
+    beyond = f" ({_interval(chance)}, Holm p {_p_value(chance.p_adjusted)})" if chance else ""
+    return f"similarity beats average in {merged.wins} of {merged.count} locales{ties}, mean {_points(merged.mean)}{beyond}."
 
 
-def _standing(subject: str, name: str, found: Mapping[tuple[str, str], Difference]) -> list[str]:
+def _standing(
+    subject: str, name: str, found: Mapping[tuple[str, str], tuple[Difference, Comparison | None]]
+) -> list[str]:
     """Say how a variant stands beside what it is compared with, if there is any such thing."""
     beside = [
-        f"{_points(difference.mean)} against {said}"
+        f"{_points(difference.mean)}{f' ({_interval(chance)})' if chance else ''} against {said}"
         for second, said in (
             ("similarity", "similarity"),
             (ZERO_SHOT_MEAN, "the mean zero-shot source"),
             ("baseline", "the baseline"),
         )
-        if (difference := found.get((name, second))) and difference.mean is not None
+        for difference, chance in ([found[name, second]] if (name, second) in found else [])
     ]
     return [f"{subject} stands at {_listed(beside)}."] if beside else []
 
@@ -428,20 +450,6 @@ def _majority_rate(results: Results, target: str) -> float | None:
     return None
 
 
-def _pairs(variants: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which columns are compared: the seed's three first, then similarity and all others with what needs no merge."""
-    others = [variant for variant in variants if variant not in EXPECTED_VARIANTS]
-    references = (ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST)
-    pairs = [
-        ("similarity", "average"),
-        ("similarity", "baseline"),
-        ("average", "baseline"),
-        *(("similarity", reference) for reference in references),
-        *((other, second) for other in others for second in ("similarity", "baseline", *references)),
-    ]
-    return [pair for pair in pairs if {*pair} <= {*variants, *references}]
-
-
 def _counts(results: Results, failed: set[tuple[str, str]], missing: int) -> Counts:
     expected = len(results.expected)
     failures = sum(cell in failed for cell in results.expected)
@@ -470,6 +478,18 @@ def _sign(delta: float) -> int:
     return 0 if abs(delta) < EQUAL else int(math.copysign(1, delta))
 
 
-def _points(fraction: float) -> str:
+def _points(fraction: float | None) -> str:
     """Format a difference of accuracies in percentage points."""
-    return f"{round(100 * fraction, 1) + 0.0:+.1f} points"  # + 0.0 makes -0.0 positive
+    return "" if fraction is None else f"{_signed(fraction)} points"
+
+
+def _signed(fraction: float) -> str:
+    return f"{round(100 * fraction, 1) + 0.0:+.1f}"  # + 0.0 makes -0.0 positive
+
+
+def _interval(chance: Comparison) -> str:
+    return f"{100 * LEVEL:.0f} % CI {_signed(chance.interval.low)} to {_signed(chance.interval.high)}"
+
+
+def _p_value(p: float) -> str:
+    return f"= {p:.2g}" if p >= SMALLEST_P else f"< {SMALLEST_P}"

@@ -19,10 +19,24 @@ from sprachbund import locales
 from sprachbund.errors import StoreError, UnknownName
 from sprachbund.store import DatasetInfo, Failure, Record, RunStore, Transfer, differences
 
-__all__ = ["EXPECTED_VARIANTS", "Cell", "Results", "Setup", "load", "setups"]
+__all__ = [
+    "EXPECTED_VARIANTS",
+    "MAJORITY",
+    "ZERO_SHOT_BEST",
+    "ZERO_SHOT_ENGLISH",
+    "ZERO_SHOT_MEAN",
+    "Cell",
+    "Results",
+    "Setup",
+    "compared",
+    "load",
+    "setups",
+]
 
 EXPECTED_VARIANTS = ("baseline", "similarity", "average")
 """The variants of the main job, in the order of its columns."""
+ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST = "zero_shot_mean", "zero_shot_english", "zero_shot_best"
+MAJORITY = "majority_rate"
 
 Cell = tuple[str, str]
 """(variant, locale)"""
@@ -60,6 +74,8 @@ class Results:
     setup: Setup
     records: dict[Cell, Record]
     """Records with a variant, by column, then by locale in the order of the locale table."""
+    folders: dict[Cell, Path]
+    """Where these records stand, with their predictions."""
     unnamed: tuple[Record, ...]
     """Records written without a prefix."""
     failures: tuple[Failure, ...]
@@ -108,6 +124,21 @@ class Results:
         return any(record.dataset_info.demonstration for record in self.everything)
 
 
+def compared(variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Return which columns are compared: the main job's three, then others with them; each with what needs no merge."""
+    others = [variant for variant in variants if variant not in EXPECTED_VARIANTS]
+    references = (ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST)
+    pairs = [
+        ("similarity", "average"),
+        ("similarity", "baseline"),
+        ("average", "baseline"),
+        *(("similarity", reference) for reference in references),
+        *((variant, ZERO_SHOT_BEST) for variant in ("average", "baseline")),
+        *((other, second) for other in others for second in ("similarity", "average", "baseline", *references)),
+    ]
+    return [pair for pair in pairs if {*pair} <= {*variants, *references}]
+
+
 def setups(records: Iterable[Record]) -> dict[Setup, int]:
     """Return the setups among the records, the largest first, with their numbers of records."""
     counts: dict[Setup, int] = {}
@@ -127,7 +158,8 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
         UnknownName: a filter fits nothing that is there.
     """
     store = RunStore(results_dir)
-    records = list(store.records())
+    folders = dict(store.cells())
+    records = list(folders.values())
     if not records:
         raise _nothing_in(store)
     setup = _only(setups(records), results_dir, data=data, zoo=zoo, split=split)
@@ -140,6 +172,7 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
     return Results(
         setup=setup,
         records=named,
+        folders=_folders(folders, named),
         unnamed=tuple(record for record in members if not record.evaluation_info.variant),
         failures=tuple(
             failure
@@ -229,6 +262,11 @@ def _by_cell(records: Iterable[Record]) -> dict[Cell, Record]:
                 "move one of them out of the results folder."
             )
     return dict(sorted(cells.items(), key=lambda item: (_column(item[0][0]), _position(item[0][1]))))
+
+
+def _folders(folders: dict[Path, Record], named: dict[Cell, Record]) -> dict[Cell, Path]:
+    where = {id(record): folder for folder, record in folders.items()}
+    return {cell: where[id(record)] for cell, record in named.items()}
 
 
 def _data_digests(records: dict[Cell, Record]) -> dict[str, str]:

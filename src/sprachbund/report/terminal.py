@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from sprachbund.report.analysis import Analysis
 from sprachbund.report.summary import (
     ZERO_SHOT_BEST,
     ZERO_SHOT_ENGLISH,
@@ -43,10 +44,13 @@ FIGURE = 5
 """Characters of a figure."""
 
 
-def print_results(console: Console, summary: Summary, *, by_gain: bool = False) -> None:
+def print_results(
+    console: Console, summary: Summary, analysis: Analysis | None = None, *, by_gain: bool = False
+) -> None:
     """Print the final table, what its columns have seen, and what the data is.
 
-    Rows stand by language family or, ``by_gain``, by what similarity gains over the baseline, the best first.
+    Rows stand by language family or, ``by_gain``, by what similarity gains over the baseline, the best first. With an analysis
+    the headline says how sure its differences are.
     """
     _print_notice(console, summary)
     shown = _columns_that_fit(summary, console.width)
@@ -60,7 +64,9 @@ def print_results(console: Console, summary: Summary, *, by_gain: bool = False) 
     if {"similarity", "average"} <= {column.name for column in summary.variants}:
         console.print(f"{BETTER} the better of similarity and average", style="dim", highlight=False)
     console.print()
-    console.print(headline(summary), style="bold", highlight=False)
+    console.print(headline(summary, analysis), style="bold", highlight=False)
+    if analysis and analysis.blank:
+        console.print(f"Without intervals and tests: {analysis.blank}", markup=False, highlight=False)
     console.print(_counted(summary), highlight=False)
 
 

@@ -6,12 +6,14 @@ seen is part of a snapshot, so that a killed training that goes on knows it too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import torch
 from transformers import get_linear_schedule_with_warmup
 
+from sprachbund.errors import Diverged
 from sprachbund.training.snapshots import Snapshots
 
 __all__ = ["Loss", "Progress", "Watch", "optimise"]
@@ -60,6 +62,9 @@ def optimise(
     """Descend along the losses of ``steps`` steps; with ``snapshots``, from where a killed training was.
 
     The learning rate is that of ``steps`` steps, also where ``watch`` ends the training before: it has then not come to zero.
+
+    Raises:
+        Diverged: the loss is no number any more.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP_SHARE * steps), steps)  # type: ignore[no-untyped-call]
@@ -74,11 +79,16 @@ def optimise(
         losses = [_descended(part) for part in parts_of(step)]
         if not losses:
             continue
+        loss = sum(part.item() for part in losses)
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"The loss of {stage} is {loss} in step {step + 1} of {steps}: choose a lower learning rate."
+            )
         torch.nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
         optimizer.step()
         schedule.step()
         if progress:
-            progress(stage, step + 1, steps, sum(loss.item() for loss in losses))
+            progress(stage, step + 1, steps, loss)
         if watch:
             watch.after(step + 1)
         if snapshots:

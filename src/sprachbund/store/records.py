@@ -1,12 +1,16 @@
 """The run store: a folder of records, the only truth about results.
 
     {results}/{prefix}_{locale}/results.json       the record of a finished cell, written last and atomically
-    {results}/{prefix}_{locale}/predictions.csv    every prediction: id, gold, predicted, confidence
+    {results}/{prefix}_{locale}/predictions.csv    every prediction: id, gold, predicted, confidence, gold_probability
     {results}/{prefix}_{locale}/failure.json       instead of them: why the cell failed
     {results}/transfer/{split}/{source}.json       the zero-shot accuracy of one source in every locale
+    {results}/transfer/{split}/{source}.parquet    what it answered there, see :mod:`sprachbund.store.columns`
 
 A cell is done if and only if there is a valid record with its identity. A record of another identity is never overwritten
 unasked. A run holds the lock of the folder (``.lock``) while it writes.
+
+Schema version 2 has what calibration needs: the probability of the gold intent in predictions, NLL and ECE in records; and
+digests of a source's predictions in its zero-shot row. Files of version 1 are read as ever, and lack these.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,8 +31,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sprachbund import digests, files, locks
 from sprachbund.errors import StoreError
 from sprachbund.parallel import Failed
+from sprachbund.store import columns
+from sprachbund.store.columns import Columns
 
 __all__ = [
+    "PREDICTIONS",
+    "PREDICTION_COLUMNS",
     "RECORD",
     "SCHEMA_VERSION",
     "DatasetInfo",
@@ -44,6 +52,7 @@ __all__ = [
     "Transfer",
     "TransferCell",
     "cell_identity",
+    "checked_predictions",
     "differences",
     "failure_of",
     "find_record",
@@ -55,11 +64,13 @@ __all__ = [
     "write_record",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 M = TypeVar("M", bound=BaseModel)
 
 RECORD, PREDICTIONS, FAILURE = "results.json", "predictions.csv", "failure.json"
-PREDICTION_COLUMNS = ("id", "gold", "predicted", "confidence")
+ANSWERS = ".parquet"
+PREDICTION_COLUMNS = ("id", "gold", "predicted", "confidence", "gold_probability")
+"""The last one is not there in files of schema version 1."""
 
 
 class _Section(BaseModel):
@@ -140,6 +151,10 @@ class Performance(_Section):
     mean_confidence: float
     majority_rate: float
     """Accuracy of always answering the most frequent intent."""
+    nll: float | None = None
+    """Mean negative log likelihood of the gold intents, in nats; None in records of schema version 1."""
+    ece: float | None = None
+    """Expected calibration error, fraction in [0, 1]; None in records of schema version 1."""
 
 
 class Prediction(_Section):
@@ -149,6 +164,12 @@ class Prediction(_Section):
     gold: str
     predicted: str
     confidence: float
+    """Probability of the predicted intent, fraction in (0, 1], to six decimals."""
+    gold_probability: float | None = None
+    """Probability of the gold intent, fraction in [0, 1], to six significant digits; 0 where the model lacks it.
+
+    None in files of schema version 1.
+    """
 
 
 class Example(Prediction):
@@ -194,6 +215,8 @@ class TransferCell(_Section):
     correct: int
     total: int
     majority_rate: float
+    predictions_digest: str = ""
+    """Of its predictions in the Parquet file beside the row; empty where none were kept."""
 
     @property
     def accuracy(self) -> float:
@@ -216,6 +239,11 @@ class Transfer(_Section):
     precision: str = "fp32"
     """In what numbers it answered; rows from before there was a choice do not say."""
     cells: dict[str, TransferCell] = Field(default_factory=dict)
+
+    def without_answers(self) -> Transfer:
+        """Return the row as it stands where predictions are not kept."""
+        bare = {locale: cell.model_copy(update={"predictions_digest": ""}) for locale, cell in self.cells.items()}
+        return self.model_copy(update={"cells": bare})
 
 
 def cell_identity(candidate: Mapping[str, Any], *, data_digest: str, split: str, precision: str) -> str:
@@ -262,8 +290,13 @@ class RunStore:
 
     def records(self) -> Iterator[Record]:
         """Yield all valid records, in order of their folders' names."""
+        for _, record in self.cells():
+            yield record
+
+    def cells(self) -> Iterator[tuple[Path, Record]]:
+        """Yield all valid records with the folders that they stand in, in order of these."""
         for path in sorted(self.root.glob(f"*/{RECORD}")):
-            yield read_record(path.parent)
+            yield path.parent, read_record(path.parent)
 
     def failures(self) -> Iterator[Failure]:
         """Yield the failures that no success has followed."""
@@ -281,9 +314,36 @@ class RunStore:
         path = self._transfer_path(source, split)
         return _parse(Transfer, path) if path.exists() else None
 
-    def write_transfer(self, transfer: Transfer) -> None:
-        """Write or replace one source's row."""
-        files.write_json(self._transfer_path(transfer.source, transfer.split), transfer.model_dump())
+    def write_transfer(self, transfer: Transfer, answers: Mapping[str, Columns] | None = None) -> None:
+        """Write or replace one source's row; before it, what the source answers to some of its locales.
+
+        What it answered to others of them is kept. What a killed process has written ahead of its row is not.
+        """
+        path = self._transfer_path(transfer.source, transfer.split)
+        if answers:
+            columns.write(path.with_suffix(ANSWERS), {**self.transfer_answers(transfer), **answers})
+        row = transfer.model_copy(update={"schema_version": SCHEMA_VERSION})
+        files.write_json(path, row.model_dump())
+
+    def transfer_answers(self, transfer: Transfer, locales: Iterable[str] | None = None) -> dict[str, Columns]:
+        """Return what a source answers to these locales (default: all of its row), as far as that was kept.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        wanted = transfer.cells if locales is None else [locale for locale in locales if locale in transfer.cells]
+        digests = {locale: transfer.cells[locale].predictions_digest for locale in wanted}
+        return columns.read(self._transfer_path(transfer.source, transfer.split).with_suffix(ANSWERS), digests)
+
+    def lost_answers(self, transfer: Transfer) -> set[str]:
+        """Return the locales whose predictions a row names, and that are not there: they are to be made anew.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        there = columns.digests_in(self._transfer_path(transfer.source, transfer.split).with_suffix(ANSWERS))
+        named = {locale: cell.predictions_digest for locale, cell in transfer.cells.items()}
+        return {locale for locale, digest in named.items() if digest and there.get(locale) != digest}
 
     def _transfer_path(self, source: str, split: str) -> Path:
         return self.root / "transfer" / split / f"{source}.json"
@@ -333,6 +393,7 @@ def renamed(
         }
     )
     if now_called != record:
+        now_called = now_called.model_copy(update={"schema_version": SCHEMA_VERSION})
         files.write_json(folder / RECORD, now_called.model_dump())
     return now_called
 
@@ -367,6 +428,23 @@ def read_predictions(folder: Path) -> list[Prediction]:
         return [Prediction.model_validate(row) for row in csv.DictReader(stream)]
 
 
+def checked_predictions(folder: Path, record: Record) -> bytes:
+    """Return predictions.csv as it stands in the folder of a record, which vouches for it.
+
+    Raises:
+        StoreError: it is not there, or not the one that the record was computed from.
+    """
+    path = folder / PREDICTIONS
+    again = "start the run that made this result again, and it is made anew."
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is missing: {again}") from error
+    if hashlib.sha256(content).hexdigest() != record.predictions_digest:
+        raise StoreError(f"{path} is damaged, it is not what {RECORD} beside it was computed from: {again}")
+    return content
+
+
 def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]) -> Record:
     """Write predictions, then the record that makes the cell done; return the record as written.
 
@@ -398,10 +476,14 @@ def write_failure(folder: Path, failure: Failure) -> Failure:
 
 
 def _csv(predictions: Sequence[Prediction]) -> str:
+    """Return predictions as a table; what is known of none of them has no column."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(PREDICTION_COLUMNS)
-    writer.writerows((p.id, p.gold, p.predicted, f"{p.confidence:.6f}") for p in predictions)
+    complete = all(p.gold_probability is not None for p in predictions)
+    writer.writerow(PREDICTION_COLUMNS if complete else PREDICTION_COLUMNS[:-1])
+    for p in predictions:
+        likelihood = [f"{p.gold_probability:.6g}"] if complete else []
+        writer.writerow([p.id, p.gold, p.predicted, f"{p.confidence:.6f}", *likelihood])
     return stream.getvalue()
 
 

@@ -1,0 +1,143 @@
+"""What one model answers to many locales: predictions by columns, in one Parquet file.
+
+    {results}/transfer/{split}/{source}.parquet
+    locale, id, gold, predicted       text, each distinct one written once
+    confidence, gold_probability      float32, the bytes of a number apart (their first ones are much alike), all under zstd
+
+The file's metadata holds a digest of each locale's rows. The source's zero-shot row, the JSON beside it, says what is done and
+names the same digests; rows that it does not name are not there. So the file can be written first: whoever is killed between
+the two leaves a row that finds in the file all that it found before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from sprachbund import files
+from sprachbund.errors import StoreError
+
+if TYPE_CHECKING:
+    import pyarrow  # type: ignore[import-untyped]
+
+__all__ = ["Columns", "digests_in", "read", "write"]
+
+Floats = npt.NDArray[np.float32 | np.float64]
+
+TEXTS, NUMBERS = ("locale", "id", "gold", "predicted"), ("confidence", "gold_probability")
+METADATA = b"sprachbund"
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The predictions of one model for one locale, in the order of the data set."""
+
+    ids: Sequence[str]
+    gold: Sequence[str]
+    predicted: Sequence[str]
+    confidence: Floats
+    """Probability of the predicted intent, to six decimals."""
+    gold_probability: Floats
+    """Probability of the gold intent, to six significant digits; 0 where the model lacks it."""
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all values, in their order."""
+        texts = json.dumps([[*self.ids], [*self.gold], [*self.predicted]], ensure_ascii=False)
+        numbers = (np.asarray(column, "<f4").tobytes() for column in (self.confidence, self.gold_probability))
+        return hashlib.sha256(b"".join([texts.encode(), *numbers])).hexdigest()
+
+
+def write(path: Path, answers: Mapping[str, Columns]) -> None:
+    """Write the predictions for some locales, atomically."""
+    import pyarrow
+    from pyarrow import parquet
+
+    names = {"id": "ids"} | {name: name for name in (*TEXTS[2:], *NUMBERS)}
+    parts = [
+        pyarrow.table(
+            {"locale": [locale] * len(rows.ids)} | {name: getattr(rows, field) for name, field in names.items()},
+            schema=_schema(),
+        )
+        for locale, rows in answers.items()
+    ]
+    digests = {locale: rows.digest() for locale, rows in answers.items()}
+    table = pyarrow.concat_tables(parts).replace_schema_metadata({METADATA: json.dumps(digests)})
+    buffer = pyarrow.BufferOutputStream()
+    parquet.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        use_dictionary=[*TEXTS],
+        use_byte_stream_split=[*NUMBERS],
+        row_group_size=len(table),
+    )
+    files.write_bytes(path, memoryview(buffer.getvalue()))
+
+
+def digests_in(path: Path) -> dict[str, str]:
+    """Return the digest of each locale's rows; a file that is not there has none.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        found = json.loads(parquet.read_metadata(path).metadata[METADATA])
+    except FileNotFoundError:
+        return {}
+    except (pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path) from error
+    return {str(locale): str(digest) for locale, digest in found.items()}
+
+
+def read(path: Path, wanted: Mapping[str, str]) -> dict[str, Columns]:
+    """Return the predictions for those locales whose digest is the one that is wanted; others are not there.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    there = digests_in(path)
+    locales = [locale for locale, digest in wanted.items() if digest and there.get(locale) == digest]
+    if not locales:
+        return {}
+    try:
+        with parquet.ParquetFile(path) as file:
+            table = file.read(use_threads=False)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(path) from error
+    found = {locale: _columns(table, locale) for locale in locales}
+    if any(rows.digest() != there[locale] for locale, rows in found.items()):
+        raise _damaged(path)
+    return found
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow
+
+    texts = [(name, pyarrow.string()) for name in TEXTS]
+    return pyarrow.schema([*texts, *((name, pyarrow.float32()) for name in NUMBERS)])
+
+
+def _columns(table: pyarrow.Table, locale: str) -> Columns:
+    from pyarrow import compute
+
+    rows = table.filter(compute.equal(table.column("locale"), locale))
+    ids, gold, predicted = (rows.column(name).to_pylist() for name in TEXTS[1:])
+    confidence, gold_probability = (rows.column(name).to_numpy() for name in NUMBERS)
+    return Columns(ids, gold, predicted, confidence, gold_probability)
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(f"{path} is damaged: delete it, and start the run again, which evaluates the source anew.")

@@ -1,0 +1,257 @@
+"""Scores, contrasts and comparisons, recomputed row by row and resample by resample from the files of predictions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import product
+from statistics import fmean
+
+import numpy as np
+import pytest
+from results_folder import INTENTS, ResultsFolder
+from scipy.stats import binomtest, false_discovery_control
+from scipy.stats import wilcoxon as signed_ranks
+
+from sprachbund.report.analysis import Analysis, Comparison, analyse, comparison, contrast
+from sprachbund.report.answers import Answers, read_answers
+from sprachbund.report.stats import holm, wilson
+from sprachbund.store import RunStore, read_predictions
+
+VARIANTS = {"baseline": 0.85, "similarity": 0.6, "average": 0.5, "ties": 0.55}
+LOCALES = ("af-ZA", "de-DE", "en-US", "th-TH")
+
+
+def fill(folder: ResultsFolder, ids: dict[str, list[str]], seed: int = 0) -> None:
+    """Write every variant in every locale; of one id the answers in all locales are right or wrong together more often."""
+    lot = np.random.default_rng(seed)
+    hard = {id_: lot.random() for id_ in sorted({id_ for there in ids.values() for id_ in there})}
+    for variant, skill in VARIANTS.items():
+        for locale, there in ids.items():
+            folder.answers(variant, locale, there, [0.88 * hard[id_] + 0.12 * lot.random() < skill for id_ in there])
+
+
+@pytest.fixture
+def aligned(folder: ResultsFolder) -> ResultsFolder:
+    """Return results where all locales have the same 60 ids."""
+    fill(folder, {locale: [str(number) for number in range(60)] for locale in LOCALES})
+    return folder
+
+
+@pytest.fixture
+def ragged(folder: ResultsFolder) -> ResultsFolder:
+    """Return results where locales have 30 to 75 ids, some of them in common."""
+    lot = np.random.default_rng(1)
+    fill(
+        folder,
+        {
+            locale: [str(number) for number in sorted(lot.choice(90, size, replace=False))]
+            for locale, size in zip(LOCALES, (30, 45, 60, 75), strict=True)
+        },
+    )
+    return folder
+
+
+def answers_of(folder: ResultsFolder) -> Answers:
+    return read_answers(folder.root, folder.load())
+
+
+def right(folder: ResultsFolder, variant: str, locale: str) -> dict[str, bool]:
+    rows = read_predictions(RunStore(folder.root).folder(variant, locale))
+    return {row.id: row.gold == row.predicted for row in rows}
+
+
+def differences(folder: ResultsFolder, first: str, second: str) -> dict[str, dict[str, int]]:
+    """By locale, then by id."""
+    found = {}
+    for locale in LOCALES:
+        one, two = right(folder, first, locale), right(folder, second, locale)
+        found[locale] = {id_: one[id_] - two[id_] for id_ in one}
+    return found
+
+
+def compared(found: Analysis, first: str, second: str) -> Comparison:
+    comparison = found.comparison(first, second)
+    assert comparison is not None
+    return comparison
+
+
+@pytest.mark.parametrize("made", ["aligned", "ragged"])
+def test_contrasts_count_ids(made: str, request: pytest.FixtureRequest) -> None:
+    folder: ResultsFolder = request.getfixturevalue(made)
+    found = folder.analysis()
+    for (first, second), rows in found.contrasts.items():
+        plain = differences(folder, first, second)
+        assert [row.locale for row in rows] == list(LOCALES)
+        p_values = []
+        for row in rows:
+            signs = list(plain[row.locale].values())
+            assert (row.first, row.second, row.wins, row.losses) == (first, second, signs.count(1), signs.count(-1))
+            assert row.difference == pytest.approx(fmean(signs))
+            assert row.interval.low <= row.difference <= row.interval.high
+            p_values.append(binomtest(row.wins, row.wins + row.losses).pvalue if row.wins + row.losses else 1.0)
+        assert [row.p for row in rows] == pytest.approx(p_values, rel=1e-9)
+        assert [row.p_adjusted for row in rows] == pytest.approx(false_discovery_control(p_values))
+
+
+@pytest.mark.parametrize("made", ["aligned", "ragged"])
+def test_comparisons_count_locales(made: str, request: pytest.FixtureRequest) -> None:
+    folder: ResultsFolder = request.getfixturevalue(made)
+    found = folder.analysis()
+    summary = {(d.first, d.second): d for d in folder.summary().differences}
+    for row in found.comparisons:
+        means = [fmean(signs.values()) for signs in differences(folder, row.first, row.second).values()]
+        rows = found.contrasts[row.first, row.second]
+        assert row.mean == pytest.approx(fmean(means)) == summary[row.first, row.second].mean
+        assert row.locales == summary[row.first, row.second].count == len(LOCALES)
+        assert (row.wins, row.losses) == (sum(mean > 0 for mean in means), sum(mean < 0 for mean in means))
+        assert row.wins + row.ties + row.losses == row.locales
+        assert row.better == sum(c.p_adjusted <= 0.05 and c.wins > c.losses for c in rows)
+        assert row.worse == sum(c.p_adjusted <= 0.05 and c.wins < c.losses for c in rows)
+        assert row.wilcoxon_p == pytest.approx(signed_ranks([mean for mean in means if mean]).pvalue)
+        assert row.interval.low < row.mean < row.interval.high
+    assert [row.p_adjusted for row in found.comparisons] == pytest.approx(holm([row.p for row in found.comparisons]))
+    assert any(row.p_adjusted > row.p for row in found.comparisons)
+
+
+def plain_interval(plain: dict[str, dict[str, int]], resamples: int) -> tuple[float, float]:
+    """Draw ids, lay out the rows of each locale that come with them, and take means of means."""
+    lot = np.random.default_rng(9)
+    ids = sorted({id_ for there in plain.values() for id_ in there})
+    means = []
+    for _ in range(resamples):
+        drawn = lot.choice(ids, len(ids))
+        means.append(fmean(fmean(there[id_] for id_ in drawn if id_ in there) for there in plain.values()))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize(("made", "off"), [("aligned", 0.05), ("ragged", 0.07)])
+def test_an_id_is_drawn_with_its_answers_in_all_locales(made: str, off: float, request: pytest.FixtureRequest) -> None:
+    folder: ResultsFolder = request.getfixturevalue(made)
+    row = compared(folder.analysis(), "similarity", "average")
+    plain = differences(folder, "similarity", "average")
+    low, high = plain_interval(plain, 3000)
+    width = high - low
+    assert (row.interval.low, row.interval.high) == pytest.approx((low, high), abs=off * width)
+    answers = [sign for there in plain.values() for sign in there.values()]
+    as_if_independent = 2 * 1.96 * np.std(answers) / math.sqrt(len(answers))
+    assert width > 1.1 * as_if_independent, "else a test of nothing: answers to one id are alike here"
+
+
+def test_the_signs_of_an_id_turn_in_all_locales_at_once(folder: ResultsFolder) -> None:
+    ids = {
+        "af-ZA": ["0", "1", "2", "3", "4", "5"],
+        "de-DE": ["2", "3", "4", "5", "6", "7", "8"],
+        "en-US": list("2345679"),
+    }
+    lot = np.random.default_rng(8)
+    for variant, (locale, there) in product(("similarity", "average"), ids.items()):
+        folder.answers(variant, locale, there, [bool(lot.random() < 0.5) for _ in there])
+    row = compared(folder.analysis(), "similarity", "average")
+    sums = dict.fromkeys(map(str, range(10)), 0)
+    for locale in ids:
+        one, two = right(folder, "similarity", locale), right(folder, "average", locale)
+        for id_ in one:
+            sums[id_] += one[id_] - two[id_]
+    assert max(map(abs, sums.values())) > 1
+    flipped = [abs(np.dot(signs, list(sums.values()))) for signs in product((-1, 1), repeat=10)]
+    assert row.p == pytest.approx(np.mean([total >= abs(sum(sums.values())) for total in flipped]))
+
+
+def test_any_two_variants_can_be_compared(aligned: ResultsFolder) -> None:
+    answers, found = answers_of(aligned), aligned.analysis()
+    assert contrast(answers, "similarity", "average") == found.contrasts["similarity", "average"]
+    alone = comparison(answers, "similarity", "average")
+    assert alone is not None
+    assert alone.p_adjusted == alone.p, "nothing else was asked"
+    among = compared(found, "similarity", "average")
+    assert replace(alone, p_adjusted=among.p_adjusted, interval=among.interval) == among
+    assert alone.interval.low == pytest.approx(among.interval.low, abs=1e-12)
+    there, back = (comparison(answers, *pair) for pair in (("ties", "baseline"), ("baseline", "ties")))
+    assert there is not None
+    assert back is not None
+    assert (there.mean, there.wins, there.better, there.p) == (-back.mean, back.losses, back.worse, back.p)
+    assert contrast(answers, "similarity", "nobody") == ()
+    assert comparison(answers, "similarity", "nobody") is None
+
+
+def test_only_locales_that_both_have_answered_are_compared(aligned: ResultsFolder) -> None:
+    aligned.answers("auto", "de-DE", [str(number) for number in range(60)], [True] * 60)
+    row = compared(aligned.analysis(), "auto", "average")
+    assert (row.locales, row.wins, row.better) == (1, 1, 1)
+    assert aligned.analysis().comparison("auto", "zero_shot_best") is None
+
+
+def test_equal_variants_differ_in_nothing(folder: ResultsFolder) -> None:
+    for variant in ("similarity", "average"):
+        for locale in LOCALES:
+            folder.answers(variant, locale, ["0", "1", "2"], [True, False, True])
+    row = compared(folder.analysis(), "similarity", "average")
+    assert (row.mean, row.interval.low, row.interval.high) == (0, 0, 0)
+    assert (row.wins, row.ties, row.losses, row.better, row.worse) == (0, 4, 0, 0, 0)
+    assert (row.p, row.p_adjusted, row.wilcoxon_p) == (1, 1, None)
+
+
+def test_one_id_is_enough_to_say_that_nothing_is_known(folder: ResultsFolder) -> None:
+    folder.answers("similarity", "af-ZA", ["0"], [True])
+    folder.answers("average", "af-ZA", ["0"], [False])
+    found = folder.analysis()
+    row = compared(found, "similarity", "average")
+    assert (row.locales, row.wins, row.mean, row.p) == (1, 1, 1, 1)
+    assert found.scores["similarity", "af-ZA"].accuracy_interval == wilson(1, 1)
+
+
+def test_scores_are_those_of_the_records_with_intervals(aligned: ResultsFolder) -> None:
+    results, found = aligned.load(), aligned.analysis(macro_f1_resamples=200)
+    assert list(found.scores) == list(results.records)
+    for cell, record in results.records.items():
+        score = found.scores[cell]
+        measured = record.performance
+        assert (score.variant, score.locale) == cell
+        assert (score.correct, score.total, score.accuracy) == (measured.correct, 60, measured.accuracy)
+        assert (score.macro_f1, score.macro_f1_intents) == (measured.macro_f1, measured.macro_f1_intents)
+        assert score.accuracy_interval == wilson(measured.correct, 60)
+        interval = score.macro_f1_interval
+        assert interval is not None
+        assert interval.low < score.accuracy < interval.high, "all intents are as frequent: macro-F1 is near accuracy"
+    assert {score.macro_f1_interval for score in aligned.analysis(macro_f1_resamples=0).scores.values()} == {None}
+
+
+def test_other_answers_have_scores_and_contrasts_too(aligned: ResultsFolder) -> None:
+    """As those of the best zero-shot source, which is no record of a variant."""
+    answers = answers_of(aligned)
+    taken = {("zero_shot_best", locale): answers.predicted["ties", locale] for locale in LOCALES[:3]}
+    found = analyse(aligned.load(), replace(answers, predicted={**answers.predicted, **taken}), macro_f1_resamples=20)
+    ours = found.scores["zero_shot_best", "de-DE"]
+    theirs = found.scores["ties", "de-DE"]
+    assert (ours.correct, ours.total, ours.accuracy_interval) == (
+        theirs.correct,
+        theirs.total,
+        theirs.accuracy_interval,
+    )
+    assert ours.macro_f1_interval == theirs.macro_f1_interval
+    assert ours.macro_f1_intents == len(INTENTS)
+    assert ours.macro_f1_interval is not None
+    assert ours.macro_f1_interval.low < ours.macro_f1 < ours.macro_f1_interval.high
+    assert compared(found, "ties", "zero_shot_best").ties == 3
+    assert compared(found, "average", "zero_shot_best").locales == 3
+    assert ("baseline", "zero_shot_best") in found.contrasts
+
+
+def test_what_is_drawn_hangs_on_the_seed_alone(aligned: ResultsFolder) -> None:
+    assert aligned.analysis() == aligned.analysis()
+    other = aligned.analysis(seed=1)
+    assert [row.interval for row in other.comparisons] != [row.interval for row in aligned.analysis().comparisons]
+    assert [row.p for row in other.comparisons] == [row.p for row in aligned.analysis().comparisons]
+
+
+def test_without_predictions_there_are_scores_and_a_reason(aligned: ResultsFolder) -> None:
+    whole = aligned.analysis()
+    assert whole.blank == ""
+    path = RunStore(aligned.root).folder("average", "de-DE") / "predictions.csv"
+    path.unlink()
+    found = aligned.analysis()
+    assert str(path) in found.blank
+    assert (found.contrasts, found.comparisons) == ({}, ())
+    assert found.scores == {cell: replace(score, macro_f1_interval=None) for cell, score in whole.scores.items()}
