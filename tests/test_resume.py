@@ -122,8 +122,9 @@ def test_in_merging_in_evaluation_and_before_the_progress_file(experiment: Run) 
         (1, r"^open .*/model\.safetensors$", True),
         (4, r"^os\.rename \S+ \S*partial/new/merge_details\.json$", False),
         (3, r"^os\.rename \S+ \S*predictions\.csv$", True),
-        (1, r"^os\.rename \S+ experiment_progress\.json$", False),
         (1, r"^os\.rename \S+ experiment_progress\.json$", True),
+        (2, r"^os\.rename \S+ experiment_progress\.json$", False),
+        (2, r"^os\.rename \S+ experiment_progress\.json$", True),
         (0, r"^os\.rename \S+ experiment_final_results\.json$", False),
         (0, r"^os\.rename \S+ experiment_final_results\.json$", True),
     ):

@@ -4,6 +4,7 @@ from sprachbund.cli import (
     adapt,
     aggregate,
     check,
+    compare,
     demo,
     evaluate,
     experiment,
@@ -14,6 +15,7 @@ from sprachbund.cli import (
     similarity,
     train,
     transfer,
+    watch,
 )
 from sprachbund.cli.app import app, main, run
 from sprachbund.cli.scripts import script
@@ -23,6 +25,7 @@ __all__ = [
     "aggregate",
     "app",
     "check",
+    "compare",
     "demo",
     "evaluate",
     "experiment",
@@ -36,4 +39,5 @@ __all__ = [
     "similarity",
     "train",
     "transfer",
+    "watch",
 ]

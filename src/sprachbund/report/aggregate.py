@@ -28,7 +28,7 @@ from sprachbund.report.summary import SMALLEST_P, LocaleRow, Summary, by_languag
 from sprachbund.report.table import EXPECTED_VARIANTS, Cell, Results
 from sprachbund.store import Record
 
-__all__ = ["FORMATS", "comparison_rows", "long_rows", "markdown", "summary_json", "write_aggregate"]
+__all__ = ["FORMATS", "comparison_rows", "csv_text", "long_rows", "markdown", "summary_json", "write_aggregate"]
 
 FORMATS = ("csv", "json", "markdown")
 """What ``--format`` takes besides ``all``."""
@@ -72,8 +72,8 @@ def write_aggregate(
         written.append(paths[name])
 
     if "csv" in wanted:
-        write("results_aggregated", _csv(long_rows(results)))
-        write("results_comparison", _csv(comparison_rows(summary, analysis)))
+        write("results_aggregated", csv_text(long_rows(results)))
+        write("results_comparison", csv_text(comparison_rows(summary, analysis)))
     if "json" in wanted:
         files.write_json(paths["results_summary"], summary_json(summary, when, analysis))
         written.append(paths["results_summary"])
@@ -308,7 +308,8 @@ def _making(records: Sequence[Record]) -> dict[str, str]:
     }
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows, which have the same columns, as CSV with a header; None is a blank."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
