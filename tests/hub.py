@@ -29,6 +29,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "hf_of_the_tests"
 """Opens private and gated repositories."""
+FOREIGN = ("somebody-else",)
+"""Owners in whose name the token may not write."""
 LARGE = (".bin", ".model", ".npy", ".parquet", ".safetensors")
 """Endings of files that are kept in LFS, whose ETag is the SHA-256 of their bytes."""
 Files = dict[str, bytes]
@@ -292,6 +294,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json({"errors": [], "warnings": []})
         elif path == "/api/repos/create":
             self._create(json.loads(body))
+        elif found := re.fullmatch(r"/api/models/(.+)/branch/([^/]+)", path):
+            self._branch(self._repository(f"models/{found[1]}"), unquote(found[2]))
         elif found := re.fullmatch(r"/(?:(datasets)/)?(.+)\.git/info/lfs/objects/batch", path):
             self._send_json({"transfer": "basic", "objects": [self._upload(o) for o in json.loads(body)["objects"]]})
         elif found := re.fullmatch(r"/api/(models|datasets)/(.+)/(preupload|commit)/([^/]+)", path):
@@ -307,12 +311,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _create(self, asked: Mapping[str, Any]) -> None:
         name = "/".join(part for part in (asked.get("organization"), asked["name"]) if part)
         key = f"{asked.get('type') or 'model'}s/{name}"
+        if name.partition("/")[0] in FOREIGN:
+            raise _Refused(403)
+        told = json.dumps({"url": f"{self.hub.url}/{name}", "name": name}).encode()
         if key in self.hub.repositories:
-            raise _Refused(409)
+            self._send(told, status=409)
+            return
         private = bool(asked.get("private")) or asked.get("visibility") == "private"
         self.hub.repositories[key] = repository = Repository(private)
         repository.commit("main", {})
-        self._send_json({"url": f"{self.hub.url}/{name}", "name": name})
+        self._send(told, Content_Type="application/json")
+
+    def _branch(self, repository: Repository, name: str) -> None:
+        if name in repository.branches:
+            raise _Refused(409)
+        repository.branches[name] = repository.branches["main"]
+        self._send(b"")
 
     def _upload(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         known = {"oid": entry["oid"], "size": entry["size"]}

@@ -2,24 +2,84 @@
 
 from __future__ import annotations
 
+import json
+import math
+import shlex
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
+from typing import Any
 
 import pytest
 import yaml
-from pico import Pico
+from huggingface_hub import ModelCard
+from pico import Pico, TinyData, state
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification, pipeline
 
+from sprachbund import cells
+from sprachbund.blends import Blend, Ingredients
+from sprachbund.blends import make as make_blend
 from sprachbund.candidates import merge_candidate
-from sprachbund.cards import MergeDetails, model_card, read_details
+from sprachbund.cards import (
+    MergeDetails,
+    lacks_results,
+    model_digest,
+    origin_of,
+    read_blend,
+    read_details,
+    records_of,
+    write_card,
+)
+from sprachbund.cards.model_card import model_card
+from sprachbund.cards.origins import Origin, licence_of_all
+from sprachbund.cards.public import code, plain, public_text, public_zoo, row
+from sprachbund.checkpoints import open_checkpoint
 from sprachbund.choosing import choose
+from sprachbund.cli import run
 from sprachbund.config import ChoiceConfig
-from sprachbund.recipe import VARIANTS
+from sprachbund.recipe import VARIANTS, Recipe
 from sprachbund.similarity import load
+from sprachbund.store import Record, RunStore
+
+SOURCES = ["ro-RO", "el-GR"]
+COMMIT = "0a" * 20
+
+
+def say(folder: Path, front: str) -> None:
+    (folder / "README.md").write_text(f"---\n{front}\n---\n# A source\n", encoding="utf-8")
 
 
 @pytest.fixture
 def details(pico: Pico, tmp_path: Path) -> MergeDetails:
     choice = choose(VARIANTS["similarity"], "sq-AL", ChoiceConfig(num_languages=2), load("uriel:syntax_knn"))
-    return merge_candidate(choice, pico.zoo(["ro-RO", "el-GR"]), "similarity", tmp_path / "out")
+    return merge_candidate(choice, pico.zoo(SOURCES), "similarity", tmp_path / "out")
+
+
+@pytest.fixture
+def record(details: MergeDetails, tiny: TinyData, tmp_path: Path) -> Record:
+    """Of the model, on the test split of its target."""
+    subject = cells.describe(open_checkpoint(tmp_path / "out"), "sq-AL")
+    folder = tmp_path / "results/similarity_sq-AL"
+    return cells.evaluate(subject, tiny, "test", "similarity", folder, precision="fp32", started=0.0)
+
+
+def front_of(card: str) -> dict[str, Any]:
+    """The front matter, which the hub's own reader must give back word for word."""
+    read = ModelCard(card)
+    assert read.data.to_yaml() == card.split("---\n")[1].strip()
+    return dict(yaml.safe_load(card.split("---\n")[1]))
+
+
+def published(details: MergeDetails) -> MergeDetails:
+    """The same merge of sources on the hub."""
+    names = [f"haryoaw/xlm-roberta-base_massive_k_{source.locale}@{COMMIT}:epoch-9" for source in details.sources]
+    sources = [source.model_copy(update={"model": name}) for source, name in zip(details.sources, names, strict=True)]
+    return details.model_copy(update={"sources": tuple(sources)})
+
+
+# --- details -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_model_that_nobody_merged_has_no_details(pico: Pico) -> None:
@@ -36,28 +96,357 @@ def test_the_text_names_every_source_with_weight_and_similarity(details: MergeDe
     assert "nan" not in text
 
 
-def test_the_model_card_has_front_matter_and_no_score(details: MergeDetails, tmp_path: Path) -> None:
-    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
-    _, front, body = card.split("---\n", 2)
-    matter = yaml.safe_load(front)
-    assert matter["language"] == ["el", "ro", "sq"]
-    assert matter["pipeline_tag"] == "text-classification"
-    assert matter["library_name"] == "transformers"
-    assert "merge" in matter["tags"]
-    assert "base_model" not in matter  # local folders are no models of the hub
-    assert "A classifier of 4 intents, made of 2 fine-tuned checkpoints" in body
-    assert "Of the target it has seen: nothing." in body
-    for source in details.sources:
-        assert f"| {source.locale} | {source.weight:.4f} |" in body
+def test_the_file_of_the_tensors_names_their_recipe(details: MergeDetails, tmp_path: Path) -> None:
+    with safe_open(tmp_path / "out/model.safetensors", "np") as file:
+        assert file.metadata() == {"format": "pt", "sprachbund_candidate": model_digest(details)}
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert model.state_dict()["classifier.dense.weight"].equal(state(tmp_path / "out")["classifier.dense.weight"])
+
+
+# --- front matter ------------------------------------------------------------------------------------------------------
+
+
+def test_the_front_matter_of_a_merge_of_local_models_links_none(details: MergeDetails, tmp_path: Path) -> None:
+    matter = front_of((tmp_path / "out/README.md").read_text(encoding="utf-8"))
+    assert matter == {
+        "language": ["el", "ro", "sq"],
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["merge", "sprachbund"],
+    }
 
 
 def test_sources_from_the_hub_are_linked(details: MergeDetails) -> None:
-    repositories = [f"haryoaw/xlm-roberta-base_massive_k_{source.locale}" for source in details.sources]
-    published = [
-        source.model_copy(update={"model": f"{repository}@{'0a' * 20}:epoch-9"})
-        for source, repository in zip(details.sources, repositories, strict=True)
+    card = model_card(published(details), ["ask"])
+    matter = front_of(card)
+    assert matter["base_model"] == [f"haryoaw/xlm-roberta-base_massive_k_{source.locale}" for source in details.sources]
+    assert matter["base_model_relation"] == "merge"
+    assert all(
+        f"`{source.model}`" in card for source in published(details).sources
+    )  # a name that stands for this commit
+
+
+def test_what_was_trained_since_is_no_merge_to_the_hub(details: MergeDetails) -> None:
+    matter = front_of(model_card(published(details).model_copy(update={"trained": True}), ["ask"]))
+    assert (matter["base_model_relation"], matter["tags"]) == ("finetune", ["sprachbund"])
+    alone = published(details).model_copy(update={"sources": published(details).sources[:1]})
+    matter = front_of(model_card(alone, ["ask"]))  # one source as it is, for which the hub has no word
+    assert "base_model_relation" not in matter
+    assert matter["tags"] == ["sprachbund"]
+
+
+def test_what_was_measured_stands_in_the_index(details: MergeDetails, record: Record) -> None:
+    found = record.performance
+    matter = front_of(model_card(details, ["ask"], [record]))
+    assert matter["model-index"] == [
+        {
+            "name": "similarity_merge_sq-AL",
+            "results": [
+                {
+                    "task": {"type": "text-classification", "name": "Intent classification"},
+                    "dataset": {
+                        "name": "tiny",
+                        "type": "tiny",
+                        "config": "sq-AL",
+                        "split": "test",
+                        "revision": "1",
+                    },
+                    "metrics": [
+                        {"type": "accuracy", "value": round(found.accuracy, 6), "name": "Accuracy"},
+                        {
+                            "type": "f1",
+                            "value": round(found.macro_f1, 6),
+                            "name": "Macro-F1",
+                            "args": {"average": "macro"},
+                        },
+                    ],
+                }
+            ],
+        }
     ]
-    card = model_card(details.model_copy(update={"sources": tuple(published)}), ["ask"])
-    matter = yaml.safe_load(card.split("---\n")[1])
-    assert matter["base_model"] == repositories
-    assert all(f"`{source.model}`" in card for source in published)  # a name that stands for this commit
+
+
+# --- licences and data -------------------------------------------------------------------------------------------------
+
+
+def test_a_card_of_a_source_says_licence_and_data(pico: Pico) -> None:
+    source = pico.source("de-DE")
+    assert origin_of(source) == Origin(None, ())
+    say(source.folder, "license: MIT\ndatasets:\n- AmazonScience/massive\n- no name")
+    assert origin_of(source) == Origin("mit", ("AmazonScience/massive",))
+    say(source.folder, "license: other\nlicense_name: house rules\ndatasets: one/set")
+    (source.folder / "training.json").write_text('{"data": "split:massive"}')
+    assert origin_of(source) == Origin("other: house rules", ("one/set", "AmazonScience/massive"))
+
+
+@pytest.mark.parametrize(
+    "text", ["no front matter", "---\n[\n---\n", "---\n- a list\n---\n", "---\nlicense: [mit]\n---\n", ""]
+)
+def test_a_card_that_says_nothing_of_its_licence_is_no_error(pico: Pico, text: str) -> None:
+    source = pico.source("de-DE")
+    (source.folder / "README.md").write_text(text)
+    (source.folder / "training.json").write_text("{")
+    assert origin_of(source) == Origin(None, ())
+
+
+def test_the_card_of_a_repository_speaks_for_its_subfolders(pico: Pico) -> None:
+    source = pico.source("repository/epoch-9")
+    say(source.folder.parent, "license: cc-by-4.0")
+    named = open_checkpoint(source.folder, f"{source.folder.parent}:epoch-9")
+    assert origin_of(named).licence == "cc-by-4.0"
+    assert origin_of(source).licence is None  # a folder above it that nobody named
+
+
+def test_one_licence_of_all_is_that_of_the_merge() -> None:
+    assert licence_of_all([("a", "mit"), ("b", "mit")]).front == {"license": "mit"}
+    assert licence_of_all([("a", "other: x"), ("b", "other: x")]).front == {"license": "other", "license_name": "x"}
+
+
+def test_where_a_licence_is_not_known_none_is_claimed() -> None:
+    found = licence_of_all([("a", "mit"), ("b", None)])
+    assert (found.front, found.conflict) == ({}, False)
+    assert found.sentence.startswith("No licence is claimed: b has not a model card that names its licence.")
+    assert licence_of_all([("a", None)]).sentence == "No licence is claimed: no source has a model card that names one."
+
+
+def test_licences_that_differ_are_named_with_who_has_which(pico: Pico, tmp_path: Path) -> None:
+    zoo = pico.zoo(SOURCES)
+    for locale, licence in zip(SOURCES, ("mit", "cc-by-nc-4.0"), strict=True):
+        say(pico.root / "zoo" / locale, f"license: {licence}")
+    choice = choose(VARIANTS["average"], "sq-AL", ChoiceConfig(num_languages=2), load("uriel:syntax_knn"))
+    merge_candidate(choice, zoo, "average", tmp_path / "out")
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert (front_of(card)["license"], front_of(card)["license_name"]) == ("other", "several")
+    assert card.count("mit: ro-RO; cc-by-nc-4.0: el-GR.") == 2  # as a warning, and under its title
+    assert "> **Warning.** The sources have different licences" in card
+
+
+# --- for people --------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_record_the_card_reports_no_score(details: MergeDetails, tmp_path: Path) -> None:
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert "A classifier of 4 intents, made of 2 fine-tuned checkpoints" in card
+    assert "Of the target it has seen: nothing.\n" in card
+    assert "The sources are the 2 most similar to the target by `uriel:syntax_knn`." in card
+    assert "softmax of 20 times their similarity" in card
+    assert "Their classification heads were merged like the rest (smallest cosine between two of them: 0." in card
+    assert "This card reports no score" in card
+    for source in details.sources:
+        assert f"| {source.locale} | {source.weight:.4f} | {source.score:.4f} | `{source.locale}` |" in card
+    assert lacks_results(tmp_path / "out")
+
+
+def test_with_a_record_it_has_the_interval_of_wilson(details: MergeDetails, record: Record, tmp_path: Path) -> None:
+    records = records_of(tmp_path / "out", details, RunStore(tmp_path / "results"))
+    assert records == [record]
+    card = write_card(tmp_path / "out", details, records)
+    found = record.performance
+    z, n, p = NormalDist().inv_cdf(0.975), found.total, found.accuracy
+    middle, reach = (
+        (p + z * z / (2 * n)) / (1 + z * z / n),
+        z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)),
+    )
+    assert f"| {p:.3f} ({middle - reach:.3f} … {middle + reach:.3f}) | {found.correct} of {n} |" in card
+    assert f"{found.macro_f1:.3f} over {found.macro_f1_intents} intents" in card
+    assert "**It is a demonstration**" in card
+    assert "This card reports no score" not in card
+    assert not lacks_results(tmp_path / "out")
+
+
+def test_records_of_other_models_are_not_its_own(details: MergeDetails, record: Record, tmp_path: Path) -> None:
+    other = details.model_copy(update={"candidate": {"kind": "merge"}})
+    assert records_of(tmp_path / "out", other, RunStore(tmp_path / "results")) == []
+    assert records_of(tmp_path / "out", details, RunStore(tmp_path / "nowhere")) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"head_policy": "wide"}, "heads stand side by side"),
+        ({"head_policy": "refit"}, "One classification head was fitted"),
+        ({"head_policy": "from:ro-RO"}, "The classification head is that of ro-RO"),
+        ({"selection": "manual", "weighting": "manual"}, "named by hand. Their weights were given by hand."),
+        ({"selection": "original", "weighting": "proportional"}, "that the original experiment chose"),
+        ({"selection": "all", "weighting": "uniform"}, "All sources that there were take part. They count the same."),
+        ({"selection": "all", "weighting": "greedy-soup"}, "as long as the merge got no worse on the dev splits"),
+    ],
+)
+def test_it_says_why_these_sources_these_weights_and_which_head(
+    details: MergeDetails, recipe: dict[str, Any], words: str
+) -> None:
+    changed = details.model_copy(update={"recipe": details.recipe.model_copy(update=recipe)})
+    assert words in model_card(changed, ["ask"])
+
+
+def test_a_wide_head_is_loaded_with_its_own_code(details: MergeDetails) -> None:
+    assert "trust_remote_code=True" in model_card(details, ["ask"], custom=True)
+    assert "trust_remote_code" not in model_card(details, ["ask"])
+
+
+# --- what must not leave this machine, or break a page -----------------------------------------------------------------
+
+
+def test_no_path_of_this_machine_is_in_a_card(details: MergeDetails, record: Record, tmp_path: Path) -> None:
+    spoken = details.model_copy(
+        update={
+            "warnings": (f"{details.sources[0].model} has no head, see /home/alice/notes (or ~/x/y): and/or 1/2.",),
+            "reasons": (f"It is like {tmp_path}/secret place/model.",),
+            "zoo": "/home/alice/models/{locale}/best",
+        }
+    )
+    card = model_card(spoken, ["ask"], [record])
+    for private in (str(tmp_path), "alice", "/home", "~/"):
+        assert private not in card
+    assert "ro-RO has no head, see notes (or y): and/or 1/2." in card
+    assert "--models 'path/to/{locale}/best'" in card
+
+
+def test_places_are_cut_and_names_are_not() -> None:
+    assert public_zoo("/a/b/xlmr-{locale}/epoch-9") == "path/to/xlmr-{locale}/epoch-9"
+    assert public_zoo("zoo.csv") == "path/to/zoo.csv"
+    assert public_zoo("org/xlmr-{locale}:best") == "org/xlmr-{locale}:best"
+    assert (
+        public_text("https://example.org/a/b is no path, ./a/b.txt is")
+        == "https://example.org/a/b is no path, b.txt is"
+    )
+
+
+STRANGE = "a|b `c` <script>alert(1)</script>\n---\n# x [y](z) *w*"
+
+
+def test_what_others_called_things_breaks_no_page(details: MergeDetails, record: Record) -> None:
+    source = details.sources[0].model_copy(update={"model": STRANGE, "locale": STRANGE, "datasets": (STRANGE,)})
+    data = record.dataset_info.model_copy(update={"name": STRANGE, "revision": STRANGE, "notice": STRANGE})
+    told = record.model_copy(update={"dataset_info": data})
+    strange = details.model_copy(update={"sources": (source, details.sources[1]), "warnings": (STRANGE,)})
+    card = model_card(strange, [STRANGE], [told])
+    front_of(card)
+    body = card.split("---\n", 2)[2].replace(command_line(card), "")
+    shown = body.replace("\\<script\\>", "").replace(code(STRANGE).replace("|", "\\|"), "").replace(code(STRANGE), "")
+    assert "<script>" not in shown
+    assert not [line for line in body.splitlines() if line.startswith("# x")]
+    table = [line for line in body.splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in table} <= {5, 8}  # four columns and seven
+
+
+def test_markdown_shows_texts_as_they_are() -> None:
+    assert plain("a_b *c* <d> `e` \\ [f]|\ng") == "a\\_b \\*c\\* \\<d\\> \\`e\\` \\\\ \\[f\\]\\| g"
+    assert code("a `b` ``c``") == "``` a `b` ``c`` ```"
+    assert row(code("a|b"), plain("c|d")) == "| `a\\|b` | c\\|d |"
+
+
+# --- how to make it again ----------------------------------------------------------------------------------------------
+
+
+def command_line(card: str) -> str:
+    """What stands in the block of the command."""
+    return card.partition("```bash\n")[2].partition("\n```")[0]
+
+
+def command_in(card: str) -> list[str]:
+    """The command of a card, typed where its models are."""
+    return shlex.split(command_line(card).replace("path/to/", "models/"))[1:]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--mode similarity --target-lang sq-AL --sources ro-RO el-GR it-IT --num-languages 2",
+        "--mode similarity --target-lang sq-AL --sources ro-RO sq-AL it-IT --num-languages 2 --include-target --sharpness 5",
+        "--mode average --target-lang sq-AL --sources ro-RO el-GR it-IT --num-languages 2 --method ties --base models/base "
+        "--set density=0.3",
+        "--mode average --target-lang sq-AL --sources ro-RO el-GR it-IT --num-languages 3 --method dare --base models/base "
+        "--set density=0.5 elect_sign=true --seed 3",
+        "--mode manual --target-lang sq-AL --sources ro-RO el-GR --weights 3 1 --head-policy from:el-GR",
+        "--mode similarity --target-lang sq-AL --selection original --num-languages 2",
+        "--mode similarity --target-lang sq-AL --sources ro-RO el-GR --similarity file:own.csv --num-languages 2",
+    ],
+)
+def test_the_command_on_the_card_makes_the_same_model(
+    line: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["merge", "--models", "models/{locale}", *shlex.split(line), "--output-dir", "first"]) == 0
+    (first,) = Path("first/merged_models").iterdir()
+    again = command_in((first / "README.md").read_text(encoding="utf-8"))
+    assert run([*again, "--output-dir", "second"]) == 0, capsys.readouterr().err
+    (second,) = Path("second/merged_models").iterdir()
+    known, made = state(first), state(second)
+    assert all(made[name].equal(known[name]) for name in known)
+    assert read_details(second).candidate == read_details(first).candidate  # type: ignore[union-attr]
+
+
+def test_the_command_on_the_card_of_a_blend_makes_the_same_blend(workplace: Path) -> None:
+    line = "--weights 3 1 --method task_arithmetic --set scale=0.7 --base models/base --no-normalize --lines 0.5 1"
+    assert run(["merge", "--source", "models/ro-RO", "models/el-GR", *shlex.split(line), "--out", "first"]) == 0
+    card = Path("first/README.md").read_text(encoding="utf-8")
+    assert "the base is `base`" in card.lower()
+    assert front_of(card)["tags"] == ["merge", "sprachbund"]
+    assert run(command_in(card)) == 0
+    assert read_blend(Path("merged")).candidate == read_blend(Path("first")).candidate  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with models and a table of similarities."""
+    monkeypatch.chdir(tmp_path)
+    factory = Pico(Path("models"))
+    factory.base()
+    for locale in ("ro-RO", "el-GR", "it-IT", "sq-AL", "fi-FI", "cy-GB"):
+        factory.source(locale)
+    Path("own.csv").write_text(
+        "# uses: nothing\nlocale,sq-AL,ro-RO,el-GR\nsq-AL,1,0.3,0.5\nro-RO,0.3,1,0.2\nel-GR,0.5,0.2,1\n"
+    )
+    return tmp_path
+
+
+# --- written and read --------------------------------------------------------------------------------------------------
+
+
+def test_a_card_is_written_anew_with_the_results_that_there_are(
+    details: MergeDetails, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["card", "--model", "out", "--results-dir", "nowhere"]) == 0
+    assert "without a result: nowhere has none of it" in capsys.readouterr().out
+    assert run(["card", "--model", "out", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["card"], found["results"]) == ("out/README.md", [record.identity])
+    assert found["text"] == Path("out/README.md").read_text(encoding="utf-8")
+    assert "model-index" in front_of(found["text"])
+
+
+def test_a_blend_finds_the_record_of_the_checkpoint_that_it_is(pico: Pico, tiny: TinyData, tmp_path: Path) -> None:
+    sources = tuple(pico.source(name) for name in ("a", "b"))
+    blend = Blend(method="linear", sources=("a", "b"), weights=(0.5, 0.5))
+    details = make_blend(blend, Ingredients(sources=sources), tmp_path / "out")
+    subject = cells.describe(open_checkpoint(tmp_path / "out"), "sq-AL")
+    record = cells.evaluate(
+        subject, tiny, "test", "blend", tmp_path / "results/blend_sq-AL", precision="fp32", started=0.0
+    )
+    assert records_of(tmp_path / "out", details, RunStore(tmp_path / "results")) == [record]
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda folder: (folder / "merge_details.json").unlink(), lambda folder: shutil.rmtree(folder)]
+)
+def test_what_was_not_made_here_gets_no_card(
+    details: MergeDetails, tmp_path: Path, spoil: Callable[[Path], None], capsys: Any
+) -> None:
+    spoil(tmp_path / "out")
+    assert run(["card", "--model", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("error: ") == 1
+
+
+def test_details_of_an_adaptation_from_before_tell_by_their_recipe_whether_it_was_trained(
+    details: MergeDetails,
+) -> None:
+    for kind, expected in (("merge", False), ("distilled", True)):
+        recipe = Recipe(target="sq-AL", selection="all", weighting="reliability", adaptation={"kind": kind})
+        assert details.model_copy(update={"recipe": recipe}).is_trained is expected
+    assert not details.is_trained
+
+
+def test_transformers_gives_the_names_of_intents(details: MergeDetails, tmp_path: Path) -> None:
+    (found,) = pipeline("text-classification", str(tmp_path / "out"))("bala aska")
+    assert found["label"] in ("ask", "count", "greet", "leave")

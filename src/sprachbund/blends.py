@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sprachbund import __version__, digests, files, merging
 from sprachbund.candidates import made_before, new_head
-from sprachbund.cards import BlendDetails, BlendedModel, read_blend, write_blend
+from sprachbund.cards import BlendDetails, BlendedModel, origin_of, read_blend, write_blend
 from sprachbund.checkpoints import (
     COMPANIONS,
     CONFIG,
@@ -420,7 +421,7 @@ def _details(blend: Blend, using: Ingredients, alignment: Alignment | None) -> B
         method=blend.method,
         options=blend.how.settle_plainly(blend.options, len(blend.sources)),
         sources=tuple(
-            BlendedModel(model=source.reference, digest=source.digest, weight=weight)
+            BlendedModel(model=source.reference, digest=source.digest, weight=weight, **asdict(origin_of(source)))
             for source, weight in zip(using.sources, shown, strict=True)
         ),
         base=BlendedModel(model=using.base.reference, digest=using.base.digest) if using.base else None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund import __version__, files, heads, merging
-from sprachbund.cards import BlendDetails, MergeDetails, MergedSource, read_details, write_details
+from sprachbund.cards import (
+    BlendDetails,
+    BlendedModel,
+    MergeDetails,
+    MergedSource,
+    origin_of,
+    read_details,
+    write_details,
+    write_made,
+)
 from sprachbund.checkpoints import (
     CONFIG,
     Alignment,
@@ -141,7 +150,7 @@ def _merge_into(
         for each, out, folder, alignment in zip(wanted, outs, folders, alignments, strict=True):
             reasons = _finish_head(each, zoo, folder)
             details = _details(each, zoo, base, alignment)
-            made[out] = write_details(folder, details.model_copy(update={"reasons": reasons}))
+            made[out] = write_made(folder, details.model_copy(update={"reasons": reasons}))
         return made
 
 
@@ -284,11 +293,13 @@ def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignme
                 weight=weight,
                 score=score,
                 distance_from_base=distance,
+                **asdict(origin_of(source)),
             )
             for locale, source, weight, score, distance in zip(
                 choice.mix.sources, sources, choice.mix.weights, choice.scores, _moved(choice, zoo, base), strict=True
             )
         ),
+        base=BlendedModel(model=about_taus.reference, digest=about_taus.digest) if about_taus else None,
         effective_sources=choice.effective_sources,
         head_agreement=agreement.cosine if agreement else None,
         warnings=tuple(warning for warning in warnings if warning),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sprachbund import cells, files, inference, merging, plan, store
+from sprachbund import cards, cells, files, inference, merging, plan, store
 from sprachbund.adapt import Material, adapt, ensemble
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import (
@@ -299,9 +299,12 @@ class Experiment:
     def _cell(self, cell: Cell, live: InMemory | None) -> tuple[Record | Failure, bool]:
         known = self.finished(cell)
         if known:
+            self._complete_card(cell, known)
             return self._as_named_now(cell, known), True
         try:
-            return self._as_named_now(cell, self._work(cell, live)), False
+            record = self._work(cell, live)
+            self._complete_card(cell, record)
+            return self._as_named_now(cell, record), False
         except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn
             if is_no_room(error):  # which would not fare better
                 raise
@@ -341,6 +344,14 @@ class Experiment:
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
             return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
+
+    def _complete_card(self, cell: Cell, record: Record) -> None:
+        """Write the card of a kept model anew, with what was measured, where it is still the one that tells of no result."""
+        folder = cell.model_folder
+        if folder and self.config.keep_models == "all" and cards.lacks_results(folder):
+            details = cards.read_details(folder)
+            if details and cards.model_digest(details) == record.model_info.digest:
+                cards.write_card(folder, details, [record])
 
     def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float) -> Record:
         material = self._material(adaptation, cell.target)

@@ -101,7 +101,17 @@ def test_of_a_repository_only_what_makes_the_model_is_fetched(hub: Hub, home: Pa
     found = find(HubModel("org/zoo", subfolder="epoch-9"))
     assert (found.folder.name, found.folder.parent.name, found.commit) == ("epoch-9", commit, commit)
     assert content(found.folder) == files
-    assert sorted(downloads(hub)) == sorted([*under("epoch-9", files), "zoo.json"])
+    assert sorted(downloads(hub)) == sorted([*under("epoch-9", files), "zoo.json", "README.md"])
+
+
+def test_a_model_is_whole_without_its_card(hub: Hub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add("org/model", model("a") | {"README.md": b"---\nlicense: mit\n---\n"})
+    hub.model("org/model").lies["README.md"] = 5  # so that it does not arrive
+    assert content(find(HubModel("org/model")).folder) == model("a")
+    forget(monkeypatch)
+    monkeypatch.setattr(client, "_answering", set())
+    hub.stop()
+    assert content(find(HubModel("org/model")).folder) == model("a")  # nobody is asked for it where nobody answers
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ COMPLETE = {
     "--models m/{locale} --sources af-ZA --allow-missing",
     "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
+    "card": "--model m --results-dir r",
     "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
     "compare": "a b --variants similarity:average --data cldr --zoo one two --split dev --out o.csv",
     "data": "--data massive:data",
@@ -44,6 +45,7 @@ COMPLETE = {
     "--locales sq-AL nb-NO --variants average baseline --skip-baseline --skip-similarity --skip-average --start-from 1 "
     "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision int8 "
     "--memory 4 --head-policy from:sq-AL --method ties --set density=0.5 --seed 3 --track trackio:mine",
+    "export": "--model m --mergekit --out r.yml",
     "merge": "r.yml --data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
     "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
@@ -55,6 +57,8 @@ COMPLETE = {
     "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision fp16 --memory 0.5 --head-policy wide "
     "--method ties --set density=0.5 --seed 3 --track wandb:mine",
     "plot": "--results-dir r --data cldr --zoo z --split dev --demo --out a.png",
+    "predict": "--text 'one text' another --model m --file f.txt --top 3 --out a.csv --precision bf16",
+    "push": "--model m --repo o/n --private --revision v --dry-run",
     "pretrain": "--out o --data cldr --locales sq-AL --device cpu --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
     "--layers 1 --heads 2 --intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 "
     "--ranking-batch 4 --temperature 0.5 --learning-rate 1e-4 --seed 5",
@@ -76,9 +80,13 @@ WITHOUT_THEIR_NAMES = {"--a", "--b", "--target", "--recipe"}
 NEEDED = {
     "adapt": "--target sq-AL --out o",
     "compare": "a b",
+    "card": "--model m",
     "evaluate": "--base-model m",
+    "export": "--model m",
     "merge": "--mode average --target-lang sq-AL",
+    "predict": "--model m",
     "pretrain": "--out o",
+    "push": "--model m --repo o/n",
     "similarity": "sq-AL",
     "train": "--base b",
 }

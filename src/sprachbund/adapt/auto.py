@@ -55,7 +55,8 @@ def auto(job: Job, folder: Path) -> Made:
     chosen = STUDENT if agreement.get(STUDENT, 0.0) >= agreement[start] - MARGIN else start
     merging.merge([open_checkpoint(found[chosen])], [1.0], folder)
     weights = np.eye(len(job.weights))[job.picked] if chosen == SINGLE else job.weights
-    return Made(weights, (_comparison(agreement, chosen, int(held.sum())), about_student, *about_heads))
+    reasons = (_comparison(agreement, chosen, int(held.sum())), about_student, *about_heads)
+    return Made(weights, reasons, trained=chosen == STUDENT)
 
 
 def _held_out(texts: Sequence[str]) -> npt.NDArray[np.bool_]:

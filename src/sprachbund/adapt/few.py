@@ -74,4 +74,4 @@ def finetuned(job: Job, folder: Path) -> Made:
     settings = settings.model_copy(update={"learning_rate": gentle})
     distil(model, tokenizer, few.texts, wanted, folder, settings, progress=job.progress)
     alone = job.adaptation.start == "pick"
-    return Made(np.eye(len(job.weights))[job.picked] if alone else job.weights, reasons)
+    return Made(np.eye(len(job.weights))[job.picked] if alone else job.weights, reasons, trained=True)

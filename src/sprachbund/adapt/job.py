@@ -31,6 +31,8 @@ class Made:
 
     weights: npt.NDArray[np.float64]
     reasons: tuple[str, ...] = ()
+    trained: bool = False
+    """Whether it learned something after the sources were put together."""
 
 
 @dataclass(frozen=True)

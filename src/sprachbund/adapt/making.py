@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from sprachbund.adapt.students import distilled
 from sprachbund.adapt.teaching import shares, weights_of
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import merged_before
-from sprachbund.cards import MergeDetails, MergedSource, write_details
+from sprachbund.cards import BlendedModel, MergeDetails, MergedSource, origin_of, write_made
 from sprachbund.checkpoints import Checkpoint, align, zoo_name, zoo_uses
 from sprachbund.config import EXACT, Precision
 from sprachbund.ensembles import ENSEMBLES, debiased
@@ -81,7 +81,7 @@ def adapt(
         made = _KINDS[adaptation.kind](job, folder)
         weights[taking_part] = made.weights
         made = replace(made, weights=weights)
-        return write_details(folder, _details(adaptation, target, mode, material, evidence, made, taking_part))
+        return write_made(folder, _details(adaptation, target, mode, material, evidence, made, taking_part))
 
 
 def ensemble(
@@ -148,6 +148,8 @@ def _details(
     agreement = head_agreement(merged)
     scores = reliabilities(evidence, adaptation.reliability)
     used = [number for number, weight in enumerate(made.weights) if weight > 0]
+    content = candidate(adaptation, material)
+    base = material.base if "base" in content else None
     return MergeDetails(
         mode=mode,
         recipe=adapted(adaptation, target),
@@ -161,14 +163,17 @@ def _details(
                 weight=float(made.weights[number]),
                 score=float(scores[number]),
                 distance_from_base=None,
+                **asdict(origin_of(sources[number])),
             )
             for number in used
         ),
+        base=BlendedModel(model=base.reference, digest=base.digest) if base else None,
         effective_sources=weighting.effective_number(made.weights),
         head_agreement=agreement.cosine if agreement else None,
         warnings=_warnings(adaptation, agreement, merged),
         reasons=made.reasons,
-        candidate=candidate(adaptation, material),
+        trained=made.trained,
+        candidate=content,
         created=now(),
         version=__version__,
     )

@@ -23,7 +23,7 @@ def distilled(job: Job, folder: Path) -> Made:
     start, reasons = start_of(job)
     settings, texts = job.adaptation.distillation, job.material.texts
     distil(*student(job, start), texts, job.wanted, folder, settings, progress=job.progress)
-    return Made(job.weights, reasons)
+    return Made(job.weights, reasons, trained=True)
 
 
 def start_of(job: Job) -> tuple[Path | None, tuple[str, ...]]:

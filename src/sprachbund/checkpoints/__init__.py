@@ -22,7 +22,15 @@ from sprachbund.checkpoints.compatibility import (
 )
 from sprachbund.checkpoints.layers import layer_of, part_of
 from sprachbund.checkpoints.sharded import ShardedTensors
-from sprachbund.checkpoints.tensors import DTYPES, Extent, TensorFile, TensorInfo, TensorWriter, write_tensors
+from sprachbund.checkpoints.tensors import (
+    DTYPES,
+    Extent,
+    TensorFile,
+    TensorInfo,
+    TensorWriter,
+    label_tensors,
+    write_tensors,
+)
 from sprachbund.checkpoints.token_counts import has_token_counts, learned_tokens, read_token_counts, write_token_counts
 from sprachbund.checkpoints.vocabulary import (
     EMBEDDINGS,
@@ -33,6 +41,7 @@ from sprachbund.checkpoints.vocabulary import (
     vocabulary_tensors,
 )
 from sprachbund.checkpoints.zoo import (
+    EMBEDDED_ZOO,
     PUBLISHED,
     Zoo,
     as_template,
@@ -50,6 +59,7 @@ __all__ = [
     "COMPANIONS",
     "CONFIG",
     "DTYPES",
+    "EMBEDDED_ZOO",
     "EMBEDDINGS",
     "HEAD_PREFIXES",
     "PUBLISHED",
@@ -75,6 +85,7 @@ __all__ = [
     "counterparts",
     "counts_after_padding",
     "has_token_counts",
+    "label_tensors",
     "layer_of",
     "learned_tokens",
     "locate",

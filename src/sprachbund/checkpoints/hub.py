@@ -49,6 +49,8 @@ _WEIGHTS = (
     ("pytorch_model*.bin", "pytorch_model*.bin.index.json"),
 )
 """How tensors may be kept; the first that is there is taken, the others are the same again."""
+_CARD = "README.md"
+"""The model card says under which licence a model is. It is fetched if that can be had; a model is whole without it."""
 _ADAPTERS = (("adapter_model.safetensors",), ("adapter_model.bin",))
 
 
@@ -227,6 +229,16 @@ def _needed(listing: _Listing, subfolder: str) -> list[str]:
     return [*paths, ZOO_CARD] if ZOO_CARD in listing.sizes and ZOO_CARD not in paths else paths
 
 
+def _cards(listing: _Listing, subfolder: str) -> list[str]:
+    """Return the paths of the model cards that speak of the model, as long as a hub is there to ask for them."""
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode() or constants.ENDPOINT not in _answering:
+        return []
+    own = (PurePosixPath(subfolder) / _CARD).as_posix()
+    return [path for path in dict.fromkeys((own, _CARD)) if path in listing.sizes]
+
+
 def _first_there(ways: Sequence[tuple[str, ...]], names: Sequence[str]) -> tuple[str, ...]:
     return next((way for way in ways if any(fnmatchcase(name, way[0]) for name in names)), ())
 
@@ -281,7 +293,7 @@ def _not_in_cache(models: Iterable[HubModel]) -> list[tuple[HubModel, str]]:
     missing: dict[tuple[Path, str], HubModel] = {}
     for model in models:
         listing = _listing(model)
-        for path in _needed(listing, model.subfolder):
+        for path in (*_needed(listing, model.subfolder), *_cards(listing, model.subfolder)):
             if not (listing.folder / path).exists():
                 missing.setdefault((listing.folder, path), model)
     return [(model, path) for (_, path), model in missing.items()]
@@ -296,8 +308,8 @@ def _download(wanted: Sequence[tuple[HubModel, str]], report: Report) -> dict[Hu
 
     tell()
     try:
-        for (model, _), error in side_by_side(partial(_download_one, count), wanted, AT_ONCE, meanwhile=tell):
-            if error:
+        for (model, path), error in side_by_side(partial(_download_one, count), wanted, AT_ONCE, meanwhile=tell):
+            if error and PurePosixPath(path).name != _CARD:
                 failures[model] = _in_our_words(error, model)
     finally:  # Ctrl-C, or no room: what is under way is not waited for
         count.stopped = True

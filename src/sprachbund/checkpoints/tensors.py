@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ import numpy as np
 
 from sprachbund.errors import CheckpointError, naming
 
-__all__ = ["DTYPES", "Extent", "TensorFile", "TensorInfo", "TensorWriter", "write_tensors"]
+__all__ = ["DTYPES", "Extent", "TensorFile", "TensorInfo", "TensorWriter", "label_tensors", "write_tensors"]
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "F64": np.dtype(np.float64),
@@ -39,6 +40,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
 _LENGTH_BYTES = 8
+ROOM = 96
+"""Blanks behind the header of a new file, for words that are only known once its tensors are: see :func:`label_tensors`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,12 @@ class TensorFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._header, self._data_start = _read_header(path)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the header says beside the tensors."""
+        words: Mapping[str, str] = self._header.get("__metadata__", {})
+        return words
 
     @cached_property
     def tensors(self) -> Mapping[str, TensorInfo]:
@@ -129,6 +138,12 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise _broken(path, "its header is no safetensors header") from error
     return header, _LENGTH_BYTES + length
+
+
+def _header_of(header: Mapping[str, Any], room: int = 0) -> bytes:
+    """Return a header as bytes, with blanks behind it so that the data is aligned, as the safetensors library writes it."""
+    raw = json.dumps(header, separators=(",", ":")).encode() + b" " * room
+    return raw + b" " * (-len(raw) % _LENGTH_BYTES)
 
 
 def _check_entry(path: Path, name: str, entry: Mapping[str, Any], available: int) -> None:
@@ -181,8 +196,7 @@ class TensorWriter:
                 "data_offsets": [size, size + info.nbytes],
             }
             size += info.nbytes
-        raw = json.dumps(header, separators=(",", ":")).encode()
-        raw += b" " * (-len(raw) % _LENGTH_BYTES)  # data aligned, as the safetensors library writes it
+        raw = _header_of(header, ROOM)
         self.size = size
         """Bytes of all tensors."""
         self._path = path
@@ -240,6 +254,29 @@ def write_tensors(
             start, written = start + chunk.nbytes, written + chunk.nbytes
     if written != writer.size:
         raise ValueError(f"{path}: {written} bytes of tensors written, the header says {writer.size}")
+
+
+def label_tensors(path: Path, words: Mapping[str, str]) -> None:
+    """Write words into the metadata of a file that was just made, beside those that are there; its tensors stay as they are.
+
+    Where the header has no room for them, as of files that other libraries wrote, the whole file is written anew.
+    """
+    header, data_start = _read_header(path)
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    raw = _header_of({"__metadata__": {**header.get("__metadata__", {}), **words}, **tensors})
+    room = data_start - _LENGTH_BYTES
+    with naming(path):
+        if len(raw) <= room:
+            with path.open("r+b") as stream:
+                stream.seek(_LENGTH_BYTES)
+                stream.write(raw.ljust(room))
+            return
+        new = path.with_name(f"{path.name}.new")
+        with path.open("rb") as old, new.open("wb") as stream:
+            old.seek(data_start)
+            stream.write(len(raw).to_bytes(_LENGTH_BYTES, "little") + raw)
+            shutil.copyfileobj(old, stream, 1 << 24)
+        os.replace(new, path)
 
 
 def _as_bytes(part: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ from sprachbund.parallel import Report
 from sprachbund.uses import check_uses
 
 __all__ = [
+    "EMBEDDED_ZOO",
     "PUBLISHED",
     "Zoo",
     "as_template",
@@ -51,6 +52,8 @@ __all__ = [
 
 PUBLISHED = "haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoch-9"
 """The sources of the original experiment."""
+EMBEDDED_ZOO = "embedded-"
+"""How the names of all zoos of embedded models begin."""
 _ON_HUB = re.compile(r"(?P<repository>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[^@:\s]+))?")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from sprachbund.checkpoints import EMBEDDED_ZOO
 from sprachbund.config import ResultsConfig
 from sprachbund.errors import UserError
 from sprachbund.report import Results, load
-from sprachbund.training.embedded import EMBEDDED_ZOO
 
 __all__ = ["load_results"]
 

@@ -88,7 +88,7 @@ def replace_tensors(folder: Path, replaced: Mapping[str, np.ndarray]) -> None:
         for name in file.tensors
     )
     new = folder / f"{WEIGHTS}.new"
-    write_tensors(new, infos, tensors, metadata={"format": "pt"})
+    write_tensors(new, infos, tensors, metadata=file.metadata)
     os.replace(new, folder / WEIGHTS)
 
 

@@ -12,6 +12,7 @@ from sprachbund.inference.loading import (
     quieten,
 )
 from sprachbund.inference.precision import check_precision, ready
+from sprachbund.inference.predicting import Answer, Predictor
 from sprachbund.inference.tokens import (
     Encoded,
     Tokenizer,
@@ -24,7 +25,9 @@ from sprachbund.inference.tokens import (
 )
 
 __all__ = [
+    "Answer",
     "Encoded",
+    "Predictor",
     "Tokenizer",
     "as_tensor",
     "check_precision",

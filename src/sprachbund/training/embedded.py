@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sprachbund import cache, data, digests, files, locks, parallel
-from sprachbund.checkpoints import PUBLISHED, ZOO_CARD
+from sprachbund.checkpoints import EMBEDDED_ZOO, PUBLISHED, ZOO_CARD
 from sprachbund.errors import UnknownName
 from sprachbund.parallel import Report
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 from sprachbund.uses import UNLABELLED
 
-__all__ = ["EMBEDDED_ZOO", "SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure", "is_made"]
+__all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure", "is_made"]
 
-EMBEDDED_ZOO = "embedded-"
-"""How the names of all embedded zoos begin."""
 SIZE_VARIABLE = "SPRACHBUND_DEMO_SIZE"
 
 

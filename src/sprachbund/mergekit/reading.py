@@ -1,94 +1,25 @@
-"""Recipes of mergekit (github.com/arcee-ai/mergekit, 0.1.5): what one YAML file means there, as a blend of ours.
-
-A recipe keeps mergekit's defaults, which are not all ours: ties and della divide by the weights of those that agree and linear
-by the sum of the weights (``normalize``), densities are 1. A key that would not be honoured is refused by its name, so that
-what is made is what the recipe says. Four things are different on purpose:
-
-- ``rescale`` divides by the fraction that is kept, as the papers of DARE and DELLA do; mergekit restores the L1 norm of each
-  tensor. With ``rescale: false`` they are the same.
-- ``dtype`` is what is written. mergekit rounds the sources to it before it merges; here sums are of float32 numbers.
-- What is dropped at random is drawn by numpy from ``--seed``, not by torch.
-- Config and tokenizer are the first source's, not the base's, which may have another head; ``tokenizer_source`` is honoured.
-"""
+"""From a recipe of mergekit to a blend of ours: what is not honoured is refused by its name."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import yaml
 
 from sprachbund.blends import UNION, Blend, Dtype, Weight, Where, equally
 from sprachbund.errors import MixError, UnknownName, UserError
+from sprachbund.mergekit.tables import DTYPES, FOREIGN, OUR_NAMES, Foreign
 from sprachbund.methods import METHODS
-from sprachbund.registry import Registry
 
-__all__ = ["FOREIGN", "Foreign", "read_recipe"]
+__all__ = ["read_recipe"]
 
 KEYS = ("merge_method", "models", "parameters", "base_model", "dtype", "out_dtype", "tokenizer_source", "tokenizer")
 NOT_HONOURED = ("slices", "modules", "chat_template")
 """Keys of mergekit that there is nothing like here."""
-DTYPES = get_args(Dtype)
-OUR_NAMES = {"lambda": "scale"}
-"""Options that have another name here."""
-
-UseOfBase = Literal["start", "source", "either"]
-"""θ₀ of the task vectors; one more source; θ₀ if there is one (and then of another method)."""
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """A method of mergekit: which of ours it is, and its parameters there."""
-
-    method: str
-    base: UseOfBase
-    options: Mapping[str, object] = field(default_factory=dict)
-    """Its own parameters, with their defaults there."""
-    ours: Mapping[str, object] = field(default_factory=dict)
-    """Options that say which form of our method it is."""
-    weighted: bool = True
-    """Whether each model needs a weight; else all count the same."""
-    normalize: tuple[str, bool] | None = None
-    """The parameter that divides by the sum of the weights, and its default; None where there is none."""
-    elects: bool = False
-    """Whether that sum is of the weights of those that agree in sign, as it always is here."""
-
-
-FOREIGN: Registry[Foreign] = Registry("merge_method")
-_SCALED = {"lambda": 1.0}
-_DROPPED = {"density": 1.0, **_SCALED, "rescale": True}
-_BANDED = {"density": 1.0, **_SCALED, "gamma": 0.01}
-for _name, _foreign in {
-    "linear": Foreign("linear", "source", normalize=("normalize", True)),
-    "task_arithmetic": Foreign("task_arithmetic", "start", _SCALED, normalize=("normalize", False)),
-    "ties": Foreign("ties", "start", {"density": 1.0, **_SCALED}, normalize=("normalize", True), elects=True),
-    "dare_linear": Foreign("dare", "start", _DROPPED, {"elect_sign": False}, normalize=("normalize", False)),
-    "dare_ties": Foreign("dare", "start", _DROPPED, {"elect_sign": True}, normalize=("normalize", False), elects=True),
-    "della_linear": Foreign(
-        "della", "start", {**_DROPPED, "epsilon": 0.15}, {"elect_sign": False}, normalize=("normalize", False)
-    ),
-    "della": Foreign(
-        "della",
-        "start",
-        {**_DROPPED, "epsilon": 0.15},
-        {"elect_sign": True},
-        normalize=("normalize", True),
-        elects=True,
-    ),
-    "breadcrumbs": Foreign("breadcrumbs", "start", _BANDED, {"elect_sign": False}, normalize=("normalize", False)),
-    "breadcrumbs_ties": Foreign(
-        "breadcrumbs", "start", _BANDED, {"elect_sign": True}, normalize=("normalize", False), elects=True
-    ),
-    "model_stock": Foreign("model_stock", "start", {"filter_wise": False}, weighted=False),
-    "slerp": Foreign("slerp", "source", {"t": None}, weighted=False),
-    "multislerp": Foreign("multislerp", "either", {"eps": 1e-8}, normalize=("normalize_weights", True)),
-    "karcher": Foreign("karcher", "source", {"max_iter": 10, "tol": 1e-5}, weighted=False),
-    "sce": Foreign("sce", "start", {"select_topk": 1.0}, weighted=False),
-}.items():
-    FOREIGN.add(_name, _foreign)
 
 
 def read_recipe(path: Path) -> Blend:

@@ -1,0 +1,158 @@
+"""Where a model's sources come from: licence and data, as the sources' own model cards say, and what follows for a merge.
+
+A model card is a ``README.md`` whose front matter (YAML between two lines ``---``) is for programs. Of a source that was
+trained here ``training.json`` names the data instead.
+
+A merge is a derivative of all of its sources. One licence of all is its licence. Where two differ, nobody but their owners can
+say which would hold: it is ``other``, and who has which is said. Where one is not known, nothing is claimed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sprachbund.checkpoints import TRAINING_CARD, Checkpoint, split_subfolder
+from sprachbund.data.massive_hub import REPOSITORY as MASSIVE
+
+__all__ = [
+    "MASSIVE",
+    "ON_HUB",
+    "OTHER",
+    "Licence",
+    "Origin",
+    "dataset_id",
+    "front_matter",
+    "licence_of_all",
+    "origin_of",
+]
+
+CARD = "README.md"
+OTHER = "other"
+"""How the hub calls licences that it has no word for; their name stands beside it."""
+_FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
+ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+_DATASET = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of one source."""
+
+    licence: str | None
+    """The hub's word for it; ``other: NAME`` where the hub has none."""
+    datasets: tuple[str, ...]
+    """Names on the hub, or those that data sets have here."""
+
+
+def origin_of(checkpoint: Checkpoint) -> Origin:
+    """Return what the model card of a source says of it, and what its training card does."""
+    found = [front_matter(place / CARD) for place in _places(checkpoint)]
+    licences = [licence for front in found if (licence := _licence(front))]
+    named = [name for front in found for name in _names(front.get("datasets"))]
+    return Origin(licences[0] if licences else None, tuple(dict.fromkeys([*named, *_trained_on(checkpoint.origin)])))
+
+
+def _places(checkpoint: Checkpoint) -> list[Path]:
+    """Return the folders whose card speaks of a checkpoint: its own, and the repository's where it stands in a subfolder."""
+    _, subfolder = split_subfolder(checkpoint.name)
+    depth = len(Path(subfolder).parts)
+    return [checkpoint.origin, *([checkpoint.origin.absolute().parents[depth - 1]] if depth else [])]
+
+
+def front_matter(path: Path) -> Mapping[str, Any]:
+    """Return the front matter of a model card; nothing where there is no card, or none that can be read."""
+    found = _FRONT.match(_read(path) or "")
+    try:
+        content = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _licence(front: Mapping[str, Any]) -> str | None:
+    licence, name = front.get("license"), front.get("license_name")
+    if not isinstance(licence, str) or not licence.strip():
+        return None
+    word = " ".join(licence.split()).lower()
+    return f"{OTHER}: {' '.join(name.split())}" if word == OTHER and isinstance(name, str) else word
+
+
+def _names(value: Any) -> list[str]:
+    listed = value if isinstance(value, list) else [value]
+    return [name for name in listed if isinstance(name, str) and _DATASET.fullmatch(name)]
+
+
+def _trained_on(folder: Path) -> list[str]:
+    """Return the data that a training card of ours names; one that cannot be read says nothing."""
+    try:
+        card = json.loads(_read(folder / TRAINING_CARD) or "{}")
+    except json.JSONDecodeError:
+        return []
+    data = card.get("data") if isinstance(card, dict) else None
+    return [dataset_id(data)] if isinstance(data, str) else []
+
+
+def dataset_id(name: str) -> str:
+    """Return what the hub calls a data set; those that it does not have keep the name that they have here."""
+    return MASSIVE if name.removeprefix("split:").partition(":")[0] == "massive" else name
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The licence of what is made of several sources."""
+
+    front: Mapping[str, str]
+    """For the front matter; empty where nothing can be claimed."""
+    sentence: str
+    """What there is to say of it."""
+    conflict: bool = False
+
+
+def licence_of_all(sources: Sequence[tuple[str, str | None]]) -> Licence:
+    """Return what follows of the licences of sources, each with its name."""
+    known = {licence for _, licence in sources if licence}
+    silent = [name for name, licence in sources if not licence]
+    if len(known) > 1:
+        return Licence(
+            {"license": OTHER, "license_name": "several"},
+            f"The sources have different licences, and whoever uses this model has to keep to all of them: "
+            f"{_who_has_which(sources)}.",
+            conflict=True,
+        )
+    if silent or not known:
+        told = f" {_who_has_which([each for each in sources if each[1]])} by their cards." if known else ""
+        who = "no source has" if not known else f"{_listed(silent)} {'has' if len(silent) == 1 else 'have'} not"
+        said = "a model card that names one" if not known else "a model card that names its licence"
+        return Licence({}, f"No licence is claimed: {who} {said}.{told}")
+    (licence,) = known
+    word, _, name = licence.partition(": ")
+    return Licence(
+        {"license": word} | ({"license_name": name} if name else {}),
+        f"{'All sources have' if len(sources) > 1 else 'The source has'} the licence {name or word}, "
+        "and so has what is made of them.",
+    )
+
+
+def _who_has_which(sources: Iterable[tuple[str, str | None]]) -> str:
+    owners: dict[str, list[str]] = {}
+    for name, licence in sources:
+        owners.setdefault(licence or "not known", []).append(name)
+    return "; ".join(f"{licence}: {_listed(names)}" for licence, names in owners.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

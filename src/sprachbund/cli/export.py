@@ -1,0 +1,71 @@
+"""``sprachbund export``: a model that was made here, for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from sprachbund.cli.app import app
+from sprachbund.cli.card import details_of
+from sprachbund.cli.console import Reporter, console, result
+from sprachbund.cli.sentences import SEE_HELP
+from sprachbund.config import ExportConfig
+from sprachbund.errors import CheckpointError, UserError
+
+if TYPE_CHECKING:
+    from sprachbund.cards import BlendDetails, MergeDetails
+    from sprachbund.checkpoints import Checkpoint
+
+__all__ = ["export"]
+
+
+@app.command
+def export(*, config: Annotated[ExportConfig, Parameter(name="*")]) -> int:
+    """Write a recipe with which mergekit makes the same tensors as a merge has, of the same sources."""
+    if not config.mergekit:
+        raise UserError(f"Say for what to export: --mergekit. {SEE_HELP}")
+    return _recipe(config.model, config.out)
+
+
+def _recipe(model: Path, out: Path | None) -> int:
+    from sprachbund import files
+    from sprachbund.blends import UNION
+    from sprachbund.inputs import open_each
+    from sprachbund.mergekit import blend_of, write_recipe
+    from sprachbund.plan import check_writable
+
+    details = details_of(model)
+    blend = blend_of(details)
+    if out:
+        check_writable(out.parent)
+    others = [name for name in (blend.base, blend.tokenizer) if name is not None and name != UNION]
+    with Reporter() as report:
+        models = open_each(list(dict.fromkeys([*blend.sources, *others])), report)
+    _check_same(details, blend.sources, blend.base, models)
+    recipe = write_recipe(blend, models)
+    if out:
+        files.write_text(out, recipe)
+        said = f"Recipe: {out} (mergekit-yaml {out} FOLDER; sprachbund merge {out} --out FOLDER)"
+        result(lambda: {"recipe": recipe, "file": out}, lambda: console.print(said, soft_wrap=True, markup=False))
+    else:
+        result(
+            lambda: {"recipe": recipe, "file": None},
+            lambda: console.print(recipe, end="", soft_wrap=True, markup=False),
+        )
+    return 0
+
+
+def _check_same(
+    details: MergeDetails | BlendDetails, sources: tuple[str, ...], base: str | None, models: Mapping[str, Checkpoint]
+) -> None:
+    """Complain of a model that is no longer what was merged: the recipe would make another one."""
+    known = dict(zip(sources, (source.digest for source in details.sources), strict=True))
+    known |= {base: details.base.digest} if base is not None and details.base else {}
+    for name, digest in known.items():
+        if models[name].digest != digest:
+            raise CheckpointError(
+                f"{name} is not the model that was merged, it has changed since: bring it back, or merge again."
+            )
