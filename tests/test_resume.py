@@ -122,6 +122,8 @@ def test_in_merging_in_evaluation_and_before_the_progress_file(experiment: Run) 
         (1, r"^open .*/model\.safetensors$", True),
         (4, r"^os\.rename \S+ \S*partial/new/merge_details\.json$", False),
         (3, r"^os\.rename \S+ \S*predictions\.csv$", True),
+        (1, r"^os\.rename \S+ results/transfer/test/\S*\.parquet$", False),
+        (1, r"^os\.rename \S+ results/transfer/test/\S*\.parquet$", True),
         (1, r"^os\.rename \S+ experiment_progress\.json$", False),
         (1, r"^os\.rename \S+ experiment_progress\.json$", True),
         (0, r"^os\.rename \S+ experiment_final_results\.json$", False),

@@ -7,6 +7,8 @@
     write_aggregate(results, summary, Path("."), when=datetime.now(), analysis=analysis)
     dumbbell(summary, Path("results.svg"))
     heat_map(similarity.load("uriel:geo"), Path("geo.svg"))
+    answers = read_answers(Path("results"), results)        every prediction
+    write_html(Path("report.html"), results, summary, answers, analysis, when=datetime.now(), command="…")
 
 Looking at results loads no torch and no transformers, and matplotlib and jinja2 only when they draw or write.
 """
@@ -15,8 +17,10 @@ from __future__ import annotations
 
 from sprachbund.report.aggregate import FORMATS, summary_json, write_aggregate
 from sprachbund.report.analysis import Analysis, analysis_of
+from sprachbund.report.answers import read_answers
 from sprachbund.report.drawing import check_format
 from sprachbund.report.heatmap import heat_map
+from sprachbund.report.html import Texts, write_html
 from sprachbund.report.plots import dumbbell
 from sprachbund.report.summary import Correlation, Summary, headline, summarise, transfer_similarity_correlation
 from sprachbund.report.table import EXPECTED_VARIANTS, Results, Setup, load, setups
@@ -30,6 +34,7 @@ __all__ = [
     "Results",
     "Setup",
     "Summary",
+    "Texts",
     "analysis_of",
     "check_format",
     "dumbbell",
@@ -38,9 +43,11 @@ __all__ = [
     "load",
     "print_missing",
     "print_results",
+    "read_answers",
     "setups",
     "summarise",
     "summary_json",
     "transfer_similarity_correlation",
     "write_aggregate",
+    "write_html",
 ]
