@@ -42,6 +42,7 @@ TARGET, SOURCES = "sq-AL", ("el-GR", "ro-RO")
 MODELS = '--models "models/{locale}"'
 INPUTS = f"{MODELS} --data massive:data"
 EXPERIMENT = f"experiment {INPUTS} --locales {TARGET} --num-languages 2"
+ONE_SOURCE = f"transfer {INPUTS} --sources el-GR --locales {TARGET} --jobs 1"
 MERGE = f"merge {MODELS} --mode manual --target-lang {TARGET} --sources el-GR ro-RO"
 BLEND = "merge --source models/el-GR models/ro-RO --out merged"
 BY_RECIPE = "merge recipe.yml --out merged"
@@ -302,6 +303,11 @@ def finished(*arguments: str) -> Spoil:
         assert run([*shlex.split(EXPERIMENT), *arguments]) == 0
 
     return spoil
+
+
+def evaluated(folder: Path) -> None:
+    """What one source answers is there already."""
+    assert run(shlex.split(ONE_SOURCE)) == 0
 
 
 def read_only(path: str) -> Spoil:
@@ -1417,6 +1423,12 @@ CASES = {
             "aggregate",
             (RECORD, "not a record", "move it away"),
             together(finished(), cut_off(RECORD)),
+        ),
+        Case(
+            "what a source answers, cut off",
+            ONE_SOURCE,
+            ("results/transfer/test/el-GR.parquet", "damaged", "delete it"),
+            together(evaluated, cut_off("results/transfer/test/el-GR.parquet")),
         ),
         Case(
             "a result that is something else", EVALUATE, (RECORD, "not a record", "move it away"), write(RECORD, "{}")

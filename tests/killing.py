@@ -103,7 +103,12 @@ class Killer:
     """A process that runs commands in children of its own."""
 
     def __enter__(self) -> Killer:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+        alone = {
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "JE_ARROW_MALLOC_CONF": "background_thread:false",
+        }
+        environment = {**os.environ, **alone, "HF_HUB_OFFLINE": "1"}
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

@@ -15,7 +15,7 @@ import torch
 from encoders import permuted
 from pico import INTENTS, Pico, TinyData, rows_of, state, tiny_data
 
-from sprachbund import adapt, inference
+from sprachbund import adapt, inference, store
 from sprachbund.adapt.auto import _held_out
 from sprachbund.adaptation import ADAPTATIONS, Adaptation, CoefficientSettings, DistillationSettings
 from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
@@ -28,6 +28,7 @@ from sprachbund.experiment import Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
 from sprachbund.preparing import prepare
+from sprachbund.store import Record
 
 TARGET = "sq-AL"
 SOURCES = ("de-DE", "fr-FR", "ja-JP")
@@ -338,9 +339,28 @@ def test_ensembles_and_adaptations_are_recorded_and_not_done_again(
     assert together.evaluation_info.uses == ("unlabelled",)
     assert together.model_info.model == "ensemble-debiased of 3 sources"
     assert together.model_info.parameters == 3 * first.records[TARGET, "auto"].model_info.parameters
+    assert_probabilities_are_shares_of_votes(zoo, first.records[TARGET, "ensemble-majority"], tmp_path)
     again = experiment(zoo, tmp_path, monkeypatch, unequal, variants=wanted, keep_models="none").run(quiet)
     assert again.reused == len(wanted)
     assert again.records == first.records
+
+
+def assert_probabilities_are_shares_of_votes(zoo: Zoo, record: Record, run: Path) -> None:
+    """Nobody's vote is the probability 0, not a small one."""
+    rows = store.read_predictions(run / "results" / f"ensemble-majority_{TARGET}")
+    texts = {row.id: row.utt for row in unequal(TARGET)}
+    votes = [
+        logits_of(zoo.checkpoint(source).folder, [texts[row.id] for row in rows]).argmax(axis=1) for source in SOURCES
+    ]
+    shares = [sum(INTENTS[vote[place]] == row.gold for vote in votes) / len(SOURCES) for place, row in enumerate(rows)]
+    assert [row.gold_probability for row in rows] == pytest.approx(shares, rel=1e-5)
+    assert 0 in shares
+    nll = -np.mean(np.log(np.maximum(shares, 2.0**-52)))
+    assert record.performance.nll == pytest.approx(nll, rel=1e-5)
+
+
+def logits_of(folder: Path, texts: list[str]) -> np.ndarray:
+    return inference.logits(inference.load_classifier(folder), inference.encode(folder, texts))
 
 
 def test_the_target_s_own_source_is_never_asked_or_used(

@@ -311,7 +311,9 @@ def test_a_result_that_cannot_be_read_is_told_before_work_even_if_it_is_not_want
 ) -> None:
     make(locales=TARGETS[:1]).run(quiet)
     path = tmp_path / "run/results/average_de-DE/results.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(f'"schema_version": {store.SCHEMA_VERSION}', '"schema_version": 99')
+    )
     with pytest.raises(StoreError, match="newer sprachbund"):
         make(locales=TARGETS[1:])
 

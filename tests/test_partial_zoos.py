@@ -59,7 +59,9 @@ def test_all_means_all_that_are_named(capsys: Capture) -> None:
 
 def test_zero_shot_evaluates_the_named_sources_only(capsys: Capture) -> None:
     typed(f"experiment {GIVEN} {POOL} --variants baseline --locales sq-AL da-DK --zero-shot --jobs 1", capsys)
-    rows = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path("results/transfer/test").iterdir()}
+    rows = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path("results/transfer/test").glob("*.json")
+    }
     assert rows.keys() == {"el-GR", "ro-RO", "sq-AL"}, "not da-DK, whose baseline was evaluated all the same"
     assert all(row["cells"].keys() == {"sq-AL", "da-DK"} for row in rows.values())
 
@@ -183,7 +185,7 @@ def test_a_target_without_a_source_of_its_own_is_merged_for(capsys: Capture) -> 
 # --- what stands in another's place ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["aggregate", "plot"])
+@pytest.mark.parametrize("command", ["aggregate", "plot", "report"])
 def test_the_demo_is_a_zoo_beside_which_no_other_can_be_named(command: str, capsys: Capture) -> None:
     sentence = refused(f"{command} --demo --zoo mine", capsys)
     assert sentence == "--demo stands for the embedded models' zoo: leave out --zoo, or --demo."

@@ -352,9 +352,9 @@ class Results:
 
     def table(self) -> pyarrow.Table:
         """Return the long table as an Arrow table; ``.to_pandas()`` makes a data frame of it where pandas is installed."""
-        import pyarrow
+        from sprachbund.report.aggregate import arrow_table
 
-        return pyarrow.Table.from_pylist(self.rows)
+        return arrow_table(self.rows)
 
     def plot(self, out: str | Path) -> Path:
         """Draw all locales with their variants into a picture, whose ending says the format (svg, png); return its path."""

@@ -42,6 +42,7 @@ __all__ = [
     "PrecisionConfig",
     "PredictConfig",
     "PushConfig",
+    "ReportConfig",
     "ResultsConfig",
     "SimilarityConfig",
     "Sort",
@@ -385,7 +386,10 @@ class AggregateConfig(ResultsConfig):
     """All results of a folder, as files."""
 
     output_dir: Path = Field(default=Path(), description="Where the files go.")
-    format: Literal["csv", "json", "markdown", "all"] = Field(default="all", description="Which files to write.")
+    format: Literal["csv", "json", "markdown", "parquet", "latex", "html", "all"] = Field(
+        default="all",
+        description="Which files to write; all: CSV, JSON and Markdown. The others are written only when asked for.",
+    )
     show_missing: bool = Field(default=False, description="List the experiments that are missing or failed.")
     sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
 
@@ -394,6 +398,18 @@ class PlotConfig(ResultsConfig):
     """A picture of a results folder."""
 
     out: Path = Field(default=Path("dumbbell.svg"), description="The picture; its ending says the format (svg, png).")
+
+
+class ReportConfig(ResultsConfig):
+    """The results of a folder as one page."""
+
+    out: Path = Field(
+        default=Path("report.html"), description="The page: one file, which needs no other and no network."
+    )
+    texts: str | None = Field(
+        default=None,
+        description="Data set that was answered, as after --data of the experiment: examples are shown with their sentences.",
+    )
 
 
 class SimilarityConfig(ChoiceConfig, BaseConfig, InputsConfig):

@@ -47,6 +47,7 @@ LINES = {
     "predict": "predict 'bala dono' --model models/sq-AL",
     "pretrain": f"pretrain --out new-base --data massive:data {TINY}",
     "push": "push --model merged_models/average_merge_sq-AL --repo org/albanian --dry-run",
+    "report": "report --out page.html",
     "similarity": "similarity sqi --sources el-GR ro-RO --num-languages 2",
     "train": "train --base base --out trained --data massive:data --locales sq-AL --epochs 1",
     "transfer": f"transfer {POOL} --jobs 1 --results-dir elsewhere",
@@ -295,6 +296,13 @@ def test_a_plot_gives_its_file(capsys: Capture) -> None:
     assert document("plot --out pictures/mine.png", capsys) == {"file": "pictures/mine.png"}
     assert Path("pictures/mine.png").read_bytes().startswith(b"\x89PNG")
     assert typed("plot --out pictures/mine.png", capsys)[0] == "pictures/mine.png\n"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_report_gives_its_file_and_its_size(capsys: Capture) -> None:
+    found = document("report --out pages/mine.html", capsys)
+    assert found == {"file": "pages/mine.html", "bytes": Path("pages/mine.html").stat().st_size}
+    assert typed("report --out pages/mine.html", capsys)[0].startswith("pages/mine.html (")
 
 
 @pytest.mark.usefixtures("fresh")

@@ -62,6 +62,7 @@ COMPLETE = {
     "pretrain": "--out o --data cldr --locales sq-AL --device cpu --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
     "--layers 1 --heads 2 --intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 "
     "--ranking-batch 4 --temperature 0.5 --learning-rate 1e-4 --seed 5",
+    "report": "--results-dir r --data cldr --zoo z --split dev --demo --out a.html --texts cldr",
     "similarity": "sq-AL --list --data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s "
     "--selection all --num-languages 2 --include-target --sharpness 0 --allow-missing --jobs 2 --out a.csv --plot a.svg",
     "train": "--base b --out o --data cldr --locales sq-AL --joint sq-AL,af-ZA all --leave-one-out --jobs 2 --device cpu "

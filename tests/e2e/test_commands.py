@@ -95,7 +95,7 @@ def test_evaluate_without_a_prefix_names_the_folder_after_the_model(type_in, tmp
     record = json.loads((folder / "results.json").read_text())
     assert {"evaluation_info", "model_info", "dataset_info", "performance", "examples"} <= record.keys()
     header, *rows = (folder / "predictions.csv").read_text().splitlines()
-    assert header == "id,gold,predicted,confidence"
+    assert header == "id,gold,predicted,confidence,gold_probability"
     assert len(rows) == record["performance"]["total"]
     assert "error: " in refused(type_in(f"sprachbund evaluate --base-model {model} --locale sq-AL --demo"))
 

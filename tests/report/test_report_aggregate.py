@@ -1,20 +1,24 @@
-"""The four files: their names, their numbers, and what each says of the data."""
+"""The files: their names, their numbers, and what each says of the data."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pyarrow import parquet
 from results_folder import ResultsFolder
 
+from sprachbund.config import AggregateConfig
 from sprachbund.errors import UnknownName
-from sprachbund.report import Analysis, write_aggregate
+from sprachbund.report import FORMATS, Analysis, write_aggregate
 from sprachbund.report.aggregate import markdown
+from sprachbund.report.latex import escaped
 
 WHEN = datetime(2026, 11, 23, 20, 5, 59)
 FILES = [
@@ -52,6 +56,25 @@ def test_writes_one_format(small: ResultsFolder, tmp_path: Path, name: str, file
     assert [path.name for path in write(small, tmp_path, name)] == files
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("parquet", ["results_aggregated_20261123_200559.parquet", "results_comparison_20261123_200559.parquet"]),
+        ("latex", ["results_comparison_20261123_200559.tex"]),
+        ("html", ["results_report_20261123_200559.html"]),
+    ],
+)
+def test_parquet_latex_and_html_are_written_only_when_asked_for(
+    small: ResultsFolder, tmp_path: Path, name: str, files: list[str]
+) -> None:
+    assert [path.name for path in write(small, tmp_path, name)] == files
+    assert [path.stem[-6:] for path in write(small, tmp_path, "all", name)] == ["200600"] * (4 + len(files))
+
+
+def test_every_format_can_be_typed_and_no_other() -> None:
+    assert get_args(AggregateConfig.model_fields["format"].annotation) == (*FORMATS, "all")
+
+
 def test_an_unknown_format_is_refused(small: ResultsFolder, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Unknown format 'markdwn': did you mean markdown"):
         write(small, tmp_path, "markdwn")
@@ -68,7 +91,7 @@ def test_never_overwrites(small: ResultsFolder, tmp_path: Path) -> None:
 
 def test_long_table_has_every_record_in_full_precision(small: ResultsFolder, tmp_path: Path) -> None:
     record = small.record(
-        "similarity", "sq-AL", 1, total=3, sources={"nl-NL": 2 / 3, "de-DE": 1 / 3}, head_agreement=0.5
+        "similarity", "sq-AL", 1, total=3, sources={"nl-NL": 2 / 3, "de-DE": 1 / 3}, head_agreement=0.5, nll=1.25
     )
     small.record("", "sq-AL", 1, total=3, folder="some-model_sq-AL")
     rows = read_csv(write(small, tmp_path)[0])
@@ -85,6 +108,8 @@ def test_long_table_has_every_record_in_full_precision(small: ResultsFolder, tmp
         "correct": "1",
         "total": "3",
         "majority_rate": "0.08",
+        "nll": "1.25",
+        "ece": "",
         "split": "test",
         "dataset": "cldr",
         "revision": "CLDR 47, seed 0",
@@ -100,6 +125,100 @@ def test_long_table_has_every_record_in_full_precision(small: ResultsFolder, tmp
     }
     assert rows[-1]["variant"] == ""
     assert rows[0]["head_agreement"] == "", "a single source has no head agreement"
+
+
+@pytest.mark.parametrize("table", [0, 1])
+def test_parquet_holds_what_csv_holds(table: int, small: ResultsFolder, tmp_path: Path) -> None:
+    small.record("", "sq-AL", 1, total=3, folder="some-model_sq-AL")
+    small.record("ties", "af-ZA", 95, nll=0.5)
+    written = {path.suffix + path.stem[:18]: path for path in write(small, tmp_path, "csv", "parquet")}
+    name = ("results_aggregated", "results_comparison")[table]
+    rows, found = read_csv(written[f".csv{name}"]), parquet.read_table(written[f".parquet{name}"])
+    assert found.column_names == list(rows[0])
+    assert [{key: as_csv(value) for key, value in row.items()} for row in found.to_pylist()] == rows
+
+
+def as_csv(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_parquet_columns_without_any_value_have_a_type(folder: ResultsFolder, tmp_path: Path) -> None:
+    folder.record("baseline", "af-ZA", 90)
+    long, comparison = (parquet.read_schema(path) for path in write(folder, tmp_path, "parquet"))
+    kinds = {name: str(schema.field(name).type) for schema in (long, comparison) for name in schema.names}
+    assert [kinds[name] for name in ("nll", "ece", "head_agreement", "zero_shot_mean")] == ["double"] * 4
+    assert kinds["zero_shot_best_source"] == kinds["locale"] == "string"
+    assert (kinds["correct"], kinds["demonstration"]) == ("int64", "bool")
+
+
+# --- LaTeX -------------------------------------------------------------------------------------------------------------
+
+
+def latex(folder: ResultsFolder, out: Path) -> str:
+    (path,) = write(folder, out, "latex")
+    return path.read_text(encoding="utf-8")
+
+
+def body(table: str) -> list[list[str]]:
+    """The cells of each row after the heads; rows that span all columns have one."""
+    lines = table.split("\\endfoot\n")[1].splitlines()
+    return [line.removesuffix("\\\\").split(" & ") for line in lines if line.endswith("\\\\")]
+
+
+def test_latex_has_the_figures_of_the_comparison(small: ResultsFolder, tmp_path: Path) -> None:
+    table = latex(small, tmp_path)
+    assert table.startswith("% Made by `python aggregate_results.py`; needs \\usepackage{booktabs,longtable}.\n")
+    columns = "baseline & similarity & average & zero-shot mean & zero-shot English & zero-shot best & majority rate"
+    assert table.count(f"locale & language & {columns} \\\\\n") == 2, "on the first page, and on all others"
+    assert "\\begin{longtable}{llrrrrrrr}" in table
+    assert [[cell.strip() for cell in row] for row in body(table)] == [
+        ["af-ZA", "Afrikaans", "0.9000", "0.6000", "0.5000", "0.5500", "0.4000", "0.7000", "0.0800"],
+        ["en-US", "English", "0.8000", "0.6000", "0.6000", "0.4000", "", "0.5000", "0.0800"],
+        ["nl-NL", "Dutch", "", "0.4000", "0.5000", "0.3000", "0.4000", "0.4000", "0.0800"],
+        ["mean", "", "0.8500", "0.5333", "0.5333", "0.4167", "0.4000", "0.5333", "0.0800"],
+        ["locales", "", "2", "3", "3", "3", "2", "3", "3"],
+    ]
+    assert "\\multicolumn{9}{l}{\\emph{Indo-European}}\\\\*" in table
+    assert "DEMONSTRATION: these figures show that the program works" in table
+
+
+def test_a_group_a_family_and_columns_that_have_figures(full: ResultsFolder, tmp_path: Path) -> None:
+    table = latex(full, tmp_path)
+    families = re.findall(r"\\emph\{(.*?)\}", table)
+    assert len(families) == len(set(families)) > 10
+    assert len(body(table)) == 52 + 2
+    assert {len(row) for row in body(table)} == {9}
+
+
+def test_latex_without_references_has_no_empty_columns(folder: ResultsFolder, tmp_path: Path) -> None:
+    folder.record("baseline", "af-ZA", 90)
+    assert "locale & language & baseline & majority rate \\\\" in latex(folder, tmp_path)
+
+
+NASTY = r"""a_b & 50 % #1 $x^2$ {y} \input{z} ~ <b> | `q' *[1] -- --- '' ,, \\"""
+
+
+def test_text_is_set_as_it_is() -> None:
+    assert escaped(r"a_b & 50 % #1 $x^2$ {y} \in ~") == (
+        r"a\_b \& 50 \% \#1 \$x\textasciicircum{}2\$ \{y\} \textbackslash{}in \textasciitilde{}"
+    )
+    assert escaped("<b> | `q' *[1]") == (r"\textless{}b\textgreater{} \textbar{} \textasciigrave{}q' {*}{[}1{]}")
+    assert escaped("- -- --- '' ,,,") == "- -{}- -{}-{}- '{}' ,{},{},"
+    assert escaped("two\n lines\t") == "two lines"
+
+
+def test_nothing_special_is_left_over_from_a_name(folder: ResultsFolder, tmp_path: Path) -> None:
+    """TeX reads ``\\name{}`` and ``\\character`` as one thing each; what is special must be within one, or group braces."""
+    folder.record("baseline", "af-ZA", 90)
+    folder.record(NASTY, "af-ZA", 80, folder="nasty", revision="CLDR 47, seed 0")
+    table = latex(folder, tmp_path)
+    assert escaped(NASTY) in table
+    rest = re.sub(r"\\[a-z]+\{\}|\\[{}$&#%_]|\{[*\[\]]\}|(?<=[-',])\{\}", "", escaped(NASTY))
+    assert not set("\\{}$&#%_~^<>|`*[]") & set(rest)
+    assert table.count("{") - table.count(r"\{") == table.count("}") - table.count(r"\}")
+
+
+# --- the comparison ----------------------------------------------------------------------------------------------------
 
 
 def test_comparison_leaves_missing_cells_blank(small: ResultsFolder, tmp_path: Path) -> None:

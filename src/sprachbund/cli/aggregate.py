@@ -9,23 +9,40 @@ from cyclopts import Parameter
 
 from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
-from sprachbund.cli.results import load_results
+from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import AggregateConfig
-from sprachbund.report import analysis_of, print_missing, print_results, summarise, summary_json, write_aggregate
+from sprachbund.report import (
+    analysis_of,
+    print_missing,
+    print_results,
+    read_answers,
+    summarise,
+    summary_json,
+    write_aggregate,
+)
 
 __all__ = ["aggregate"]
 
 
 @app.command
 def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = AggregateConfig()) -> int:
-    """Compare all results of a folder and write them as CSV, JSON and Markdown."""
+    """Compare all results of a folder and write them as CSV, JSON, Markdown, Parquet, LaTeX or HTML."""
     results = load_results(config)
     summary = summarise(results)
     analysis = analysis_of(config.results_dir, results)
     now = datetime.now()
     command = f"sprachbund aggregate --results-dir {config.results_dir}"
+    as_page = config.format == "html"
     written = write_aggregate(
-        results, summary, config.output_dir, (config.format,), when=now, command=command, analysis=analysis
+        results,
+        summary,
+        config.output_dir,
+        (config.format,),
+        when=now,
+        command=command,
+        analysis=analysis,
+        answers=read_answers(config.results_dir, results) if as_page and not analysis.blank else None,
+        texts=texts_of(results, None) if as_page else None,
     )
 
     def show() -> None:

@@ -7,6 +7,8 @@
     write_aggregate(results, summary, Path("."), when=datetime.now(), analysis=analysis)
     dumbbell(summary, Path("results.svg"))
     heat_map(similarity.load("uriel:geo"), Path("geo.svg"))
+    answers = read_answers(Path("results"), results)        every prediction
+    write_html(Path("report.html"), results, summary, answers, analysis, when=datetime.now(), command="…")
 
 Looking at results loads no torch and no transformers, and matplotlib and jinja2 only when they draw or write.
 """
@@ -15,10 +17,12 @@ from __future__ import annotations
 
 from sprachbund.report.aggregate import FORMATS, csv_text, summary_json, write_aggregate
 from sprachbund.report.analysis import Analysis, analysis_of
+from sprachbund.report.answers import read_answers
 from sprachbund.report.compare import Compared, compare, compare_json, compare_rows, pairs_of
 from sprachbund.report.compare_terminal import print_compared
 from sprachbund.report.drawing import check_format
 from sprachbund.report.heatmap import heat_map
+from sprachbund.report.html import Texts, write_html
 from sprachbund.report.live import frame
 from sprachbund.report.plots import dumbbell
 from sprachbund.report.progress import Reader, RunState
@@ -37,6 +41,7 @@ __all__ = [
     "RunState",
     "Setup",
     "Summary",
+    "Texts",
     "analysis_of",
     "check_format",
     "compare",
@@ -52,9 +57,11 @@ __all__ = [
     "print_compared",
     "print_missing",
     "print_results",
+    "read_answers",
     "setups",
     "summarise",
     "summary_json",
     "transfer_similarity_correlation",
     "write_aggregate",
+    "write_html",
 ]

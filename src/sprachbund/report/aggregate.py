@@ -1,12 +1,15 @@
-"""The four aggregate files: the long table and the comparison (CSV), the summary (JSON), the report (Markdown).
+"""The aggregate files: the long table and the comparison (CSV), the summary (JSON), the report (Markdown).
 
     results_aggregated_YYYYMMDD_HHMMSS.csv     one row a record, as it was written
     results_comparison_YYYYMMDD_HHMMSS.csv     one row a locale, variants and references side by side
     results_summary_YYYYMMDD_HHMMSS.json       statistics, what is missing, what failed
     results_report_YYYYMMDD_HHMMSS.md          all of it for people
 
-CSV and JSON carry every digit, Markdown four. Each file, read on its own, says which data it is about and whether that
-is a demonstration. A file is never overwritten: where those of one second exist, the next free second is taken.
+Only when asked for: both tables as Parquet, with the types of their columns; the comparison as LaTeX; the report as one HTML
+file with pictures (:mod:`sprachbund.report.html`).
+
+CSV, JSON and Parquet carry every digit, Markdown and LaTeX four. Each file, read on its own, says which data it is about and
+whether that is a demonstration. A file is never overwritten: where those of one second exist, the next free second is taken.
 """
 
 from __future__ import annotations
@@ -18,28 +21,51 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sprachbund import files, locales
 from sprachbund.errors import UnknownName
-from sprachbund.report.analysis import Analysis, Contrast, Score
+from sprachbund.report.analysis import Analysis, Contrast, Score, analyse
+from sprachbund.report.answers import NO_ANSWERS, Answers
+from sprachbund.report.html import Texts, html_report
+from sprachbund.report.latex import longtable
 from sprachbund.report.stats import LEVEL, Interval
 from sprachbund.report.summary import SMALLEST_P, LocaleRow, Summary, by_language_family, headline, worth
 from sprachbund.report.table import EXPECTED_VARIANTS, Cell, Results
 from sprachbund.store import Record
 
-__all__ = ["FORMATS", "comparison_rows", "csv_text", "long_rows", "markdown", "summary_json", "write_aggregate"]
+if TYPE_CHECKING:
+    import pyarrow  # type: ignore[import-untyped]
 
-FORMATS = ("csv", "json", "markdown")
+__all__ = [
+    "FORMATS",
+    "arrow_table",
+    "comparison_rows",
+    "csv_text",
+    "long_rows",
+    "markdown",
+    "summary_json",
+    "write_aggregate",
+]
+
+FORMATS = ("csv", "json", "markdown", "parquet", "latex", "html")
 """What ``--format`` takes besides ``all``."""
+USUAL = FORMATS[:3]
+"""What ``all`` stands for."""
 
 COMMAND = "python aggregate_results.py"
-NAMES = {
-    "results_aggregated": "csv",
-    "results_comparison": "csv",
-    "results_summary": "json",
-    "results_report": "md",
-}
+NAMES = (
+    ("results_aggregated", "csv"),
+    ("results_comparison", "csv"),
+    ("results_summary", "json"),
+    ("results_report", "md"),
+    ("results_aggregated", "parquet"),
+    ("results_comparison", "parquet"),
+    ("results_comparison", "tex"),
+    ("results_report", "html"),
+)
+TEXT = ("zero_shot_best_source",)
+"""Columns of text that may have no value at all; where others have none, they are numbers."""
 
 
 def write_aggregate(
@@ -51,6 +77,8 @@ def write_aggregate(
     when: datetime,
     command: str = COMMAND,
     analysis: Analysis | None = None,
+    answers: Answers | None = None,
+    texts: Texts | None = None,
 ) -> list[Path]:
     """Write the files of the wanted formats and return their paths.
 
@@ -58,27 +86,39 @@ def write_aggregate(
         results: of one setup.
         summary: of these results.
         out_dir: where to; it is made if need be.
-        formats: of ``csv``, ``json``, ``markdown``; ``all`` stands for the three.
+        formats: of ``csv``, ``json``, ``markdown``, ``parquet``, ``latex``, ``html``; ``all`` stands for the first three.
         when: the time in the files' names, and in JSON and Markdown.
         command: how to make the report again.
         analysis: of these results; without it intervals and tests are blank.
+        answers: the predictions of these results, for ``html``.
+        texts: the sentences that were answered, for ``html``.
     """
     wanted = _formats(formats)
     paths = _free_paths(out_dir, when)
     written: list[Path] = []
 
-    def write(name: str, text: str) -> None:
-        files.write_text(paths[name], text)
-        written.append(paths[name])
+    def write(name: str, suffix: str, content: str | memoryview) -> None:
+        path = paths[name, suffix]
+        files.write_bytes(path, content.encode() if isinstance(content, str) else content)
+        written.append(path)
 
     if "csv" in wanted:
-        write("results_aggregated", csv_text(long_rows(results)))
-        write("results_comparison", csv_text(comparison_rows(summary, analysis)))
+        write("results_aggregated", "csv", csv_text(long_rows(results)))
+        write("results_comparison", "csv", csv_text(comparison_rows(summary, analysis)))
     if "json" in wanted:
-        files.write_json(paths["results_summary"], summary_json(summary, when, analysis))
-        written.append(paths["results_summary"])
+        files.write_json(paths["results_summary", "json"], summary_json(summary, when, analysis))
+        written.append(paths["results_summary", "json"])
     if "markdown" in wanted:
-        write("results_report", markdown(results, summary, when, command, analysis))
+        write("results_report", "md", markdown(results, summary, when, command, analysis))
+    if "parquet" in wanted:
+        write("results_aggregated", "parquet", _parquet(long_rows(results)))
+        write("results_comparison", "parquet", _parquet(comparison_rows(summary, analysis)))
+    if "latex" in wanted:
+        write("results_comparison", "tex", longtable(summary, command, analysis))
+    if "html" in wanted:
+        known = analysis or analyse(results, NO_ANSWERS)
+        page = html_report(results, summary, answers, known, when=when, command=command, texts=texts)
+        write("results_report", "html", page)
     return written
 
 
@@ -172,14 +212,14 @@ def _formats(names: Iterable[str]) -> set[str]:
     wanted = set(names)
     for name in wanted - {*FORMATS, "all"}:
         raise UnknownName("format", name, (*FORMATS, "all"))
-    return set(FORMATS) if "all" in wanted else wanted
+    return wanted - {"all"} | set(USUAL) if "all" in wanted else wanted
 
 
-def _free_paths(out_dir: Path, when: datetime) -> dict[str, Path]:
-    """Return the four paths of the first second, from ``when`` on, of which no file exists."""
+def _free_paths(out_dir: Path, when: datetime) -> dict[tuple[str, str], Path]:
+    """Return the paths, by name and suffix, of the first second, from ``when`` on, of which no file exists."""
     while True:
         stamp = when.strftime("%Y%m%d_%H%M%S")
-        paths = {name: out_dir / f"{name}_{stamp}.{suffix}" for name, suffix in NAMES.items()}
+        paths = {(name, suffix): out_dir / f"{name}_{stamp}.{suffix}" for name, suffix in NAMES}
         if not any(path.exists() for path in paths.values()):
             return paths
         when += timedelta(seconds=1)
@@ -204,6 +244,8 @@ def _long_row(record: Record) -> dict[str, Any]:
         "correct": scores.correct,
         "total": scores.total,
         "majority_rate": scores.majority_rate,
+        "nll": scores.nll,
+        "ece": scores.ece,
         "split": info.split,
         "dataset": data.name,
         "revision": data.revision,
@@ -315,6 +357,28 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
     return stream.getvalue()
+
+
+def arrow_table(rows: Sequence[Mapping[str, Any]]) -> pyarrow.Table:
+    """Return rows as an Arrow table; a column without any value has the type of those with some."""
+    import pyarrow
+
+    table = pyarrow.Table.from_pylist(rows)
+    for place, field in enumerate(table.schema):
+        if pyarrow.types.is_null(field.type):
+            kind = pyarrow.string() if field.name in TEXT else pyarrow.float64()
+            table = table.set_column(place, field.name, table.column(place).cast(kind))
+    return table
+
+
+def _parquet(rows: Sequence[Mapping[str, Any]]) -> memoryview:
+    """Return rows as Parquet."""
+    import pyarrow
+    from pyarrow import parquet
+
+    buffer = pyarrow.BufferOutputStream()
+    parquet.write_table(arrow_table(rows), buffer, compression="zstd")
+    return memoryview(buffer.getvalue())
 
 
 def _plain(value: Any) -> Any:

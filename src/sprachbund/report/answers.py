@@ -27,7 +27,7 @@ from sprachbund.store import PREDICTION_COLUMNS, PREDICTIONS, Columns, Record, R
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
 
-__all__ = ["Answers", "read_answers"]
+__all__ = ["NO_ANSWERS", "Answers", "read_answers"]
 
 Codes = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float32]
@@ -53,6 +53,9 @@ class Answers:
     """Probability of the predicted intent, [ids]; nan where the locale lacks the id."""
     gold_probability: Mapping[Cell, Floats]
     """Probability of the gold intent, [ids], nan likewise; only of cells whose files have it."""
+
+
+NO_ANSWERS = Answers((), (), {}, {}, {}, {})
 
 
 def read_answers(results_dir: Path, results: Results) -> Answers:

@@ -16,16 +16,33 @@ from sprachbund.errors import UnknownName
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["BAND", "INK", "QUIET", "RULE", "SUFFIXES", "check_format", "draw"]
+__all__ = [
+    "BAND",
+    "BLUE",
+    "GREEN",
+    "INK",
+    "ORANGE",
+    "PAPER",
+    "PINK",
+    "QUIET",
+    "RULE",
+    "SUFFIXES",
+    "check_format",
+    "draw",
+    "drawn",
+]
 
 SUFFIXES = (".svg", ".png")
-INK, QUIET, RULE, BAND = "#1a1a1a", "#5f6368", "#bfc3c9", "#f1f2f4"
+PAPER, INK, QUIET, RULE, BAND = "#ffffff", "#1a1a1a", "#5f6368", "#bfc3c9", "#f1f2f4"
+BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+"""Of Okabe and Ito's colours, which colour-blind people can tell apart."""
 
 _STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "text.color": INK,
     "svg.hashsalt": "sprachbund",
     "svg.fonttype": "none",  # text stays text: it can be searched and read aloud, and takes a third of the bytes
+    "text.parse_math": False,  # a variant may have a dollar in its name
 }
 
 
@@ -41,16 +58,20 @@ def check_format(path: Path) -> None:
 
 def draw(figure: Callable[[], Figure], path: Path) -> Path:
     """Write what ``figure`` makes as SVG or PNG, by the suffix of the path."""
-    import matplotlib
-
     check_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = io.BytesIO()
-    kind = path.suffix.lower()[1:]
+    files.write_bytes(path, drawn(figure, path.suffix.lower()[1:]))
+    return path
+
+
+def drawn(figure: Callable[[], Figure], kind: str) -> bytes:
+    """Return what ``figure`` makes as ``svg`` or ``png``."""
+    import matplotlib
+
+    stream = io.BytesIO()
     undated = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        figure().savefig(drawn, format=kind, dpi=200, metadata=undated)
-    files.write_bytes(path, drawn.getvalue())
-    return path
+        figure().savefig(stream, format=kind, dpi=200, metadata=undated)
+    return stream.getvalue()

@@ -1,20 +1,23 @@
-"""A similarity as a picture: targets down, sources across, both by language family, white lines between the families.
+"""A table of targets and sources as a picture: targets down, sources across, by language family, lines between the families.
 
-Colour is viridis, which gets lighter as numbers get larger, so that it can be read without colour. Its range is that of the
-numbers off the diagonal: what a source does in its own language would leave no colour for the differences between the others.
+A similarity is such a table; merge coefficients and zero-shot accuracies are others. What is not there is blank. Colour is
+viridis, which gets lighter as numbers get larger, so that it can be read without colour. Its range is that of the numbers off
+the diagonal: what a source does in its own language would leave no colour for the differences between the others.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from sprachbund import locales
-from sprachbund.report.drawing import INK, QUIET, draw
+from sprachbund.report.drawing import BAND, INK, PAPER, QUIET, draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from sprachbund.similarity import SimilarityMatrix
 
-__all__ = ["by_family", "heat_map"]
+__all__ = ["HeatMap", "by_family", "heat_map", "heat_map_figure", "of_similarity"]
 
 CELL = 0.155
 """Inches of a cell."""
@@ -34,13 +37,32 @@ UNKNOWN = "other"
 """The family of what the locale table does not know."""
 
 
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
+class HeatMap:
+    """All that such a picture shows."""
+
+    title: str
+    said: str
+    """What stands below the title: where the numbers come from, and what they have seen."""
+    targets: tuple[str, ...]
+    sources: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+    """[targets, sources]; nan where there is none."""
+
+
 def heat_map(matrix: SimilarityMatrix, path: Path) -> Path:
     """Draw a similarity as SVG or PNG by the path's suffix.
 
     Raises:
         UnknownName: another suffix.
     """
-    return draw(lambda: _figure(matrix), path)
+    return draw(lambda: heat_map_figure(of_similarity(matrix)), path)
+
+
+def of_similarity(matrix: SimilarityMatrix) -> HeatMap:
+    """Say what the picture of a similarity shows."""
+    said = f"{matrix.provenance}. Has seen: {', '.join(sorted(matrix.uses))}."
+    return HeatMap(f"Similarity {matrix.name}", said, matrix.targets, matrix.locales, matrix.values)
 
 
 def by_family(names: Iterable[str]) -> list[tuple[str, list[str]]]:
@@ -60,16 +82,18 @@ def by_family(names: Iterable[str]) -> list[tuple[str, list[str]]]:
     return [*groups.items(), *([(UNKNOWN, others)] if others else [])]
 
 
-def _figure(matrix: SimilarityMatrix) -> Figure:
+def heat_map_figure(picture: HeatMap) -> Figure:
+    """Draw one; its rows and columns are put in order here."""
     from matplotlib.figure import Figure
 
-    rows, columns = by_family(matrix.targets), by_family(matrix.locales)
+    rows, columns = by_family(picture.targets), by_family(picture.sources)
     targets, sources = ([name for _, names in groups for name in names] for groups in (rows, columns))
     inside = (max(len(sources) * CELL, NARROWEST), max(len(targets) * CELL, 0.3))
     width, height = inside[0] + LEFT + RIGHT, inside[1] + ABOVE + BELOW
-    figure = Figure(figsize=(width, height), facecolor="white")
-    axes = figure.add_axes((LEFT / width, BELOW / height, inside[0] / width, inside[1] / height))
-    values = matrix.part(targets, sources)
+    figure = Figure(figsize=(width, height), facecolor=PAPER)
+    axes = figure.add_axes((LEFT / width, BELOW / height, inside[0] / width, inside[1] / height), facecolor=BAND)
+    order = np.ix_([picture.targets.index(t) for t in targets], [picture.sources.index(s) for s in sources])
+    values = picture.values[order]
     low, high = _range(values, targets, sources)
     image = axes.imshow(values, cmap="viridis", vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     _separate(axes, rows, columns)
@@ -77,15 +101,15 @@ def _figure(matrix: SimilarityMatrix) -> Figure:
     scale = figure.add_axes((1 - 0.62 / width, BELOW / height, 0.11 / width, min(2.2, inside[1]) / height))
     figure.colorbar(image, cax=scale).outline.set_visible(False)
     scale.tick_params(length=2, colors=QUIET)
-    _head(figure, matrix, width, height)
+    _head(figure, picture, width, height)
     return figure
 
 
-def _range(values: np.ndarray, targets: list[str], sources: list[str]) -> tuple[float, float]:
+def _range(values: npt.NDArray[np.float64], targets: list[str], sources: list[str]) -> tuple[float, float]:
     """Return the smallest and the largest number off the diagonal; of all where there is nothing else."""
     foreign = values[np.array(targets)[:, None] != np.array(sources)[None]]
-    shown = foreign if foreign.size else values
-    return float(shown.min()), float(shown.max())
+    shown = foreign if np.isfinite(foreign).any() else values
+    return float(np.nanmin(shown)), float(np.nanmax(shown))
 
 
 def _separate(axes: Axes, rows: list[tuple[str, list[str]]], columns: list[tuple[str, list[str]]]) -> None:
@@ -93,13 +117,13 @@ def _separate(axes: Axes, rows: list[tuple[str, list[str]]], columns: list[tuple
     top = 0
     for number, (family, names) in enumerate(rows):
         if number:
-            axes.axhline(top - 0.5, color="white", linewidth=1.6)
+            axes.axhline(top - 0.5, color=PAPER, linewidth=1.6)
         axes.text(1.012, top, family, transform=axes.get_yaxis_transform(), va="center", color=QUIET, fontsize=7)
         top += len(names)
     left = 0
     for _, names in columns[:-1]:
         left += len(names)
-        axes.axvline(left - 0.5, color="white", linewidth=1.6)
+        axes.axvline(left - 0.5, color=PAPER, linewidth=1.6)
 
 
 def _label(axes: Axes, targets: list[str], sources: list[str]) -> None:
@@ -113,10 +137,9 @@ def _label(axes: Axes, targets: list[str], sources: list[str]) -> None:
         spine.set_visible(False)
 
 
-def _head(figure: Figure, matrix: SimilarityMatrix, width: float, height: float) -> None:
+def _head(figure: Figure, picture: HeatMap, width: float, height: float) -> None:
     """Say above the cells what is shown, where it comes from and what it has seen."""
     left = 0.18 / width
-    figure.text(left, 1 - 0.30 / height, f"Similarity {matrix.name}", fontsize=13, fontweight="bold")
-    said = f"{matrix.provenance}. Has seen: {', '.join(sorted(matrix.uses))}."
-    lines = textwrap.wrap(said, int(16 * width), max_lines=3, placeholder=" …")
+    figure.text(left, 1 - 0.30 / height, picture.title, fontsize=13, fontweight="bold")
+    lines = textwrap.wrap(picture.said, int(16 * width), max_lines=3, placeholder=" …")
     figure.text(left, 1 - 0.40 / height, "\n".join(lines), fontsize=8, color=QUIET, va="top")

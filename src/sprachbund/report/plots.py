@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from sprachbund.errors import StoreError
 from sprachbund.locales import Locale
-from sprachbund.report.drawing import BAND, INK, QUIET, RULE, check_format, draw
+from sprachbund.report.drawing import BAND, BLUE, GREEN, INK, ORANGE, PAPER, PINK, QUIET, RULE, check_format, draw
 from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, Summary, by_language_family
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Dumbbells", "Mark", "Row", "draw_dumbbells", "dumbbell"]
+__all__ = ["Dumbbells", "Mark", "Row", "draw_dumbbells", "dumbbell", "dumbbell_figure", "dumbbells_of"]
 
 WIDTH = 9.0
 """Inches: 900 pixels at 100 dots per inch, about what a README shows."""
@@ -47,18 +47,18 @@ _MARKS = (
     Mark(
         ZERO_SHOT_BEST,
         "best zero-shot (oracle)",
-        {"marker": "^", "color": "#009E73", "markerfacecolor": "white", "markersize": 7.5, "markeredgewidth": 1.3},
+        {"marker": "^", "color": GREEN, "markerfacecolor": PAPER, "markersize": 7.5, "markeredgewidth": 1.3},
     ),
     Mark(
         "average",
         "average",
-        {"marker": "s", "color": "#D55E00", "markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.3},
+        {"marker": "s", "color": ORANGE, "markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 1.3},
     ),
-    Mark("similarity", "similarity", {"marker": "o", "color": "#0072B2", "markersize": 4.5}),
+    Mark("similarity", "similarity", {"marker": "o", "color": BLUE, "markersize": 4.5}),
     Mark(
         "auto",
         "auto",
-        {"marker": "P", "color": "#CC79A7", "markersize": 8, "markeredgecolor": INK, "markeredgewidth": 0.5},
+        {"marker": "P", "color": PINK, "markersize": 8, "markeredgecolor": INK, "markeredgewidth": 0.5},
     ),
     Mark("baseline", "baseline (own model)", {"marker": "D", "color": INK, "markersize": 5}),
 )
@@ -95,7 +95,7 @@ def dumbbell(summary: Summary, path: Path) -> Path:
     check_format(path)
     if not summary.evaluated:
         raise StoreError("There is nothing to draw: no result has a prefix (see --prefix).")
-    return draw_dumbbells(_of_summary(summary), path)
+    return draw_dumbbells(dumbbells_of(summary), path)
 
 
 def draw_dumbbells(picture: Dumbbells, path: Path) -> Path:
@@ -104,10 +104,11 @@ def draw_dumbbells(picture: Dumbbells, path: Path) -> Path:
     Raises:
         UnknownName: another suffix.
     """
-    return draw(lambda: _figure(picture), path)
+    return draw(lambda: dumbbell_figure(picture), path)
 
 
-def _of_summary(summary: Summary) -> Dumbbells:
+def dumbbells_of(summary: Summary) -> Dumbbells:
+    """Say what the picture of a summary shows."""
     setup, number = summary.setup, len(summary.evaluated)
     subtitle = f"Accuracy on {setup.data}, {setup.split} split"
     if summary.demonstration:
@@ -122,7 +123,8 @@ def _of_summary(summary: Summary) -> Dumbbells:
     )
 
 
-def _figure(picture: Dumbbells) -> Figure:
+def dumbbell_figure(picture: Dumbbells) -> Figure:
+    """Draw one."""
     from matplotlib.figure import Figure
 
     groups = by_language_family(picture.rows)
@@ -130,7 +132,7 @@ def _figure(picture: Dumbbells) -> Figure:
     bottom = places[-1][0] + 1.0 + 1.5 * GAP  # where the means stand, in rows from the top
     inches = (bottom + 1.2) * ROW
     height = ABOVE + inches + BELOW
-    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
     axes = figure.add_axes(
         (LEFT / WIDTH, BELOW / height, (WIDTH - LEFT - RIGHT) / WIDTH, inches / height), facecolor="none"
     )
@@ -196,7 +198,7 @@ def _label(axes: Axes, places: list[tuple[float, Row]], bottom: float) -> None:
     axes.tick_params(axis="y", length=0, pad=7)
     axes.tick_params(axis="x", top=True, labeltop=True, length=0, colors=QUIET)
     axes.set_xlabel("accuracy", color=QUIET)
-    axes.grid(axis="x", color="white", linewidth=1.4, zorder=0.5)
+    axes.grid(axis="x", color=PAPER, linewidth=1.4, zorder=0.5)
     axes.set_axisbelow(True)
     axes.margins(x=0.03)
     for spine in axes.spines.values():

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGLISH",
     "MAJORITY",
+    "SMALLEST_P",
     "ZERO_SHOT_BEST",
     "ZERO_SHOT_ENGLISH",
     "ZERO_SHOT_MEAN",

@@ -113,7 +113,7 @@ def read(path: Path, wanted: Mapping[str, str]) -> dict[str, Columns]:
     if not locales:
         return {}
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
             table = file.read(use_threads=False)
     except (pyarrow.ArrowException, OSError) as error:
         raise _damaged(path) from error

@@ -1,0 +1,56 @@
+"""``sprachbund report``: the results of a folder as one HTML file."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from sprachbund.cli.app import app
+from sprachbund.cli.console import console, result, say
+from sprachbund.cli.results import load_results, texts_of
+from sprachbund.config import ReportConfig
+from sprachbund.plan import size
+from sprachbund.report import analysis_of, read_answers, summarise, write_html
+
+__all__ = ["report"]
+
+
+@app.command
+def report(*, config: Annotated[ReportConfig, Parameter(name="*")] = ReportConfig()) -> int:
+    """Write all results as one page with tables, pictures and examples, which opens from disk."""
+    results = load_results(config)
+    texts = texts_of(results, config.texts)
+    say(f"Computing intervals of {len(results.records)} results, then drawing.")
+    analysis = analysis_of(config.results_dir, results)
+    path = write_html(
+        config.out,
+        results,
+        summarise(results),
+        None if analysis.blank else read_answers(config.results_dir, results),
+        analysis,
+        when=datetime.now(),
+        command=_command(config),
+        texts=texts,
+    )
+    weight = path.stat().st_size
+    result(
+        lambda: {"file": path, "bytes": weight},
+        lambda: console.print(f"{path} ({size(weight)})", soft_wrap=True, markup=False),
+    )
+    return 0
+
+
+def _command(config: ReportConfig) -> str:
+    """Return the line that makes the page again."""
+    words = ["sprachbund", "report", "--results-dir", str(config.results_dir), "--out", str(config.out)]
+    for flag, value in (
+        ("--data", config.data),
+        ("--zoo", config.zoo),
+        ("--split", config.split),
+        ("--texts", config.texts),
+    ):
+        words += [flag, value] if value is not None else []
+    return shlex.join([*words, *(["--demo"] if config.demo else [])])

@@ -1,0 +1,109 @@
+"""``sprachbund report`` and ``aggregate --format html``: which sentences stand on the page, and how it is made again."""
+
+from __future__ import annotations
+
+import html
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from workshop import Capture, make_workshop, refused, typed
+
+from sprachbund import store
+from sprachbund.data import load
+
+NAMES = ("he-IL", "sq-AL")
+RECORD = Path(__file__).parents[1] / "fixtures" / "record_v2" / "results.json"
+
+pytestmark = pytest.mark.usefixtures("results")
+
+
+@pytest.fixture
+def results(here: Path) -> None:
+    """The test rows of two locales, answered by two variants that are never right together."""
+    make_workshop(here, [], NAMES)
+    data = load("massive:data")
+    model = store.Record.model_validate(json.loads(RECORD.read_text(encoding="utf-8")))
+    for locale in NAMES:
+        rows = data.partition(locale, "test")
+        for variant, parity in (("similarity", 0), ("average", 1)):
+            said = [
+                store.Prediction(id=id_, gold=gold, predicted=gold if number % 2 == parity else "", confidence=1)
+                for number, (id_, gold) in enumerate(zip(rows.ids, rows.intents, strict=True))
+            ]
+            about = {"name": "massive", "demonstration": False, "digest": rows.digest}
+            first = store.Example(**said[0].model_dump(), text=rows.texts[0], correct=parity == 0)
+            record = model.model_copy(
+                update={
+                    "identity": f"{variant} {locale}",
+                    "evaluation_info": model.evaluation_info.model_copy(update={"variant": variant, "locale": locale}),
+                    "dataset_info": model.dataset_info.model_copy(update=about),
+                    "examples": (first,),
+                }
+            )
+            store.write_record(here / "results" / f"{variant}_{locale}", record, said)
+
+
+def texts(locale: str) -> tuple[str, ...]:
+    return load("massive:data").partition(locale, "test").texts
+
+
+def made(line: str, capsys: Capture) -> str:
+    """The page that a line makes."""
+    found, _ = typed(line, capsys)
+    return Path(found["file"]).read_text(encoding="utf-8")
+
+
+def test_sentences_of_the_data_set_stand_on_the_page(capsys: Capture) -> None:
+    page = made("report --texts massive:data", capsys)
+    assert all(text in page for locale in NAMES for text in texts(locale))
+    assert "Sentences are those of massive; its rows have the digests that the records have." in page
+
+
+def test_without_a_data_set_those_of_the_records_do(capsys: Capture) -> None:
+    page = made("report", capsys)
+    for locale in NAMES:
+        first, *others = texts(locale)
+        assert first in page
+        assert not any(text in page for text in others)
+    assert "`sprachbund report --texts DATA` reads the others" in page
+
+
+def test_other_rows_than_those_answered_are_left_out_and_named(here: Path, capsys: Capture) -> None:
+    path = here / "data" / "sq-AL.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"utt": "', '"utt": "not '), encoding="utf-8")
+    page = made("report --texts massive:data", capsys)
+    assert all(text in page for text in texts("he-IL"))
+    assert not any(text in page for text in texts("sq-AL"))
+    assert "Its rows of sq-AL have not" in page
+
+
+def test_a_data_set_of_something_else_is_refused(capsys: Capture) -> None:
+    sentence = refused("report --texts cldr", capsys)
+    assert sentence.startswith("--texts cldr: its rows are not those that were answered (massive (1), test split")
+    assert refused("report --texts massiv:data", capsys).startswith("Unknown data set 'massiv'")
+
+
+def test_the_page_says_the_line_that_makes_it_again(capsys: Capture) -> None:
+    line = "report --results-dir results --out 'my page.html' --split test --texts massive:data"
+    page = made(line, capsys)
+    assert f"sprachbund {line}" in html.unescape(page)
+    assert made(shlex.join(shlex.split(line)), capsys).count("my page.html") == 1
+
+
+def test_aggregate_writes_the_same_page_when_asked_for(capsys: Capture) -> None:
+    found, _ = typed("aggregate --format html --output-dir out", capsys)
+    (name,) = found["files"]
+    assert Path(name).name.startswith("results_report_")
+    page = Path(name).read_text(encoding="utf-8")
+    assert "similarity is right, average is not" in page
+    assert texts("sq-AL")[0] in page
+
+
+def test_a_page_without_predictions_says_what_is_wrong_with_them(here: Path, capsys: Capture) -> None:
+    (here / "results" / "similarity_sq-AL" / "predictions.csv").unlink()
+    page = html.unescape(made("report", capsys))
+    assert "similarity_sq-AL" in page
+    assert "No predictions can be read." in page
+    assert "0.375" in page, "accuracies are those of the records"
