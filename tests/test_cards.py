@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from huggingface_hub import ModelCard
-from pico import Pico, TinyData, state
+from pico import FILLERS, Pico, TinyData, state
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, pipeline
 
@@ -302,6 +302,20 @@ def test_no_path_of_this_machine_is_in_a_card(details: MergeDetails, record: Rec
     assert "--models 'path/to/{locale}/best'" in card
 
 
+@pytest.mark.parametrize(
+    ("zoo", "words"),
+    [
+        ("org/xlmr-{locale}:best", "--models 'org/xlmr-{locale}:best' "),
+        ("zoos/mine.csv", "--models path/to/mine.csv "),
+        ("my zoo", "--models 'path/to/{locale}' "),
+        ("embedded-full-0123", "--mode similarity --target-lang sq-AL --demo "),
+        ("embedded-tiny-0123", "SPRACHBUND_DEMO_SIZE=tiny sprachbund merge "),
+    ],
+)
+def test_the_command_names_the_zoo_as_readers_can(zoo: str, words: str, details: MergeDetails) -> None:
+    assert words in command_line(model_card(details.model_copy(update={"zoo": zoo}), ["ask"]))
+
+
 def test_places_are_cut_and_names_are_not() -> None:
     assert public_zoo("/a/b/xlmr-{locale}/epoch-9") == "path/to/xlmr-{locale}/epoch-9"
     assert public_zoo("zoo.csv") == "path/to/zoo.csv"
@@ -384,6 +398,28 @@ def test_the_command_on_the_card_of_a_blend_makes_the_same_blend(workplace: Path
     assert front_of(card)["tags"] == ["merge", "sprachbund"]
     assert run(command_in(card)) == 0
     assert read_blend(Path("merged")).candidate == read_blend(Path("first")).candidate  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("more", ["--method pick-confidence", "--method distilled-merge-uniform --epochs 2 --seed 3"])
+def test_the_command_on_the_card_of_an_adaptation_makes_the_same_model(
+    more: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(workplace / "cache"))
+    Path("raw-texts.txt").write_text("\n".join(f"{filler} aska" for filler in FILLERS), encoding="utf-8")
+    line = "adapt --target sq-AL --models models/{locale} --sources ro-RO el-GR it-IT --unlabelled raw-texts.txt --out first"
+    assert run(shlex.split(f"{line} {more}")) == 0
+    card = Path("first/README.md").read_text(encoding="utf-8")
+    assert run(command_in(card)) == 0
+    first, second = read_details(Path("first")), read_details(Path(f"{more.split()[1]}-sq-AL"))
+    assert first
+    assert second
+    assert (first.recipe, first.candidate) == (second.recipe, second.candidate)
+    assert first.trained is ("distilled" in more)
+    assert ("tags:\n- merge" in card) is False  # one source as it is; a student
+    known, made = state(Path("first")), state(Path(f"{more.split()[1]}-sq-AL"))
+    assert all(made[name].allclose(known[name], atol=1e-6) for name in known)
+    with safe_open("first/model.safetensors", "np") as file:
+        assert file.metadata()["sprachbund_candidate"] == model_digest(first)
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pico import INTENTS, Pico, TinyData, poison, rewrite
 
-from sprachbund import cells, inference, locales, store
+from sprachbund import cards, cells, inference, locales, store
 from sprachbund.checkpoints import Zoo, open_checkpoint
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError, IncompatibleError, StoreError, UserError
@@ -450,6 +451,36 @@ def test_too_little_disk_stops_it_beforehand_and_names_the_way_on(
         make()
     assert len(make(keep_models="none").cells) == 9
     assert not (tmp_path / "run").exists()
+
+
+# --- model cards -------------------------------------------------------------------------------------------------------
+
+
+def test_a_kept_model_has_its_result_on_its_card(make: Make, quiet: Report, tmp_path: Path) -> None:
+    outcome = make().run(quiet)
+    for (target, variant), record in outcome.records.items():
+        if variant == "baseline":
+            continue
+        folder = tmp_path / "run" / "merged_models" / f"{variant}_merge_{target}"
+        front = yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+        ((accuracy, f1),) = [result["metrics"] for result in front["model-index"][0]["results"]]
+        assert accuracy["value"] == pytest.approx(record.performance.accuracy, abs=1e-6)
+        assert f1["value"] == pytest.approx(record.performance.macro_f1, abs=1e-6)
+
+
+def test_a_card_that_a_killed_run_left_without_its_result_is_completed(
+    make: Make, quiet: Report, tmp_path: Path
+) -> None:
+    make(max_locales=1).run(quiet)
+    first, second = sorted((tmp_path / "run" / "merged_models").iterdir())
+    whole = (first / "README.md").read_text(encoding="utf-8")
+    details = cards.read_details(first)
+    assert details
+    assert cards.write_card(first, details) != whole
+    (second / "README.md").write_text("# Mine\n")
+    assert make(max_locales=1).run(quiet).reused == 3
+    assert (first / "README.md").read_text(encoding="utf-8") == whole
+    assert (second / "README.md").read_text(encoding="utf-8") == "# Mine\n"  # which is nobody else's to change
 
 
 # --- keep_models none --------------------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ def test_what_is_no_recipe_gets_one_sentence(here: Path, capsys: Capture) -> Non
     typed("merge --source models/ro-RO models/el-GR --out blended", capsys)
     Pico(here / "models").source("ro-RO", head_seed=3)  # another model since
     for line, words in {
-        "export --model blended": "Say for what to export: --mergekit.",
+        "export --model blended": "Say for what to export: --mergekit or --onnx.",
         "export --mergekit --model models/ro-RO": "nothing says how it was made",
         "export --mergekit --model merged_models/similarity_merge_sq-AL": "has the head policy wide",
         "export --mergekit --model blended": "models/ro-RO is not the model that was merged",

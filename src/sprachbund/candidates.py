@@ -34,6 +34,7 @@ from sprachbund.checkpoints import (
     body_counterparts,
     check_base,
     counterparts,
+    name_labels,
     vocabulary_tensors,
     zoo_name,
     zoo_uses,
@@ -81,6 +82,8 @@ class Wanted:
     mode: str
     texts: Sequence[str] = ()
     """Those that a head policy needs, see :func:`sprachbund.heads.unlabelled_for`."""
+    names: Sequence[str] = ()
+    """What the logits stand for, to be written into the config; empty where the sources' own names stay."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +109,17 @@ def merge_candidate(
     base: Checkpoint | None = None,
     overwrite: bool = False,
     texts: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> MergeDetails:
     """Merge the sources of a choice into the checkpoint ``out``; a model of the same content there is left as it is.
 
-    ``texts`` are those that a head policy needs, see :func:`sprachbund.heads.unlabelled_for`.
+    ``texts`` and ``names`` are those of :class:`Wanted`.
 
     Raises:
         CheckpointError: a source is missing, or sources and base do not fit together.
         StoreError: there is something else at ``out`` and ``overwrite`` is off.
     """
-    return merge_candidates([Wanted(choice, mode, texts)], zoo, [out], base=base, overwrite=overwrite)[0]
+    return merge_candidates([Wanted(choice, mode, texts, names)], zoo, [out], base=base, overwrite=overwrite)[0]
 
 
 def merge_candidates(
@@ -149,6 +153,7 @@ def _merge_into(
         made = {}
         for each, out, folder, alignment in zip(wanted, outs, folders, alignments, strict=True):
             reasons = _finish_head(each, zoo, folder)
+            name_labels(folder, each.names)
             details = _details(each, zoo, base, alignment)
             made[out] = write_made(folder, details.model_copy(update={"reasons": reasons}))
         return made

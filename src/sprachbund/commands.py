@@ -79,6 +79,7 @@ def merge_for_target(config: MergeConfig, report: Report, say: Say) -> Merged[Me
     from sprachbund import data
     from sprachbund.candidates import merge_candidate
     from sprachbund.choosing import by_method, check_method, choose
+    from sprachbund.evaluation import label_names
     from sprachbund.experiment import MERGED_MODELS
     from sprachbund.heads import unlabelled_for, with_head_policy
     from sprachbund.inputs import open_inputs, open_sources
@@ -113,11 +114,18 @@ def merge_for_target(config: MergeConfig, report: Report, say: Say) -> Merged[Me
     for note in found.notes:
         say(note)
     out = config.output_dir / MERGED_MODELS / f"{config.mode}_merge_{target}"
+    first = found.zoo.checkpoint(choice.mix.sources[0])
     if not out.exists():
-        size = found.zoo.checkpoint(choice.mix.sources[0]).nbytes
-        check_room(config.output_dir, size, "A merged model needs", "make room")
+        check_room(config.output_dir, first.nbytes, "A merged model needs", "make room")
     details = merge_candidate(
-        choice, found.zoo, config.mode, out, base=found.base, overwrite=config.overwrite, texts=texts
+        choice,
+        found.zoo,
+        config.mode,
+        out,
+        base=found.base,
+        overwrite=config.overwrite,
+        texts=texts,
+        names=label_names(first.labels, given, first.name).names if given else (),
     )
     _warn(details.warnings, say)
     return Merged(out, details)

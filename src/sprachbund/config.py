@@ -466,14 +466,23 @@ class PushConfig(MadeConfig):
     dry_run: bool = Field(default=False, description="Say what would be uploaded, and ask nobody.")
 
 
-class ExportConfig(MadeConfig):
+class ExportConfig(_Config):
     """The same model for another tool."""
 
+    model: str = Field(
+        description="The model: MODEL[@REVISION][:SUBFOLDER], where MODEL is a folder or a repository on the hub; for "
+        "--mergekit, a folder that sprachbund merge or experiment has made."
+    )
     mergekit: bool = Field(
         default=False,
         description="Write a recipe with which mergekit 0.1.5 makes the same tensors of the same sources.",
     )
-    out: Path | None = Field(default=None, description="What to write. Default: standard output.")
+    onnx: bool = Field(
+        default=False, description="Write the classifier as ONNX, with its config and tokenizer, into a new folder."
+    )
+    out: Path | None = Field(
+        default=None, description="File of the recipe (default: standard output), or folder of the ONNX model."
+    )
 
 
 class PredictConfig(PrecisionConfig):

@@ -37,6 +37,7 @@ from sprachbund.config import ExperimentConfig, as_yaml
 from sprachbund.data import Partition
 from sprachbund.data.few import Labelled
 from sprachbund.errors import SprachbundError, is_no_room
+from sprachbund.evaluation import label_names
 from sprachbund.heads import unlabelled_for
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
@@ -246,7 +247,11 @@ class Experiment:
     def _wanted(self, cell: Cell) -> Wanted:
         choice = self.choices[cell.target, cell.variant.name]
         texts = unlabelled_for(choice.recipe.head_policy, cell.target, self.inputs.data)
-        return Wanted(choice, cell.variant.name, texts)
+        return Wanted(choice, cell.variant.name, texts, self._intents(self.checkpoints[choice.mix.sources[0]]))
+
+    def _intents(self, source: Checkpoint) -> tuple[str, ...]:
+        """Return what the logits of what is made of a source stand for; the source itself may only number them."""
+        return label_names(source.labels, self.inputs.data, source.name).names
 
     def _base(self) -> Checkpoint | None:
         """Return the base if merges are about task vectors."""
@@ -394,7 +399,8 @@ class Experiment:
             merge_candidates([self._wanted(cell)], self.inputs.zoo, [folder], base=self._base(), overwrite=overwrite)
         else:
             material = self._material(adaptation, cell.target)
-            adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite)
+            names = self._intents(next(iter(material.sources.values())))
+            adapt(adaptation, cell.target, material, folder, mode=mode, overwrite=overwrite, names=names)
 
     def _zero_shot(self, report: Report) -> Mapping[str, str]:
         return run_zero_shot(

@@ -199,7 +199,7 @@ def test_the_folder_is_a_model_with_a_file_that_says_of_what(capsys: Capture) ->
     assert model.config.id2label == AutoModelForSequenceClassification.from_pretrained("models/de-DE").config.id2label
     assert AutoTokenizer.from_pretrained("merged")("aska")["input_ids"][0] == 0
     assert {path.name for path in Path("merged").iterdir()} == {
-        *("blend.json", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        *("README.md", "blend.json", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
     }
     kept = json.loads(Path("merged/blend.json").read_text())
     assert found == kept | {"folder": "merged"}

@@ -21,7 +21,7 @@ from sprachbund.adapt.teaching import shares, weights_of
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import merged_before
 from sprachbund.cards import BlendedModel, MergeDetails, MergedSource, origin_of, write_made
-from sprachbund.checkpoints import Checkpoint, align, zoo_name, zoo_uses
+from sprachbund.checkpoints import Checkpoint, align, name_labels, zoo_name, zoo_uses
 from sprachbund.config import EXACT, Precision
 from sprachbund.ensembles import ENSEMBLES, debiased
 from sprachbund.errors import UserError
@@ -55,10 +55,12 @@ def adapt(
     report: Report = lambda stage, done, total: None,
     overwrite: bool = False,
     instead: str = "--output-dir",
+    names: Sequence[str] = (),
 ) -> MergeDetails:
     """Make the checkpoint ``out`` for a target and return how it came about; the same one there is left as it is.
 
-    ``instead`` is the flag by which users choose another folder.
+    ``instead`` is the flag by which users choose another folder; ``names`` are what the logits stand for, to be written into
+    the config, if the sources' own are not to stay.
 
     Raises:
         StoreError: something else is there and ``overwrite`` is off.
@@ -79,6 +81,7 @@ def adapt(
             adaptation, material.of(taking_part), evidence.of(taking_part), weights[taking_part], workplace, report
         )
         made = _KINDS[adaptation.kind](job, folder)
+        name_labels(folder, names)
         weights[taking_part] = made.weights
         made = replace(made, weights=weights)
         return write_made(folder, _details(adaptation, target, mode, material, evidence, made, taking_part))
@@ -167,6 +170,7 @@ def _details(
             )
             for number in used
         ),
+        asked=tuple(names),
         base=BlendedModel(model=base.reference, digest=base.digest) if base else None,
         effective_sources=weighting.effective_number(made.weights),
         head_agreement=agreement.cosine if agreement else None,

@@ -83,6 +83,8 @@ class MergeDetails(BaseModel):
     uses: tuple[str, ...]
     zoo: str
     sources: tuple[MergedSource, ...]
+    asked: tuple[str, ...] = ()
+    """All sources that an adaptation asked about its texts, those without a weight too; empty where none was asked."""
     base: BlendedModel | None = None
     """What the model was made with besides its sources; None where no base has a part in it."""
     effective_sources: float

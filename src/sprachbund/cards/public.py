@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from sprachbund.checkpoints.zoo_file import ENDINGS
+
 __all__ = [
     "PLACE",
     "code",
@@ -44,11 +46,7 @@ def public_name(model: str) -> str:
 
 def is_local(zoo: str) -> bool:
     """Return whether the name of a zoo says where its folders, or the file that names them, lie on some machine."""
-    return (
-        os.path.isabs(zoo)
-        or zoo.startswith(("~", "."))
-        or zoo.endswith((".csv", ".tsv", ".jsonl", ".json", ".yaml", ".yml"))
-    )
+    return os.path.isabs(zoo) or zoo.startswith(("~", ".")) or zoo.lower().endswith(ENDINGS)
 
 
 def public_zoo(zoo: str) -> str:

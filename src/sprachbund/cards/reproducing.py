@@ -14,7 +14,7 @@ from typing import Any
 
 from sprachbund.adaptation import ADAPTATIONS, Adaptation
 from sprachbund.cards.details import BlendDetails, Details, MergeDetails
-from sprachbund.cards.public import PLACE, is_published, public_name, public_zoo
+from sprachbund.cards.public import PLACE, is_local, is_published, public_name, public_zoo
 from sprachbund.checkpoints import EMBEDDED_ZOO
 from sprachbund.recipe import AVERAGE, REFIT, Recipe
 
@@ -66,7 +66,8 @@ def _adapt(details: MergeDetails) -> list[str]:
         return ["experiment", "--demo", "--variants", details.mode, "--locales", recipe.target, "--skip-zero-shot"]
     found = Adaptation.model_validate(recipe.adaptation)
     words = ["adapt", "--target", recipe.target, "--method", details.mode, *_models(details)]
-    words += ["--sources", *(source.locale for source in details.sources), *_base(details)]
+    asked = details.asked or tuple(source.locale for source in details.sources)
+    words += ["--sources", *asked, *_base(details)]
     words += ["--unlabelled", TEXTS, *(["--labelled", LABELS] if found.labels else [])]
     return [*words, *_student(details.mode, found), "--out", f"{details.mode}-{recipe.target}"]
 
@@ -83,7 +84,10 @@ def _student(mode: str, found: Adaptation) -> list[str]:
 
 
 def _models(details: MergeDetails) -> list[str]:
-    return ["--demo"] if details.zoo.startswith(EMBEDDED_ZOO) else ["--models", public_zoo(details.zoo)]
+    if details.zoo.startswith(EMBEDDED_ZOO):
+        return ["--demo"]
+    says_where = "{locale}" in details.zoo or is_local(details.zoo)  # else it is what a card at its root calls it
+    return ["--models", public_zoo(details.zoo) if says_where else f"{PLACE}{{locale}}"]
 
 
 def _base(details: MergeDetails) -> list[str]:

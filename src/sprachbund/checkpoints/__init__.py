@@ -10,6 +10,7 @@ from sprachbund.checkpoints.checkpoint import (
     WIDE_HEAD,
     ZOO_CARD,
     Checkpoint,
+    name_labels,
     open_checkpoint,
 )
 from sprachbund.checkpoints.compatibility import (
@@ -91,6 +92,7 @@ __all__ = [
     "locate",
     "misfits",
     "models_in",
+    "name_labels",
     "on_the_hub",
     "open_checkpoint",
     "part_of",

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sprachbund import digests
+from sprachbund import digests, files
 from sprachbund.checkpoints import converted
 from sprachbund.checkpoints.sharded import ShardedTensors, read_index
 from sprachbund.checkpoints.tensors import TensorFile, TensorInfo
@@ -35,6 +35,7 @@ __all__ = [
     "WIDE_HEAD",
     "ZOO_CARD",
     "Checkpoint",
+    "name_labels",
     "open_checkpoint",
 ]
 
@@ -276,6 +277,15 @@ def open_checkpoint(folder: Path, name: str | None = None, commit: str = "") -> 
     if pickles := _pickles(folder):
         return _unpickled(folder, name, commit, pickles)
     raise CheckpointError(f"{where} has no {WEIGHTS}{_instead(folder)}.")
+
+
+def name_labels(folder: Path, names: Sequence[str]) -> None:
+    """Let the config of a model that was just made name its labels, in the order of the logits; without names it stays."""
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    id2label = {str(number): name for number, name in enumerate(names)}
+    if names and config.get("id2label") != id2label:
+        label2id = {name: number for number, name in enumerate(names)}
+        files.write_json(folder / CONFIG, {**config, "id2label": id2label, "label2id": label2id})
 
 
 def _pickles(folder: Path) -> list[Path]:

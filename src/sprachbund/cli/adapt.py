@@ -63,6 +63,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
             report=report,
             overwrite=config.overwrite,
             instead=OUT,
+            names=_intents(config, sources[names[0]]),
         )
     for warning in details.warnings:
         say(f"warning: {warning}")
@@ -158,10 +159,7 @@ def _few(labelled: Labelled, adaptation: Adaptation, source: Checkpoint, config:
     Raises:
         DataError: an intent is none that they know.
     """
-    from sprachbund import data
-    from sprachbund.evaluation import label_names
-
-    intents = label_names(source.labels, data.load(config.data), source.name).names if config.data else source.labels
+    intents = _intents(config, source) or source.labels
     labelled.check(intents, str(config.labelled or config.data))
     few = labelled.first(adaptation.labels)
     if len(few) < len(labelled):
@@ -169,6 +167,14 @@ def _few(labelled: Labelled, adaptation: Adaptation, source: Checkpoint, config:
             f"{config.method} takes {len(few)} of the {len(labelled)} labelled texts, {adaptation.labels} per intent at most."
         )
     return few.under(dict(zip(intents, source.labels, strict=True)))
+
+
+def _intents(config: AdaptConfig, source: Checkpoint) -> tuple[str, ...]:
+    """Return what the logits stand for, as the data says; without any, the source's own names stay."""
+    from sprachbund import data
+    from sprachbund.evaluation import label_names
+
+    return label_names(source.labels, data.load(config.data), source.name).names if config.data else ()
 
 
 def _canonical(name: str) -> str:

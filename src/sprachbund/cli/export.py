@@ -10,10 +10,10 @@ from cyclopts import Parameter
 
 from sprachbund.cli.app import app
 from sprachbund.cli.card import details_of
-from sprachbund.cli.console import Reporter, console, result
+from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.cli.sentences import SEE_HELP
 from sprachbund.config import ExportConfig
-from sprachbund.errors import CheckpointError, UserError
+from sprachbund.errors import CheckpointError, StoreError, UserError
 
 if TYPE_CHECKING:
     from sprachbund.cards import BlendDetails, MergeDetails
@@ -24,10 +24,36 @@ __all__ = ["export"]
 
 @app.command
 def export(*, config: Annotated[ExportConfig, Parameter(name="*")]) -> int:
-    """Write a recipe with which mergekit makes the same tensors as a merge has, of the same sources."""
-    if not config.mergekit:
-        raise UserError(f"Say for what to export: --mergekit. {SEE_HELP}")
-    return _recipe(config.model, config.out)
+    """Write a model as ONNX, or a recipe with which mergekit makes the same tensors as a merge has, of the same sources."""
+    if config.mergekit == config.onnx:
+        which = "--mergekit and --onnx are two exports: leave one out." if config.onnx else "--mergekit or --onnx."
+        raise UserError(f"Say for what to export: {which} {SEE_HELP}")
+    return _onnx(config.model, config.out) if config.onnx else _recipe(Path(config.model).expanduser(), config.out)
+
+
+def _onnx(model: str, out: Path | None) -> int:
+    from sprachbund import files, inference
+    from sprachbund.inference.onnx import ONNX, check_onnx, write_onnx
+    from sprachbund.inputs import notes_on, open_each
+    from sprachbund.plan import check_room, check_writable
+
+    if out is None:
+        raise UserError(f"--out is needed: name the folder of the ONNX model. {SEE_HELP}")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise StoreError(f"{out} is there already: choose another --out.")
+    check_onnx()
+    inference.quieten()
+    check_writable(out.parent)
+    with Reporter() as report:
+        checkpoint = open_each([model], report)[model]
+    for note in notes_on([checkpoint]):
+        say(note)
+    check_room(out.parent, checkpoint.nbytes, "The ONNX model needs", "make room", instead="--out")
+    with files.atomic_folder(out) as folder:
+        apart = write_onnx(checkpoint.folder, folder)
+    said = f"ONNX model: {out / ONNX}; its logits are those of {model} (at most {apart:.1e} apart)"
+    result(lambda: {"model": out / ONNX, "apart": apart}, lambda: console.print(said, soft_wrap=True, markup=False))
+    return 0
 
 
 def _recipe(model: Path, out: Path | None) -> int:
