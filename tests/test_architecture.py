@@ -21,7 +21,7 @@ SCRIPTS = (
 ROWS = (
     ("errors", "registry", "uses", "locales", "cache", "digests", "files", "locks", "parallel"),
     ("methods", "similarity", "data", "checkpoints"),
-    ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards"),
+    ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards", "tracking"),
     ("merging", "inference", "training"),
     ("evaluation", "ensembles", "measures", "statistics"),
     ("selection", "choosing", "heads", "coefficients", "distillation", "candidates", "blends", "mergekit", "survey"),

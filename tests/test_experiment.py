@@ -15,11 +15,11 @@ from sprachbund import cells, inference, locales, store
 from sprachbund.checkpoints import Zoo, open_checkpoint
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError, IncompatibleError, StoreError, UserError
-from sprachbund.experiment import CONFIGURATION, FINAL, PROGRESS, Experiment
+from sprachbund.experiment import CONFIGURATION, FINAL, Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.merging import merged_tensors
 from sprachbund.preparing import needed_sources, prepare
-from sprachbund.store import Record
+from sprachbund.store import PROGRESS, Record
 
 TARGETS = ("de-DE", "ja-JP", "sq-AL")
 VARIANTS = ("baseline", "similarity", "average")
@@ -140,8 +140,16 @@ def test_progress_is_written_after_each_locale(make: Make, tmp_path: Path) -> No
         seen.append(read(tmp_path / "run" / PROGRESS) if (tmp_path / "run" / PROGRESS).exists() else None)
 
     make().run(look)
-    assert seen[:5] == [None] * 5, "before all, before the merges, and after each cell of the first locale"
-    assert [len(progress["completed_locales"]) for progress in seen[5:]] == [1, 1, 1, 2, 2, 2]
+    counts = [len(progress["completed_locales"]) for progress in seen]
+    assert counts == [0] * 5 + [1] * 3 + [2] * 3, "before all, before the merges, and after each cell"
+    identities = {
+        target: {
+            variant: read(tmp_path / f"run/results/{variant}_{target}/results.json")["identity"] for variant in VARIANTS
+        }
+        for target in TARGETS
+    }
+    assert seen[0]["cells"] == seen[-1]["cells"] == identities, "what is to be done is said before anything is"
+    assert (seen[0]["results"], seen[0]["zero_shot"]) == ({}, [])
     halfway = seen[6]
     assert halfway["completed_locales"] == ["de-DE"]
     assert halfway["remaining_locales"] == ["ja-JP", "sq-AL"]

@@ -54,6 +54,27 @@ def listed(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def test_who_looks_on_learns_who_is_at_work_and_keeps_nobody_out(
+    other: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "results"
+    found = locks.holder(folder)
+    assert found is not None
+    assert (found.process, found.host) == (other.pid, socket.gethostname())
+    assert locks.holder(tmp_path / "elsewhere") is None
+    assert not (tmp_path / "elsewhere").exists()
+    end(other)
+    assert locks.holder(folder) is None, "who is dead is not at work"
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: "another host")
+        assert locks.holder(folder) == found, "of a process on another host nobody here can tell"
+    with locks.exclusive(folder):
+        mine = locks.holder(folder)
+        assert mine is not None
+        assert mine.process == os.getpid()
+    assert locks.holder(folder) is None
+
+
 def test_whether_a_folder_is_free_can_be_asked_and_nothing_is_made_for_it(
     other: subprocess.Popen[str], tmp_path: Path
 ) -> None:

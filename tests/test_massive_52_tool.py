@@ -20,10 +20,9 @@ from scipy.stats import binomtest
 from sprachbund import data, locales, parallel, store
 from sprachbund.checkpoints import Zoo
 from sprachbund.config import ExperimentConfig
-from sprachbund.experiment import RESULTS
 from sprachbund.inputs import Inputs
 from sprachbund.preparing import prepare
-from sprachbund.store import RunStore
+from sprachbund.store import RESULTS, RunStore
 from sprachbund.training.jobs import TrainingCard, source_folder
 from sprachbund.zero_shot import run_zero_shot
 

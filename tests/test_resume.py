@@ -126,6 +126,8 @@ def test_in_merging_in_evaluation_and_before_the_progress_file(experiment: Run) 
         (1, r"^os\.rename \S+ results/transfer/test/\S*\.parquet$", True),
         (1, r"^os\.rename \S+ experiment_progress\.json$", False),
         (1, r"^os\.rename \S+ experiment_progress\.json$", True),
+        (2, r"^os\.rename \S+ experiment_progress\.json$", False),
+        (2, r"^os\.rename \S+ experiment_progress\.json$", True),
         (0, r"^os\.rename \S+ experiment_final_results\.json$", False),
         (0, r"^os\.rename \S+ experiment_final_results\.json$", True),
     ):

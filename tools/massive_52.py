@@ -42,12 +42,12 @@ from sprachbund.config import ExperimentConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import SprachbundError, UnknownName, UserError
 from sprachbund.evaluation import label_names
-from sprachbund.experiment import ANSWERS, CONFIGURATION, RESULTS
+from sprachbund.experiment import ANSWERS, CONFIGURATION
 from sprachbund.measures import AnswerStore
 from sprachbund.report.drawing import INK, QUIET
 from sprachbund.report.plots import Dumbbells, Mark, Row, draw_dumbbells
 from sprachbund.report.stats import RESAMPLES, holm, intervals, sign_flip
-from sprachbund.store import RunStore
+from sprachbund.store import RESULTS, RunStore
 from sprachbund.training.jobs import all_but, joint, source_folder, trained_on
 from sprachbund.uses import union_of_uses
 

@@ -20,11 +20,10 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 from sprachbund import store
-from sprachbund.experiment import RESULTS
 from sprachbund.locales import locale
 from sprachbund.report.stats import intervals
 from sprachbund.similarity import SIMILARITIES, load
-from sprachbund.store import RunStore, Transfer
+from sprachbund.store import RESULTS, RunStore, Transfer
 from sprachbund.uses import union_of_uses
 
 COLUMNS = ("locale", "variant", "uses", "accuracy", "correct", "total")

@@ -7,16 +7,18 @@ calls it hands in what is told of progress (``report``), and what takes the note
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sprachbund import locales
+from sprachbund import __version__, locales
 from sprachbund.config import ChoiceConfig, EvaluateConfig, ExperimentConfig, MergeConfig
 from sprachbund.errors import MixError, SprachbundError, UserError
 from sprachbund.parallel import Report
+from sprachbund.tracking import check_tracker, tracker
 from sprachbund.weighting import normalise
 
 if TYPE_CHECKING:
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
     from sprachbund.cards import BlendDetails, MergeDetails
     from sprachbund.choosing import Choice
     from sprachbund.estimate import Estimate
-    from sprachbund.experiment import Experiment, Outcome
+    from sprachbund.experiment import Experiment, Outcome, Told
     from sprachbund.inputs import Inputs, Sources
-    from sprachbund.store import Record
+    from sprachbund.store import Failure, Record
 
 __all__ = [
     "NOT_MADE",
@@ -77,14 +79,14 @@ def merge_for_target(config: MergeConfig, report: Report, say: Say) -> Merged[Me
     from sprachbund import data
     from sprachbund.candidates import merge_candidate
     from sprachbund.choosing import by_method, check_method, choose
-    from sprachbund.experiment import MERGED_MODELS, RESULTS
+    from sprachbund.experiment import MERGED_MODELS
     from sprachbund.heads import unlabelled_for, with_head_policy
     from sprachbund.inputs import open_inputs, open_sources
     from sprachbund.measuring import asked_sources, similarity_for
     from sprachbund.plan import check_room, check_writable, with_pool
     from sprachbund.recipe import MANUAL, VARIANTS
     from sprachbund.similarity import is_measured
-    from sprachbund.store import RunStore
+    from sprachbund.store import RESULTS, RunStore
 
     check_writable(config.output_dir / MERGED_MODELS)
     given = data.load(config.data) if config.data else None
@@ -379,15 +381,37 @@ def run_experiment(
         UserError: says what stands in the way; nothing was done yet.
     """
     from sprachbund import inference
-    from sprachbund.experiment import RESULTS
-    from sprachbund.store import RunStore
+    from sprachbund.store import RESULTS, RunStore
 
     inference.quieten()
     RunStore(config.output_dir / RESULTS).check_free()  # before sources are read, which may take minutes
     prepared = _prepared(config, report, say)
     if expect:
         _announce(prepared, expect, detail)
-    return prepared, prepared.run(report, detail)
+    with _told(prepared, say, detail) as told:
+        return prepared, prepared.run(report, told)
+
+
+@contextmanager
+def _told(prepared: Experiment, say: Say, detail: Say) -> Iterator[Told]:
+    """Give what is called with each cell: it tells whoever asked for details, and a tracker."""
+    from sprachbund.experiment import described
+
+    def in_detail(cell: Record | Failure, was_there: bool) -> None:
+        detail(described(cell, was_there))
+
+    config = prepared.config
+    if config.track is None:
+        yield in_detail
+        return
+    settings = config.model_dump(mode="json") | {"revision": prepared.inputs.data.revision, "zoo": prepared.zoo}
+    with tracker(config.track, settings | {"sprachbund": __version__}, say) as tracked:
+
+        def to_both(cell: Record | Failure, was_there: bool) -> None:
+            in_detail(cell, was_there)
+            tracked(cell, was_there)
+
+        yield to_both
 
 
 def _announce(prepared: Experiment, expect: Callable[[Mapping[str, float]], None], detail: Say) -> None:
@@ -406,6 +430,8 @@ def _prepared(config: ExperimentConfig, report: Report, say: Say) -> Experiment:
     from sprachbund.preparing import needed_sources, prepare
     from sprachbund.similarity import is_measured
 
+    if config.track is not None:
+        check_tracker(config.track)
     inputs = open_inputs(
         config,
         lambda held, without: needed_sources(config, held, without),

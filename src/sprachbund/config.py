@@ -26,6 +26,7 @@ __all__ = [
     "BaseConfig",
     "CheckConfig",
     "ChoiceConfig",
+    "CompareConfig",
     "DataConfig",
     "EvaluateConfig",
     "ExperimentConfig",
@@ -42,6 +43,7 @@ __all__ = [
     "SimilarityConfig",
     "Sort",
     "TransferConfig",
+    "WatchConfig",
     "as_yaml",
     "wrong_setting",
 ]
@@ -245,6 +247,10 @@ class ExperimentConfig(
     skip_zero_shot: bool = Field(default=False, description="With --demo: leave out the single sources.")
     jobs: int = Field(default=0, ge=0, description="Processes for --zero-shot; 0: one per core.")
     sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
+    track: str | None = Field(
+        default=None,
+        description="Also tell an experiment tracker: trackio:PROJECT (files on this machine) or wandb:PROJECT.",
+    )
 
     @property
     def wants_zero_shot(self) -> bool:
@@ -411,6 +417,28 @@ class SimilarityConfig(ChoiceConfig, BaseConfig, InputsConfig):
         default=None,
         description="Draw the similarity as a heat map by language family; the ending says the format (svg, png).",
     )
+
+
+class CompareConfig(_Config):
+    """Two results folders."""
+
+    variants: tuple[str, ...] = Field(
+        default=(), description="What to compare: ONE, or ONE_IN_A:OTHER_IN_B. Default: all that both folders have."
+    )
+    data: str | None = Field(default=None, description="Only results on this data set.")
+    zoo: tuple[str, ...] = Field(
+        default=(), description="Only results of models of this zoo; two names are that of A and that of B."
+    )
+    split: Split | None = Field(default=None, description="Only results on this split.")
+    out: Path | None = Field(default=None, description="Write a row for each variant and locale as CSV.")
+
+
+class WatchConfig(_Config):
+    """A run to look at."""
+
+    output_dir: Path = Field(default=Path(), description="The folder of the run, as its own --output-dir names it.")
+    interval: float = Field(default=1.0, gt=0, description="Seconds from one look to the next.")
+    once: bool = Field(default=False, description="Look once, and stop; what is no terminal gets that anyway.")
 
 
 def as_yaml(settings: Mapping[str, Any]) -> str:

@@ -46,25 +46,27 @@ from sprachbund.parallel import Report
 from sprachbund.plan import Cell
 from sprachbund.recipe import Mix, Variant
 from sprachbund.similarity import SimilarityMatrix
-from sprachbund.store import Failure, Record, RunStore
+from sprachbund.store import PROGRESS, RESULTS, Failure, Progress, Record, RunStore
 from sprachbund.zero_shot import run_zero_shot
 
 __all__ = [
     "CONFIGURATION",
     "FINAL",
     "MERGED_MODELS",
-    "PROGRESS",
-    "RESULTS",
     "Experiment",
     "Outcome",
+    "Told",
     "answers",
+    "described",
     "material_for",
 ]
 
-PROGRESS, FINAL = "experiment_progress.json", "experiment_final_results.json"
+FINAL = "experiment_final_results.json"
 CONFIGURATION = "experiment_config.yaml"
 """The settings of the last run in a folder; ``--config`` reads them back."""
-RESULTS, MERGED_MODELS, ANSWERS = "results", "merged_models", "answers"
+MERGED_MODELS, ANSWERS = "merged_models", "answers"
+Told = Callable[[Record | Failure, bool], None]
+"""Called with what a cell came to, and whether that was there before."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,10 @@ class Experiment:
         """Where the records go."""
         return RunStore(self.config.output_dir / RESULTS)
 
-    def run(self, report: Report, detail: Callable[[str], None] = lambda line: None) -> Outcome:
-        """Do what is missing; write progress after each locale and all results at the end.
+    def run(self, report: Report, told: Told = lambda result, was_there: None) -> Outcome:
+        """Do what is missing; write progress at the beginning and after each locale, and all results at the end.
 
-        ``detail`` is told of each cell that was done.
+        ``told`` gets what each cell came to, and whether that was there before.
 
         Raises:
             StoreError: another process works on these results.
@@ -129,14 +131,15 @@ class Experiment:
             # To replace what is in the way is said anew each time, not read back from a file.
             settings = {name: value for name, value in dict(self.config).items() if name != "overwrite"}
             files.write_text(self.config.output_dir / CONFIGURATION, as_yaml(settings))
-            return self._run(report, detail)
+            return self._run(report, told)
 
-    def _run(self, report: Report, detail: Callable[[str], None]) -> Outcome:
+    def _run(self, report: Report, told: Told) -> Outcome:
         records: dict[tuple[str, str], Record] = {}
         failures: list[Failure] = []
         reused = 0
         done = sum(self.finished(cell) is not None for cell in self.cells)
         started = store.now()
+        self._write_progress(started, 0, records, failures)
         self._ask(report)
         report("cells", done, len(self.cells))
         finished = 0
@@ -155,7 +158,7 @@ class Experiment:
                         failures.append(result)
                     reused += was_there
                     done += not was_there
-                    detail(_described(result, was_there))
+                    told(result, was_there)
                     report(f"cells, {target}", done, len(self.cells))
                 finished += 1
                 self._write_progress(started, finished, records, failures)
@@ -403,21 +406,21 @@ class Experiment:
         records: Mapping[tuple[str, str], Record],
         failures: Sequence[Failure],
     ) -> None:
-        files.write_json(
-            self.config.output_dir / PROGRESS,
-            {
-                "schema_version": store.SCHEMA_VERSION,
-                "started": started,
-                "updated": store.now(),
-                "total_locales": len(self.targets),
-                "completed_locales": list(self.targets[:finished]),
-                "remaining_locales": list(self.targets[finished:]),
-                "total_experiments": len(self.cells),
-                "successful_experiments": len(records),
-                "failed_experiments": len(failures),
-                "results": _by_locale(records, failures),
-            },
+        progress = Progress(
+            started=started,
+            updated=store.now(),
+            cells={t: {cell.variant.name: cell.identity for cell in self._cells_of(t)} for t in self.targets},
+            split=self.config.split,
+            zero_shot=self.sources if self.config.wants_zero_shot else (),
+            total_locales=len(self.targets),
+            completed_locales=self.targets[:finished],
+            remaining_locales=self.targets[finished:],
+            total_experiments=len(self.cells),
+            successful_experiments=len(records),
+            failed_experiments=len(failures),
+            results=_by_locale(records, failures),
         )
+        files.write_json(self.config.output_dir / PROGRESS, progress.model_dump())
 
     def _write_final(self, started: str, outcome: Outcome) -> None:
         files.write_json(
@@ -443,7 +446,8 @@ class Experiment:
         }
 
 
-def _described(result: Record | Failure, was_there: bool) -> str:
+def described(result: Record | Failure, was_there: bool) -> str:
+    """Say in a line what a cell came to."""
     if isinstance(result, Failure):
         return f"{result.locale} {result.variant}: failed, {result.reason}"
     info, weights = result.evaluation_info, result.model_info.sources

@@ -34,7 +34,7 @@ from filelock import FileLock, Timeout
 from sprachbund import files
 from sprachbund.errors import StoreError
 
-__all__ = ["Holder", "check_free", "exclusive", "made_once"]
+__all__ = ["Holder", "check_free", "exclusive", "holder", "made_once"]
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -67,18 +67,18 @@ def exclusive(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = _path(folder, name)
-    note = path.with_name(f"{path.name}.holder")
+    note = _note(path)
     lock = FileLock(path, is_singleton=True)
     again = lock.is_locked
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        holder = _read(note)
+        who = _alive(note) or "another process"
         if wait is None:
             raise StoreError(
-                f"{folder / name} is in use by {holder}: wait until it is done, or choose another {instead}."
+                f"{folder / name} is in use by {who}: wait until it is done, or choose another {instead}."
             ) from None
-        wait(str(holder))
+        wait(str(who))
         lock.acquire(timeout=-1, poll_interval=SECONDS_BETWEEN_LOOKS)
     try:
         if not again:
@@ -101,6 +101,15 @@ def check_free(folder: Path, name: str = "", *, instead: str = "--output-dir") -
             pass
 
 
+def holder(folder: Path, name: str = "") -> Holder | None:
+    """Return who says that he holds the lock, without touching it; None where nobody does, or who did is dead.
+
+    For who only looks on: a look by way of the lock itself would, at that moment, keep out a run that is about to begin. Of a
+    process on another host nobody here can tell whether it lives.
+    """
+    return _alive(_note(_path(folder, name)))
+
+
 def made_once(parent: Path, name: str, make: Callable[[Path], None]) -> Path:
     """Return the folder ``name`` in ``parent``; ``make`` fills it if it is not there, and who asks in the meantime waits."""
     folder = parent / name
@@ -118,16 +127,20 @@ def _path(folder: Path, name: str) -> Path:
     return folder.resolve() / f".{name and f'{name}.'}lock"
 
 
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.holder")
+
+
 def _me() -> Holder:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     return Holder(socket.gethostname(), os.getpid(), started, shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
-def _read(note: Path) -> Holder | str:
-    """Return who holds the lock; a few words where that is not written yet, or was written by one who is dead."""
+def _alive(note: Path) -> Holder | None:
+    """Return who holds the lock; None where that is not written yet, or was written by one who is dead."""
     try:
-        holder = Holder(**json.loads(note.read_text(encoding="utf-8")))
+        written = Holder(**json.loads(note.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
-        return "another process"
-    here = holder.host == socket.gethostname()
-    return "another process" if here and not files.is_alive(holder.process) else holder
+        return None
+    here = written.host == socket.gethostname()
+    return None if here and not files.is_alive(written.process) else written

@@ -33,7 +33,7 @@ from sprachbund.data import DataSet
 from sprachbund.data.few import Labelled
 from sprachbund.errors import MixError, StoreError, UserError
 from sprachbund.evaluation import label_names
-from sprachbund.experiment import MERGED_MODELS, RESULTS, Experiment, answers, material_for
+from sprachbund.experiment import MERGED_MODELS, Experiment, answers, material_for
 from sprachbund.heads import AVERAGE, unlabelled_for, with_head_policy
 from sprachbund.inputs import Inputs
 from sprachbund.measures import Kitchen, find_soup
@@ -43,7 +43,7 @@ from sprachbund.parallel import Report
 from sprachbund.plan import Cell
 from sprachbund.recipe import OWN, Recipe, Variant, adapted
 from sprachbund.similarity import SimilarityMatrix, is_measured, load
-from sprachbund.store import RunStore
+from sprachbund.store import RESULTS, RunStore
 from sprachbund.uses import SOURCE_DEV, union_of_uses
 from sprachbund.zero_shot import known_row
 

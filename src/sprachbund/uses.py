@@ -6,7 +6,7 @@ says it for itself, and :func:`union_of_uses` does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sprachbund.errors import UnknownName
 
@@ -18,6 +18,7 @@ __all__ = [
     "UNLABELLED",
     "USES",
     "check_uses",
+    "sentences_of_uses",
     "union_of_uses",
 ]
 
@@ -38,6 +39,14 @@ def union_of_uses(*parts: Iterable[str]) -> tuple[str, ...]:
     """Return the sorted union; ``nothing`` stands only where there is nothing else."""
     union = {use for part in parts for use in part} - {NOTHING}
     return tuple(sorted(union)) or (NOTHING,)
+
+
+def sentences_of_uses(seen: Mapping[str, str]) -> list[str]:
+    """Say what each of several things, by name, has seen of its target; those that have seen the same stand together."""
+    alike: dict[str, list[str]] = {}
+    for name, uses in seen.items():
+        alike.setdefault(uses, []).append(name)
+    return [f"has seen {uses}: {', '.join(names)}" for uses, names in alike.items()]
 
 
 def check_uses(words: Iterable[str], where: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ LINES = {
     "--method pick-confidence --jobs 1",
     "aggregate": "aggregate",
     "check": "check --models models/{locale} --base base --sources el-GR ro-RO sq-AL",
+    "compare": "compare results results --variants similarity:average",
     "data": "data --data massive:data",
     "evaluate": "evaluate --base-model models/sq-AL --locale sq-AL --data massive:data",
     "experiment": f"{EXPERIMENT} --locales sq-AL --skip-baseline",
@@ -47,6 +48,7 @@ LINES = {
     "train": "train --base base --out trained --data massive:data --locales sq-AL --epochs 1",
     "transfer": f"transfer {POOL} --jobs 1 --results-dir elsewhere",
     "variants": "variants",
+    "watch": "watch",
 }
 """A line of every command."""
 ELSEWHERE = {"demo"}

@@ -33,6 +33,7 @@ COMPLETE = {
     "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
     "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
+    "compare": "a b --variants similarity:average --data cldr --zoo one two --split dev --out o.csv",
     "data": "--data massive:data",
     "demo": "--output-dir elsewhere --overwrite",
     "evaluate": "--data cldr --demo --base-model m --model-dir d --locale sq-AL --prefix null --list-models --results-dir r "
@@ -42,7 +43,7 @@ COMPLETE = {
     "--allow-missing "
     "--locales sq-AL nb-NO --variants average baseline --skip-baseline --skip-similarity --skip-average --start-from 1 "
     "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision int8 "
-    "--memory 4 --head-policy from:sq-AL --method ties --set density=0.5 --seed 3",
+    "--memory 4 --head-policy from:sq-AL --method ties --set density=0.5 --seed 3 --track trackio:mine",
     "merge": "r.yml --data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
     "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
@@ -52,7 +53,7 @@ COMPLETE = {
     "--num-languages 2 --include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL "
     "--variants average --skip-baseline --skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev "
     "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision fp16 --memory 0.5 --head-policy wide "
-    "--method ties --set density=0.5 --seed 3",
+    "--method ties --set density=0.5 --seed 3 --track wandb:mine",
     "plot": "--results-dir r --data cldr --zoo z --split dev --demo --out a.png",
     "pretrain": "--out o --data cldr --locales sq-AL --device cpu --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
     "--layers 1 --heads 2 --intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 "
@@ -66,14 +67,16 @@ COMPLETE = {
     "transfer": "--data cldr --demo --models m/{locale} --sources af-ZA --locales sq-AL --split dev --results-dir r "
     "--overwrite --allow-missing --jobs 2 --precision bf16",
     "variants": "",
+    "watch": "--output-dir o --interval 0.5 --once",
 }
 """Each command with all of its flags, none at its default."""
 
-WITHOUT_THEIR_NAMES = {"--target", "--recipe"}
+WITHOUT_THEIR_NAMES = {"--a", "--b", "--target", "--recipe"}
 """Flags whose values are typed alone."""
 
 NEEDED = {
     "adapt": "--target sq-AL --out o",
+    "compare": "a b",
     "evaluate": "--base-model m",
     "merge": "--mode average --target-lang sq-AL",
     "pretrain": "--out o",
@@ -314,7 +317,11 @@ def test_every_command_is_covered_with_every_flag(capsys: Capture) -> None:
         complete = settled(f"{command} {line}", capsys)
         for key, value in settled(f"{command} {NEEDED.get(command, '')}", capsys).items():
             flag = f"--{key.replace('_', '-')}"
-            assert complete[key] != value or flag in NEEDED.get(command, "") or key in {"target", "out", "base", "data"}
+            assert (
+                complete[key] != value
+                or flag in NEEDED.get(command, "")
+                or key in {"a", "b", "target", "out", "base", "data"}
+            )
 
 
 @pytest.mark.parametrize("command", COMPLETE)

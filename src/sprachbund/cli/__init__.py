@@ -4,6 +4,7 @@ from sprachbund.cli import (
     adapt,
     aggregate,
     check,
+    compare,
     demo,
     evaluate,
     experiment,
@@ -15,6 +16,7 @@ from sprachbund.cli import (
     similarity,
     train,
     transfer,
+    watch,
 )
 from sprachbund.cli.app import app, main, run
 from sprachbund.cli.scripts import script
@@ -24,6 +26,7 @@ __all__ = [
     "aggregate",
     "app",
     "check",
+    "compare",
     "demo",
     "evaluate",
     "experiment",
@@ -38,4 +41,5 @@ __all__ = [
     "similarity",
     "train",
     "transfer",
+    "watch",
 ]

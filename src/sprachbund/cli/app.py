@@ -30,7 +30,7 @@ from sprachbund.cli.settings import (
 from sprachbund.config import as_yaml
 from sprachbund.errors import SprachbundError
 
-__all__ = ["app", "main", "run"]
+__all__ = ["INTERRUPTED", "app", "main", "run"]
 
 INTERRUPTED = 130
 UNREAD = 141

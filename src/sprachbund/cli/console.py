@@ -23,7 +23,7 @@ from rich.text import Text
 from sprachbund.errors import UserError
 from sprachbund.plan import size
 
-__all__ = ["MODE", "Mode", "Reporter", "console", "detail", "duration", "result", "say", "set_mode"]
+__all__ = ["MODE", "Mode", "Reporter", "console", "detail", "duration", "rate", "result", "say", "set_mode"]
 
 
 class _Console(Console):
@@ -104,6 +104,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def rate(per_second: float) -> str:
+    """Write how many pieces a second are done or, if they are slow, a minute."""
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
 
 
 @dataclass
@@ -269,12 +274,10 @@ def _done(name: str, done: int, total: int) -> str:
     return f"{done:>{len(str(total))}}/{total}"
 
 
-def _rate(name: str, rate: float | None) -> str:
-    if rate is None:
+def _rate(name: str, per_second: float | None) -> str:
+    if per_second is None:
         return ""
-    if name in IN_BYTES:
-        return f"{size(rate)}/s"
-    return f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+    return f"{size(per_second)}/s" if name in IN_BYTES else rate(per_second)
 
 
 def _left(seconds: float | None) -> str:

@@ -37,7 +37,16 @@ from sprachbund.store import Record
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
 
-__all__ = ["FORMATS", "arrow_table", "comparison_rows", "long_rows", "markdown", "summary_json", "write_aggregate"]
+__all__ = [
+    "FORMATS",
+    "arrow_table",
+    "comparison_rows",
+    "csv_text",
+    "long_rows",
+    "markdown",
+    "summary_json",
+    "write_aggregate",
+]
 
 FORMATS = ("csv", "json", "markdown", "parquet", "latex", "html")
 """What ``--format`` takes besides ``all``."""
@@ -94,8 +103,8 @@ def write_aggregate(
         written.append(path)
 
     if "csv" in wanted:
-        write("results_aggregated", "csv", _csv(long_rows(results)))
-        write("results_comparison", "csv", _csv(comparison_rows(summary, analysis)))
+        write("results_aggregated", "csv", csv_text(long_rows(results)))
+        write("results_comparison", "csv", csv_text(comparison_rows(summary, analysis)))
     if "json" in wanted:
         files.write_json(paths["results_summary", "json"], summary_json(summary, when, analysis))
         written.append(paths["results_summary", "json"])
@@ -341,7 +350,8 @@ def _making(records: Sequence[Record]) -> dict[str, str]:
     }
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows, which have the same columns, as CSV with a header; None is a blank."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -2,9 +2,12 @@
 
 from sprachbund.store.columns import Columns
 from sprachbund.store.records import (
+    FAILURE,
     PREDICTION_COLUMNS,
     PREDICTIONS,
+    PROGRESS,
     RECORD,
+    RESULTS,
     SCHEMA_VERSION,
     DatasetInfo,
     EvaluationInfo,
@@ -13,6 +16,7 @@ from sprachbund.store.records import (
     ModelInfo,
     Performance,
     Prediction,
+    Progress,
     Record,
     RunStore,
     SourceInfo,
@@ -24,7 +28,9 @@ from sprachbund.store.records import (
     failure_of,
     find_record,
     now,
+    read_failure,
     read_predictions,
+    read_progress,
     read_record,
     renamed,
     write_failure,
@@ -32,9 +38,12 @@ from sprachbund.store.records import (
 )
 
 __all__ = [
+    "FAILURE",
     "PREDICTIONS",
     "PREDICTION_COLUMNS",
+    "PROGRESS",
     "RECORD",
+    "RESULTS",
     "SCHEMA_VERSION",
     "Columns",
     "DatasetInfo",
@@ -44,6 +53,7 @@ __all__ = [
     "ModelInfo",
     "Performance",
     "Prediction",
+    "Progress",
     "Record",
     "RunStore",
     "SourceInfo",
@@ -55,7 +65,9 @@ __all__ = [
     "failure_of",
     "find_record",
     "now",
+    "read_failure",
     "read_predictions",
+    "read_progress",
     "read_record",
     "renamed",
     "write_failure",

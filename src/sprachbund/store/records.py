@@ -5,6 +5,7 @@
     {results}/{prefix}_{locale}/failure.json       instead of them: why the cell failed
     {results}/transfer/{split}/{source}.json       the zero-shot accuracy of one source in every locale
     {results}/transfer/{split}/{source}.parquet    what it answered there, see :mod:`sprachbund.store.columns`
+    {results}/../experiment_progress.json          beside the results: what the last run is about, and how far it has come
 
 A cell is done if and only if there is a valid record with its identity. A record of another identity is never overwritten
 unasked. A run holds the lock of the folder (``.lock``) while it writes.
@@ -35,9 +36,12 @@ from sprachbund.store import columns
 from sprachbund.store.columns import Columns
 
 __all__ = [
+    "FAILURE",
     "PREDICTIONS",
     "PREDICTION_COLUMNS",
+    "PROGRESS",
     "RECORD",
+    "RESULTS",
     "SCHEMA_VERSION",
     "DatasetInfo",
     "EvaluationInfo",
@@ -46,6 +50,7 @@ __all__ = [
     "ModelInfo",
     "Performance",
     "Prediction",
+    "Progress",
     "Record",
     "RunStore",
     "SourceInfo",
@@ -57,7 +62,9 @@ __all__ = [
     "failure_of",
     "find_record",
     "now",
+    "read_failure",
     "read_predictions",
+    "read_progress",
     "read_record",
     "renamed",
     "write_failure",
@@ -68,6 +75,8 @@ SCHEMA_VERSION = 2
 M = TypeVar("M", bound=BaseModel)
 
 RECORD, PREDICTIONS, FAILURE = "results.json", "predictions.csv", "failure.json"
+RESULTS, PROGRESS = "results", "experiment_progress.json"
+"""Of a run, in its folder: the run store, and how far it has come."""
 ANSWERS = ".parquet"
 PREDICTION_COLUMNS = ("id", "gold", "predicted", "confidence", "gold_probability")
 """The last one is not there in files of schema version 1."""
@@ -246,6 +255,26 @@ class Transfer(_Section):
         return self.model_copy(update={"cells": bare})
 
 
+class Progress(_Section):
+    """experiment_progress.json: what the last run in a folder is about, and what it has come to; for people and onlookers."""
+
+    schema_version: int = SCHEMA_VERSION
+    started: str
+    updated: str
+    cells: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """All that the run is to do: the identities of its cells, by locale and variant."""
+    split: str = "test"
+    zero_shot: tuple[str, ...] = ()
+    """Sources that are evaluated in all of these locales besides, after the cells."""
+    total_locales: int
+    completed_locales: tuple[str, ...]
+    remaining_locales: tuple[str, ...]
+    total_experiments: int
+    successful_experiments: int
+    failed_experiments: int
+    results: dict[str, Any]
+
+
 def cell_identity(candidate: Mapping[str, Any], *, data_digest: str, split: str, precision: str) -> str:
     """Return what makes a cell this cell and no other."""
     return digests.of_value({"candidate": dict(candidate), "data": data_digest, "split": split, "precision": precision})
@@ -420,6 +449,24 @@ def read_record(folder: Path) -> Record:
         StoreError: it is no record, or one of a newer version.
     """
     return _parse(Record, folder / RECORD)
+
+
+def read_failure(folder: Path) -> Failure:
+    """Return why the cell in a folder failed.
+
+    Raises:
+        StoreError: what is there is no failure, or one of a newer version.
+    """
+    return _parse(Failure, folder / FAILURE)
+
+
+def read_progress(output_dir: Path) -> Progress:
+    """Return how far the last run in a folder has come.
+
+    Raises:
+        StoreError: what is there says nothing of that, or is of a newer version.
+    """
+    return _parse(Progress, output_dir / PROGRESS)
 
 
 def read_predictions(folder: Path) -> list[Prediction]:
