@@ -9,6 +9,7 @@ files that are opened to be written. Killed before one of them means: after all 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -206,24 +207,40 @@ def is_inside(name: Any, folder: str) -> bool:
 
 
 def warm_up() -> None:
-    """Do the small run once, so that all is imported and loaded; what starts threads (training a tokenizer), elsewhere."""
+    """Do the small run once, so that all is imported and loaded; what starts threads, elsewhere.
+
+    Those are the training of a tokenizer, and the reading of predictions (Arrow's) for the last table of an experiment.
+    """
     from sprachbund.cli import run
 
-    printed = os.memfd_create("printed")
+    printed, imported = os.memfd_create("printed"), os.memfd_create("imported")
     answers = os.dup(1)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        child = os.fork()
-        if child == 0:
-            os._exit(run(PRETRAIN))
-        assert os.waitpid(child, 0)[1] == 0, read_all(printed)
-        for command in SMALL_RUN:
+        elsewhere(PRETRAIN, printed, imported)
+        for command in (PRETRAIN, TRAIN):
             assert run([*command, *one_job(command)]) == 0, read_all(printed)
+        elsewhere((*EXPERIMENT, *one_job(EXPERIMENT)), printed, imported)
         os.chdir("/")
+    for name in read_all(imported).split():
+        importlib.import_module(name)
     sys.stdout.flush()
     os.dup2(answers, 1)
+
+
+def elsewhere(command: Command, printed: int, imported: int) -> None:
+    """Run a command in a child, which writes down what it has imported of ours and of the libraries for numbers."""
+    from sprachbund.cli import run
+
+    child = os.fork()
+    if child == 0:
+        status = run(command)
+        names = [name for name in sys.modules if name.partition(".")[0] in ("sprachbund", "pyarrow", "scipy")]
+        os.write(imported, "".join(f"{name}\n" for name in names).encode())
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0, read_all(printed)
 
 
 def one_job(command: Sequence[str]) -> tuple[str, ...]:
