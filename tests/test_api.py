@@ -6,7 +6,9 @@ import csv
 import doctest
 import json
 import logging
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 import pytest
@@ -166,6 +168,18 @@ def test_an_experiment_resumes_tells_of_progress_and_is_read_again(here: Path) -
     assert again.headline.startswith("similarity ")
     assert {*again.analysis.scores} == {(row["variant"], row["locale"]) for row in again.rows}
     assert again.plot("picture.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_a_run_is_tracked_if_somebody_asks(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    tracker = ModuleType("trackio")
+    tracker.__dict__.update(init=lambda **_: None, log=told.append, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "trackio", tracker)
+    sprachbund.Experiment(**EXPERIMENT, track="trackio:mine").run()
+    cells = {(entry["locale"], entry["variant"]) for entry in told if "variant" in entry}
+    assert cells == {
+        (locale, name) for locale in EXPERIMENT["locales"] for name in ("baseline", "similarity", "average")
+    }
 
 
 def test_a_cell_that_fails_is_told_of(here: Path, tmp_path: Path) -> None:
