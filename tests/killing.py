@@ -45,6 +45,7 @@ PRETRAIN, TRAIN, EXPERIMENT = SMALL_RUN = three_locales(
 
 TIMES = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 SECONDS = re.compile(rb'"seconds": [\d.e-]+')
+CARD = "README.md"
 MARKERS = {"results.json", "training.json", "merge_details.json"}
 """Written last in their folder: what stands beside them is finished."""
 Tree = dict[str, bytes]
@@ -75,10 +76,18 @@ def differences(ours: Tree, theirs: Tree) -> list[str]:
 
 
 def finished(root: Path, reference: Tree) -> dict[str, tuple[int, int]]:
-    """Inode and time of change of all that is done: nobody has to touch it again."""
+    """Inode and time of change of all that is done: nobody has to touch it again.
+
+    The card of a model is done when it tells of the model's result, which comes after the model.
+    """
     markers = [path for path in root.rglob("*.json") if path.name in MARKERS or path.parent.parent.name == "transfer"]
-    done = [path for path in markers if substance(path, root) == reference.get(str(path.relative_to(root)))]
+
+    def is_whole(path: Path) -> bool:
+        return substance(path, root) == reference.get(str(path.relative_to(root)))
+
+    done = [path for path in markers if is_whole(path)]
     files = {file for path in done for file in (path.parent.iterdir() if path.name in MARKERS else [path])}
+    files -= {file for file in files if file.name == CARD and not is_whole(file)}
     return {
         str(path.relative_to(root)): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in sorted(files)
