@@ -80,8 +80,8 @@ WITHOUT_THEIR_NAMES = {"--a", "--b", "--target", "--recipe"}
 
 NEEDED = {
     "adapt": "--target sq-AL --out o",
-    "compare": "a b",
     "card": "--model m",
+    "compare": "a b",
     "evaluate": "--base-model m",
     "export": "--model m",
     "merge": "--mode average --target-lang sq-AL",
