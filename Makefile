@@ -25,7 +25,8 @@ ORACLE := .venv-oracle/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo test coverage soak-resume bench bench-inference bench-adapt lint types check format clean
+.PHONY: help install install-dev demo test coverage soak-resume bench bench-inference bench-adapt docs notebook dist \
+    lint types check format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,17 @@ bench-inference: $(INSTALLED_DEV)  ## Compare batches and precisions on a classi
 bench-adapt: $(INSTALLED_DEV)  ## Adapt ten sources of XLM-R base's shape to 1,000 texts, in bench-adapt/ (15 GB, 15 minutes)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/bench_adapt.py --folder bench-adapt $(BENCH_ARGS)
 
+docs: $(INSTALLED_DEV)  ## Build the documentation as a site, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebook: $(INSTALLED_DEV)  ## Run the notebook on tiny embedded models, from merge to plot
+	SPRACHBUND_DEMO_SIZE=tiny $(BIN)/jupyter execute docs/notebooks/from-merge-to-plot.ipynb
+
+dist: $(INSTALLED_DEV)  ## Build the wheel and the source distribution, in dist/, and check what PyPI will show
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 lint: $(INSTALLED_DEV)  ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,7 +81,7 @@ install: $(INSTALLED)  ## Make .venv with what the program needs
 install-dev: $(INSTALLED_DEV)  ## Make .venv with what the tests and checks need too
 
 clean:  ## Remove .venv, caches and build folders; results and models stay
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps: written last, so that an installation that was cut off is done again.

@@ -45,6 +45,8 @@ def test_commands_that_load_nothing_heavy(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
+        ("sprachbund", HEAVY | {"numpy", "pydantic"}),
+        ("sprachbund.api", HEAVY),
         ("sprachbund.merging", HEAVY),
         ("sprachbund.similarity", HEAVY),
         ("sprachbund.methods", HEAVY),

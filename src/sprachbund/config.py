@@ -6,6 +6,7 @@ here can also stand in a YAML file or in the environment; :func:`as_yaml` writes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from sprachbund.errors import UserError
+from sprachbund.errors import UnknownName, UserError
 from sprachbund.recipe import AVERAGE, SEED_VARIANTS, check_head_policy
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
@@ -48,6 +49,7 @@ __all__ = [
     "TransferConfig",
     "WatchConfig",
     "as_yaml",
+    "wrong_setting",
 ]
 
 Split = Literal["train", "dev", "test"]
@@ -57,6 +59,12 @@ EXACT: Precision = "fp32"
 """The default; and whatever decides how a candidate is made is always asked for in it."""
 Sort = Literal["family", "gain"]
 """Rows by language family, or by what similarity gains over the baseline, the best first."""
+_BOUNDS = {
+    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "above {gt:g}",
+    "less_than_equal": "at most {le:g}",
+    "less_than": "below {lt:g}",
+}
 
 
 class _Config(BaseModel):
@@ -494,3 +502,27 @@ def as_yaml(settings: Mapping[str, Any]) -> str:
     """Write settings as YAML that ``--config`` reads back; what is not set (none, no locales) is left out."""
     plain: dict[str, Any] = TypeAdapter(dict[str, Any]).dump_python(dict(settings), mode="json")
     return yaml.safe_dump({key: value for key, value in plain.items() if value not in (None, [])}, sort_keys=False)
+
+
+def wrong_setting(complaint: Mapping[str, Any], name: str, advice: str = "") -> str:
+    """Return what is wrong with a setting, in our words.
+
+    Args:
+        complaint: one of the errors of a pydantic ValidationError.
+        name: what the setting is called where it was set.
+        advice: where to read more, for what we have no words of our own for.
+    """
+    kind, value, details = complaint["type"], complaint["input"], complaint.get("ctx", {})
+    if kind == "missing":
+        return f"{name} is needed. {advice}".rstrip()
+    if kind == "literal_error":
+        return str(UnknownName(name, str(value), re.findall(r"'([^']*)'", details["expected"])))
+    if kind in _BOUNDS:
+        return f"{name} is {value}, but must be {_BOUNDS[kind].format(**details)}."
+    if kind in {"int_parsing", "int_from_float", "int_type"}:
+        return f"{name}: {value!r} is not a whole number."
+    if kind in {"float_parsing", "float_type"}:
+        return f"{name}: {value!r} is not a number."
+    if kind in {"bool_parsing", "bool_type"}:
+        return f"{name} is true or false, not {value!r}."
+    return f"{name}: {complaint['msg']}; got {value!r}. {advice}".rstrip()

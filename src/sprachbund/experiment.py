@@ -82,6 +82,12 @@ class Outcome:
     failed_sources: Mapping[str, str] = field(default_factory=dict)
     """Sources that zero-shot could not evaluate, with the reason."""
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why things failed, by what they are called."""
+        cells_ = {f"{failure.locale} {failure.variant}": failure.reason for failure in self.failures}
+        return cells_ | {f"zero-shot of {source}": reason for source, reason in self.failed_sources.items()}
+
 
 @dataclass(frozen=True)
 class Experiment:

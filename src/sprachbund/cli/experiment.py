@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.table import Table
 
-from sprachbund import __version__, locales
+from sprachbund import locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, detail, duration, result, say
 from sprachbund.cli.results import load_results
 from sprachbund.config import ExperimentConfig, ResultsConfig
-from sprachbund.errors import CellsFailed, SprachbundError
+from sprachbund.errors import CellsFailed
 from sprachbund.plan import size
 from sprachbund.report import analysis_of, print_results, summarise
-from sprachbund.similarity import is_measured
-from sprachbund.store import RESULTS, Failure, Record, RunStore
-from sprachbund.tracking import check_tracker, tracker
+from sprachbund.store import Record
 
 if TYPE_CHECKING:
     from sprachbund.estimate import Estimate
-    from sprachbund.experiment import Experiment, Outcome, Told
+    from sprachbund.experiment import Experiment, Outcome
 
 __all__ = ["complain_of_failures", "experiment", "plan", "print_locales", "run_experiment", "show_experiment"]
-
-
-NOT_MADE = (
-    "The embedded models are not made yet: `sprachbund demo` makes them first (minutes on two cores) and keeps them. "
-    "After that, sizes and times can be told."
-)
 
 
 @app.command
@@ -64,86 +55,23 @@ def plan(*, config: Annotated[ExperimentConfig, Parameter(name="*")] = Experimen
     A similarity that has to be measured is, and a greedy soup is found, since the plan depends on them; both are kept in the
     cache folder.
     """
-    from sprachbund import inference
-    from sprachbund.estimate import estimate
-    from sprachbund.training import embedded
+    from sprachbund.commands import NOT_MADE, plan_experiment
 
-    inference.quieten()
-    if config.demo and not embedded.is_made():
+    with Reporter() as report:
+        found = plan_experiment(config, report, say)
+    if found is None:
         result(lambda: {"embedded_models": "not made yet"}, lambda: console.print(NOT_MADE))
         return 0
-    with Reporter() as report:
-        prepared = _prepare(config, report)
-        found = estimate(prepared)
     result(lambda: {**asdict(found), "total_seconds": found.total_seconds}, lambda: _print_estimate(found))
     return 0
 
 
 def run_experiment(config: ExperimentConfig) -> tuple[Experiment, Outcome]:
     """Run an experiment; what failed is in the outcome."""
-    from sprachbund import inference
-    from sprachbund.estimate import estimate
+    from sprachbund import commands
 
-    inference.quieten()
-    RunStore(config.output_dir / RESULTS).check_free()  # before sources are read, which may take minutes
     with Reporter() as report:
-        prepared = _prepare(config, report)
-        try:
-            report.expect(estimate(prepared).seconds)
-        except (SprachbundError, OSError, RuntimeError, ValueError) as error:  # its cells record why, others are done
-            detail(f"The time cannot be estimated: {error}")
-        with _told(prepared) as told:
-            return prepared, prepared.run(report, told)
-
-
-@contextmanager
-def _told(prepared: Experiment) -> Iterator[Told]:
-    """Give what is called with each cell: it tells whoever asked for details, and a tracker."""
-    from sprachbund.experiment import described
-
-    def in_detail(cell: Record | Failure, was_there: bool) -> None:
-        detail(described(cell, was_there))
-
-    config = prepared.config
-    if config.track is None:
-        yield in_detail
-        return
-    settings = config.model_dump(mode="json") | {"revision": prepared.inputs.data.revision, "zoo": prepared.zoo}
-    with tracker(config.track, settings | {"sprachbund": __version__}, say) as tracked:
-
-        def to_both(cell: Record | Failure, was_there: bool) -> None:
-            in_detail(cell, was_there)
-            tracked(cell, was_there)
-
-        yield to_both
-
-
-def _prepare(config: ExperimentConfig, report: Reporter) -> Experiment:
-    from sprachbund.choosing import is_soup
-    from sprachbund.inputs import open_inputs
-    from sprachbund.plan import chosen_locales, chosen_variants
-    from sprachbund.preparing import needed_sources, prepare
-
-    if config.track is not None:
-        check_tracker(config.track)
-    inputs = open_inputs(
-        config,
-        lambda held, without: needed_sources(config, held, without),
-        report,
-        targets=lambda held: chosen_locales(config, held),
-        split=config.split,
-    )
-    say(inputs.data.notice)
-    if is_measured(config.similarity):
-        say(f"Who is merged depends on {config.similarity}, which is measured first, and kept.")
-    if any(map(is_soup, chosen_variants(config))):
-        say("Who is in a greedy soup of n sources is found first, by 2 n - 1 merges on their dev splits, and kept.")
-    if not config.locales and set(inputs.data.locales) < set(locales.names()):
-        say(f"{inputs.data.name} holds {len(inputs.data.locales)} of the {len(locales.LOCALES)} locales: they are run.")
-    prepared = prepare(config, inputs, report)
-    for note in prepared.notes:
-        say(note)
-    return prepared
+        return commands.run_experiment(config, report, say, detail, report.expect)
 
 
 def show_experiment(prepared: Experiment, outcome: Outcome) -> None:
@@ -160,11 +88,9 @@ def complain_of_failures(prepared: Experiment, outcome: Outcome) -> None:
     Raises:
         CellsFailed: lists them.
     """
-    reasons = {f"{failure.locale} {failure.variant}": failure.reason for failure in outcome.failures}
-    reasons |= {f"zero-shot of {source}": reason for source, reason in outcome.failed_sources.items()}
-    if reasons:
+    if outcome.reasons:
         zero_shot = len(prepared.sources) if prepared.config.wants_zero_shot else 0
-        raise CellsFailed("experiments", len(prepared.cells) + zero_shot, reasons)
+        raise CellsFailed("experiments", len(prepared.cells) + zero_shot, outcome.reasons)
 
 
 def _print_outcome(prepared: Experiment, outcome: Outcome, name: str) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from cyclopts import (
     CoercionError,
@@ -24,6 +22,7 @@ from cyclopts import (
 )
 from pydantic import ValidationError
 
+from sprachbund.config import wrong_setting
 from sprachbund.errors import UnknownName, is_no_room
 from sprachbund.files import PARTIAL
 
@@ -31,19 +30,15 @@ __all__ = ["SEE_HELP", "of_command_line", "of_system"]
 
 SEE_HELP = "See --help."
 _NUMBERS = {int: "a whole number", float: "a number"}
-_BOUNDS = {
-    "greater_than_equal": "at least {ge:g}",
-    "greater_than": "above {gt:g}",
-    "less_than_equal": "at most {le:g}",
-    "less_than": "below {lt:g}",
-}
 
 
 def of_command_line(error: CycloptsError, everywhere: Sequence[str] = ()) -> str:
     """Return what is wrong with the command line; ``everywhere`` names the flags that every command has."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        return _of_setting(cause.errors()[0])
+        complaint = cause.errors()[0]
+        flag = f"--{'-'.join(str(part) for part in complaint['loc'][:1]).replace('_', '-')}"
+        return wrong_setting(complaint, flag, SEE_HELP)
     match error:
         case UnknownOptionError():
             flags = [name for argument in error.argument_collection for name in argument.names if argument.parse]
@@ -68,25 +63,6 @@ def of_command_line(error: CycloptsError, everywhere: Sequence[str] = ()) -> str
         case CoercionError(token=token, target_type=kind) if token is not None and kind is bool:
             return f"{token.keyword} is there or not and takes no value: leave out {token.value!r}."
     return f"{error} {SEE_HELP}" if str(error) else f"This command line cannot be read. {SEE_HELP}"
-
-
-def _of_setting(complaint: Any) -> str:
-    """Return what pydantic says of a flag's value; ``complaint`` is the first of its errors."""
-    flag = f"--{'-'.join(str(part) for part in complaint['loc'][:1]).replace('_', '-')}"
-    kind, value, details = complaint["type"], complaint["input"], complaint.get("ctx", {})
-    if kind == "missing":
-        return f"{flag} is needed. {SEE_HELP}"
-    if kind == "literal_error":
-        return str(UnknownName(flag, str(value), re.findall(r"'([^']*)'", details["expected"])))
-    if kind in _BOUNDS:
-        return f"{flag} is {value}, but must be {_BOUNDS[kind].format(**details)}."
-    if kind in {"int_parsing", "int_from_float", "int_type"}:
-        return f"{flag}: {value!r} is not a whole number."
-    if kind in {"float_parsing", "float_type"}:
-        return f"{flag}: {value!r} is not a number."
-    if kind in {"bool_parsing", "bool_type"}:
-        return f"{flag} is true or false, not {value!r}."
-    return f"{flag}: {complaint['msg']}; got {value!r}. {SEE_HELP}"
 
 
 def of_system(error: OSError) -> str:

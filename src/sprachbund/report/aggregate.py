@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sprachbund import files, locales
 from sprachbund.errors import UnknownName
@@ -34,7 +34,19 @@ from sprachbund.report.summary import SMALLEST_P, LocaleRow, Summary, by_languag
 from sprachbund.report.table import EXPECTED_VARIANTS, Cell, Results
 from sprachbund.store import Record
 
-__all__ = ["FORMATS", "comparison_rows", "csv_text", "long_rows", "markdown", "summary_json", "write_aggregate"]
+if TYPE_CHECKING:
+    import pyarrow  # type: ignore[import-untyped]
+
+__all__ = [
+    "FORMATS",
+    "arrow_table",
+    "comparison_rows",
+    "csv_text",
+    "long_rows",
+    "markdown",
+    "summary_json",
+    "write_aggregate",
+]
 
 FORMATS = ("csv", "json", "markdown", "parquet", "latex", "html")
 """What ``--format`` takes besides ``all``."""
@@ -347,18 +359,25 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def _parquet(rows: Sequence[Mapping[str, Any]]) -> memoryview:
-    """Return rows as Parquet."""
-    import pyarrow  # type: ignore[import-untyped]
-    from pyarrow import parquet
+def arrow_table(rows: Sequence[Mapping[str, Any]]) -> pyarrow.Table:
+    """Return rows as an Arrow table; a column without any value has the type of those with some."""
+    import pyarrow
 
     table = pyarrow.Table.from_pylist(rows)
     for place, field in enumerate(table.schema):
         if pyarrow.types.is_null(field.type):
             kind = pyarrow.string() if field.name in TEXT else pyarrow.float64()
             table = table.set_column(place, field.name, table.column(place).cast(kind))
+    return table
+
+
+def _parquet(rows: Sequence[Mapping[str, Any]]) -> memoryview:
+    """Return rows as Parquet."""
+    import pyarrow
+    from pyarrow import parquet
+
     buffer = pyarrow.BufferOutputStream()
-    parquet.write_table(table, buffer, compression="zstd")
+    parquet.write_table(arrow_table(rows), buffer, compression="zstd")
     return memoryview(buffer.getvalue())
 
 
