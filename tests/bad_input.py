@@ -1468,7 +1468,7 @@ CASES = {
             f"{EXPERIMENT} --variants similarity",
             ("No space left on device: merged_models.", "Make room", "goes on from here"),
             during=full_disk,
-            leaves=frozenset({"experiment_config.yaml"}),
+            leaves=frozenset({"experiment_config.yaml", "experiment_progress.json"}),
         ),
         Case("a file that may not grow", MERGE, ("File too large: merged_models.", "Make room"), during=small_files),
         Case(
