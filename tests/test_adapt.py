@@ -19,6 +19,7 @@ from sprachbund import adapt, inference, store
 from sprachbund.adapt.auto import _held_out
 from sprachbund.adaptation import ADAPTATIONS, Adaptation, CoefficientSettings, DistillationSettings
 from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
+from sprachbund.cli import run
 from sprachbund.config import ExperimentConfig
 from sprachbund.data import Row, split
 from sprachbund.data.few import draw
@@ -384,6 +385,27 @@ def test_a_merge_of_the_target_s_own_source_is_no_source_for_it(
     shutil.copytree(merge, folder)
     with pytest.raises(UserError, match="The source fr-FR is made of the source of de-DE among others"):
         experiment(zoo, tmp_path / "again", monkeypatch, unequal, locales=("de-DE",))
+
+
+def test_what_a_source_has_met_is_known_however_often_it_was_merged(
+    sources: list[Checkpoint], base: Checkpoint, material: adapt.Material, tmp_path: Path
+) -> None:
+    """A merge of a merge, and a blend of that; the target is in none of their names, nor are joint models' locales."""
+    german = sources[0].folder
+    (german / "training.json").write_text('{"locale": "de-DE+sq-AL", "data": "mine"}', encoding="utf-8")
+    first = adapt.adapt(quick("merge-reliable"), "it-IT", material, tmp_path / "merge", mode="merge")
+    assert {"de-DE": ("de-DE", TARGET)}.items() <= {source.locale: source.met for source in first.sources}.items()
+    (german / "training.json").unlink()
+    merge = open_checkpoint(tmp_path / "merge")
+    again = replace(material, sources={"it-IT": merge, "fr-FR": sources[1]})
+    adapt.adapt(quick("merge-reliable"), "ro-RO", again, tmp_path / "again", mode="merge")
+    blend = ("merge", "--source", str(tmp_path / "again"), str(sources[1].folder), "--out", str(tmp_path / "blend"))
+    assert run(blend) == 0
+    for folder in ("merge", "again", "blend"):
+        found = open_checkpoint(tmp_path / folder)
+        with pytest.raises(UserError, match=f"The source x is made of what has met labels of {TARGET}"):
+            adapt.check_unseen({"x": found}, TARGET)
+        adapt.check_unseen({"x": found}, "pt-PT")
 
 
 def test_what_cannot_be_adapted_is_refused_before_work(

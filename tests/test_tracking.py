@@ -117,6 +117,7 @@ def test_settings_cells_failures_and_means_are_told(wandb: Wandb, capsys: Captur
     wandb.calls.clear()
     typed(f"{EXPERIMENT} --locales sq-AL --skip-average --track wandb:mine", capsys)
     assert [entry["from_before"] for entry in wandb.logged()[:-1]] == [True]
+    assert "track" not in Path("experiment_config.yaml").read_text(encoding="utf-8"), "nobody is told unasked"
 
 
 @pytest.mark.usefixtures("here")

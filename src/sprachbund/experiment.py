@@ -65,6 +65,8 @@ __all__ = [
 FINAL = "experiment_final_results.json"
 CONFIGURATION = "experiment_config.yaml"
 """The settings of the last run in a folder; ``--config`` reads them back."""
+SAID_ANEW = ("overwrite", "track")
+"""Settings that are typed each time, not read back from a file: to replace what is in the way, to tell somebody."""
 MERGED_MODELS, ANSWERS = "merged_models", "answers"
 Told = Callable[[Record | Failure, bool], None]
 """Called with what a cell came to, and whether that was there before."""
@@ -129,8 +131,7 @@ class Experiment:
         """
         with self.store.exclusive():
             files.remove_leftovers(self.config.output_dir, self.config.output_dir / MERGED_MODELS)
-            # To replace what is in the way is said anew each time, not read back from a file.
-            settings = {name: value for name, value in dict(self.config).items() if name != "overwrite"}
+            settings = {name: value for name, value in dict(self.config).items() if name not in SAID_ANEW}
             files.write_text(self.config.output_dir / CONFIGURATION, as_yaml(settings))
             return self._run(report, told)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sprachbund.cards import DETAILS, read_details
+from sprachbund.cards import BLEND, DETAILS, origin_of, read_details
 from sprachbund.checkpoints import TRAINING_CARD, Checkpoint, zoo_uses
 from sprachbund.errors import UserError
 from sprachbund.training.jobs import trained_on
@@ -23,16 +23,22 @@ def check_unseen(sources: Mapping[str, Checkpoint], target: str) -> None:
         UserError: one has, or says that it may have; says which, and how that is known.
     """
     for name, source in sources.items():
+        met = origin_of(source).met
         if target in trained_on(source.origin):
             raise UserError(
                 f"The source {name} was trained on labels of {target}, as its {TRAINING_CARD} says: "
-                "what is made without labels must not build on it; take other sources."
+                "what is made for a target must not build on its labels a second time; take other sources."
             )
-        details = read_details(source.folder)
+        details = read_details(source.origin)
         if details and target in [part.locale for part in details.sources]:
             raise UserError(
                 f"The source {name} is made of the source of {target} among others, as its {DETAILS} says: "
-                "what is made without labels must not build on it; take other sources."
+                "what is made for a target must not build on its labels a second time; take other sources."
+            )
+        if target in met:
+            raise UserError(
+                f"The source {name} is made of what has met labels of {target}, as {DETAILS} or {BLEND} beside it says: "
+                "what is made for a target must not build on its labels a second time; take other sources."
             )
         if details and details.recipe.target == target and (own := _labels_in(details.uses)):
             raise UserError(
@@ -43,7 +49,7 @@ def check_unseen(sources: Mapping[str, Checkpoint], target: str) -> None:
         if seen:
             raise UserError(
                 f"The zoo of {name} says that its sources have seen {', '.join(seen)}, labels of {target} among them: "
-                "what is made without labels must not build on it; take other sources."
+                "what is made for a target must not build on its labels a second time; take other sources."
             )
 
 

@@ -21,7 +21,7 @@ from sprachbund.cards.details import (
     read_details,
 )
 from sprachbund.cards.model_card import lacks_results, records_of, write_card
-from sprachbund.cards.origins import Origin, origin_of
+from sprachbund.cards.origins import JOINED, Origin, origin_of
 from sprachbund.cards.publishing import published_files
 from sprachbund.cards.writing import write_blend, write_details, write_made
 
@@ -30,6 +30,7 @@ __all__ = [
     "CARD",
     "DETAILS",
     "DETAILS_TEXT",
+    "JOINED",
     "BlendDetails",
     "BlendedModel",
     "MergeDetails",

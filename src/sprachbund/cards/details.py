@@ -56,6 +56,8 @@ class MergedSource(BaseModel):
     """As its model card says, see :mod:`origins`; None where it says nothing."""
     datasets: tuple[str, ...] = ()
     """What it was trained on, as far as it is known."""
+    met: tuple[str, ...] = ()
+    """Locales whose labels it has met, as far as it is known."""
 
 
 class BlendedModel(BaseModel):
@@ -69,7 +71,8 @@ class BlendedModel(BaseModel):
     """None for the base, and where it is not the same for all tensors."""
     licence: str | None = None
     datasets: tuple[str, ...] = ()
-    """Both as of a :class:`MergedSource`."""
+    met: tuple[str, ...] = ()
+    """All three as of a :class:`MergedSource`."""
 
 
 class MergeDetails(BaseModel):

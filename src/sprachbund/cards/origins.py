@@ -18,10 +18,12 @@ from typing import Any
 
 import yaml
 
+from sprachbund.cards.details import read_blend, read_details
 from sprachbund.checkpoints import TRAINING_CARD, Checkpoint, split_subfolder
 from sprachbund.data.massive_hub import REPOSITORY as MASSIVE
 
 __all__ = [
+    "JOINED",
     "MASSIVE",
     "ON_HUB",
     "OTHER",
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 CARD = "README.md"
+JOINED = "+"
+"""Between the locales in the name of a joint model."""
 OTHER = "other"
 """How the hub calls licences that it has no word for; their name stands beside it."""
 _FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
@@ -49,6 +53,8 @@ class Origin:
     """The hub's word for it; ``other: NAME`` where the hub has none."""
     datasets: tuple[str, ...]
     """Names on the hub, or those that data sets have here."""
+    met: tuple[str, ...] = ()
+    """Locales whose labels it has met: it was trained on them, or made of what was; as far as the files beside it tell."""
 
 
 def origin_of(checkpoint: Checkpoint) -> Origin:
@@ -56,7 +62,14 @@ def origin_of(checkpoint: Checkpoint) -> Origin:
     found = [front_matter(place / CARD) for place in _places(checkpoint)]
     licences = [licence for front in found if (licence := _licence(front))]
     named = [name for front in found for name in _names(front.get("datasets"))]
-    return Origin(licences[0] if licences else None, tuple(dict.fromkeys([*named, *_trained_on(checkpoint.origin)])))
+    training = _training(checkpoint.origin)
+    data = training.get("data")
+    datasets = [*named, *([dataset_id(data)] if isinstance(data, str) else [])]
+    return Origin(
+        licence=licences[0] if licences else None,
+        datasets=tuple(dict.fromkeys(datasets)),
+        met=tuple(dict.fromkeys([*_trained_on(training), *_made_of(checkpoint.origin)])),
+    )
 
 
 def _places(checkpoint: Checkpoint) -> list[Path]:
@@ -96,14 +109,28 @@ def _names(value: Any) -> list[str]:
     return [name for name in listed if isinstance(name, str) and _DATASET.fullmatch(name)]
 
 
-def _trained_on(folder: Path) -> list[str]:
-    """Return the data that a training card of ours names; one that cannot be read says nothing."""
+def _training(folder: Path) -> Mapping[str, Any]:
+    """Return what a training card of ours says; one that cannot be read says nothing."""
     try:
         card = json.loads(_read(folder / TRAINING_CARD) or "{}")
     except json.JSONDecodeError:
-        return []
-    data = card.get("data") if isinstance(card, dict) else None
-    return [dataset_id(data)] if isinstance(data, str) else []
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def _trained_on(training: Mapping[str, Any]) -> list[str]:
+    """Return the locales whose labels a training card names, those of its base last."""
+    locale, before = training.get("locale"), training.get("base_locales")
+    joined = locale.split(JOINED) if isinstance(locale, str) else []
+    return [*joined, *(name for name in (before if isinstance(before, list) else []) if isinstance(name, str))]
+
+
+def _made_of(folder: Path) -> list[str]:
+    """Return the locales whose labels the sources of a merge, an adaptation or a blend have met, and theirs, and so on."""
+    details, blend = read_details(folder), read_blend(folder)
+    asked = details.asked if details else ()
+    merged = [name for source in (details.sources if details else ()) for name in (source.locale, *source.met)]
+    return [*merged, *asked, *(name for source in (blend.sources if blend else ()) for name in source.met)]
 
 
 def dataset_id(name: str) -> str:

@@ -25,6 +25,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests, files, inference, locks, parallel
+from sprachbund.cards import JOINED, origin_of
 from sprachbund.checkpoints import CONFIG, TRAINING_CARD, Checkpoint, open_checkpoint, zoo_uses
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CellsFailed, CheckpointError, UserError
@@ -38,7 +39,6 @@ from sprachbund.uses import UNLABELLED, union_of_uses
 
 __all__ = [
     "ALL",
-    "JOINED",
     "Group",
     "TrainingCard",
     "all_but",
@@ -50,8 +50,6 @@ __all__ = [
     "trained_on",
 ]
 
-JOINED = "+"
-"""Between the names of locales that a model was trained on together."""
 ALL, ALL_BUT = "all", "all-but-"
 """How models of all locales, and of all but one, are named: 52 names side by side are no file name."""
 MOST_JOINED = 24
@@ -309,7 +307,7 @@ def _task(base: Checkpoint, data: DataSet, group: Group, root: Path, settings: F
         digest=digest,
         device=device,
         uses=_seen_by(base),
-        base_locales=trained_on(base.origin),
+        base_locales=origin_of(base).met,
     )
 
 
