@@ -185,7 +185,8 @@ def _show(cards: dict[str, TrainingCard], out: Path) -> None:
 
 def _ways_to_use(names: Sequence[str], out: Path) -> list[str]:
     """Return how to name the models: in one template those that are named after a locale, one by one the joint ones."""
-    from sprachbund.training.jobs import ALL, ALL_BUT, JOINED
+    from sprachbund.cards import JOINED
+    from sprachbund.training.jobs import ALL, ALL_BUT
 
     by_locale = [name for name in names if JOINED not in name and name != ALL]
     stand_ins = {ALL_BUT + "{locale}" if name.startswith(ALL_BUT) else "{locale}" for name in by_locale}
