@@ -30,7 +30,8 @@ def card(*, config: Annotated[CardConfig, Parameter(name="*")]) -> int:
     records = records_of(config.model, details, RunStore(config.results_dir))
     text = write_card(config.model, details, records)
     path = config.model / CARD
-    found = f"with {len(records)} results" if records else f"without a result: {config.results_dir} has none of it"
+    number = "one result" if len(records) == 1 else f"{len(records)} results"
+    found = f"with {number}" if records else f"without a result: {config.results_dir} has none of it"
 
     result(
         lambda: {"card": path, "results": [record.identity for record in records], "text": text},
