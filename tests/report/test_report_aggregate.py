@@ -344,6 +344,7 @@ def test_intervals_and_tests_stand_in_every_file(answered: ResultsFolder, tmp_pa
     told = found["analysis"]
     assert (told["level"], told["resamples"], told["macro_f1_resamples"], told["blank"]) == (0.95, 10_000, 50, "")
     assert told["comparisons"][0] == json.loads(json.dumps(asdict(merged)))
+    assert (told["comparisons"][0]["adjustment"], told["comparisons"][0]["adjusted_over"]) == ("Holm", 3)
     assert len(told["contrasts"]) == 3 + 2 + 2
     assert len(told["scores"]) == 8
     assert {"p", "p_adjusted"} <= set(told["contrasts"][0])
@@ -353,11 +354,12 @@ def test_intervals_and_tests_stand_in_every_file(answered: ResultsFolder, tmp_pa
     low, high = merged.interval.low, merged.interval.high
     assert (
         f"| similarity minus average | 3 | +0.1000 | {low:+.4f} to {high:+.4f} "
-        f"| 2 | 0 | 1 | {merged.better} | {merged.worse} | {merged.p:.2g} | {merged.p_adjusted:.2g} | {merged.wilcoxon_p:.2g} |"
+        f"| 2 | 0 | 1 | {merged.better} | {merged.worse} | {merged.p:.2g} "
+        f"| {merged.p_adjusted:.2g} | Holm over 3 | {merged.wilcoxon_p:.2g} |"
     ) in over
-    assert "| similarity minus zero-shot mean | 3 | +0.3500 |  | 3 | 0 | 0 |  |  |  |  |  |" in over
+    assert "| similarity minus zero-shot mean | 3 | +0.3500 |  | 3 | 0 | 0 |  |  |  |  |  |  |" in over
     assert "nothing here knows how far those of another training would lie apart" in over
-    assert "adjusted for the 3 differences tested here" in over
+    assert "adjusted by Holm over themselves, whatever else was run" in over
     by_locale = section(report, "Intervals and calibration by locale")
     wilson, bootstrap = score.accuracy_interval, score.macro_f1_interval
     assert (

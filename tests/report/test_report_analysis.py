@@ -110,8 +110,39 @@ def test_comparisons_count_locales(made: str, request: pytest.FixtureRequest) ->
         assert row.worse == sum(c.p_adjusted <= 0.05 and c.wins < c.losses for c in rows)
         assert row.wilcoxon_p == pytest.approx(signed_ranks([mean for mean in means if mean]).pvalue)
         assert row.interval.low < row.mean < row.interval.high
-    assert [row.p_adjusted for row in found.comparisons] == pytest.approx(holm([row.p for row in found.comparisons]))
-    assert any(row.p_adjusted > row.p for row in found.comparisons)
+    asked, screened = found.comparisons[:3], found.comparisons[3:]
+    assert [(row.first, row.second) for row in asked] == [
+        ("similarity", "average"),
+        ("similarity", "baseline"),
+        ("average", "baseline"),
+    ]
+    assert [row.p_adjusted for row in asked] == pytest.approx(holm([row.p for row in asked]))
+    assert [row.p_adjusted for row in screened] == pytest.approx(false_discovery_control([row.p for row in screened]))
+    assert [row.adjusted_by for row in found.comparisons] == ["Holm over 3"] * 3 + ["Benjamini-Hochberg over 3"] * 3
+    assert any(row.p_adjusted > row.p for row in asked)
+    assert any(row.p_adjusted > row.p for row in screened)
+
+
+def test_what_else_was_run_changes_no_answer_of_the_main_job(aligned: ResultsFolder) -> None:
+    before = aligned.analysis().comparisons[:3]
+    for number in range(12):
+        for locale in LOCALES:
+            aligned.answers(f"a{number}", locale, list(map(str, range(60))), [id_ % 3 > 0 for id_ in range(60)])
+    after = aligned.analysis()
+    assert len(after.comparisons) == 3 + 13 * 3
+    assert [(row.p, row.p_adjusted) for row in after.comparisons[:3]] == [(row.p, row.p_adjusted) for row in before]
+    assert {row.adjusted_by for row in after.comparisons[:3]} == {"Holm over 3"}
+
+
+def test_questions_are_as_many_as_were_run(folder: ResultsFolder) -> None:
+    for variant in ("similarity", "average", "auto"):
+        folder.answers(variant, "af-ZA", ["0", "1", "2"], [True, False, variant == "average"])
+    rows = {(row.first, row.second): row.adjusted_by for row in folder.analysis().comparisons}
+    assert rows == {
+        ("similarity", "average"): "Holm over 1",
+        ("auto", "similarity"): "Benjamini-Hochberg over 2",
+        ("auto", "average"): "Benjamini-Hochberg over 2",
+    }
 
 
 def plain_interval(plain: dict[str, dict[str, int]], resamples: int) -> tuple[float, float]:
@@ -166,7 +197,9 @@ def test_any_two_variants_can_be_compared(aligned: ResultsFolder) -> None:
     assert alone is not None
     assert alone.p_adjusted == alone.p, "nothing else was asked"
     among = compared(found, "similarity", "average")
-    assert replace(alone, p_adjusted=among.p_adjusted, interval=among.interval) == among
+    assert (alone.adjustment, alone.adjusted_by) == ("", "")
+    told = {"p_adjusted": among.p_adjusted, "adjustment": "Holm", "adjusted_over": 3, "interval": among.interval}
+    assert replace(alone, **told) == among
     assert alone.interval.low == pytest.approx(among.interval.low, abs=1e-12)
     there, back = (comparison(answers, *pair) for pair in (("ties", "baseline"), ("baseline", "ties")))
     assert there is not None

@@ -7,7 +7,9 @@ All of this is arithmetic on the predictions of one setup (:class:`~sprachbund.r
     a contrast     two variants in one locale, id by id: McNemar's exact test, adjusted over the locales of the pair
                    (Benjamini and Hochberg): a screen, to be looked through for locales that stand out
     a comparison   two variants over all locales that have both: mean, with a bootstrap that draws an id with its answers in all
-                   locales, and an exact test that turns round an id with all of them; adjusted over all comparisons (Holm)
+                   locales, and an exact test that turns round an id with all of them. The main job's pairs are questions asked
+                   beforehand, adjusted over themselves (Holm), so that nothing else in the folder changes their p; all others
+                   are a screen, adjusted over themselves, too (Benjamini and Hochberg)
 
 There is one checkpoint of each kind for a locale: nothing here knows how far those of another training would lie apart.
 """
@@ -19,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,7 @@ from sprachbund.errors import StoreError
 from sprachbund.report import stats
 from sprachbund.report.answers import Answers, read_answers
 from sprachbund.report.stats import LEVEL, RESAMPLES, Interval
-from sprachbund.report.table import Cell, Results, compared
+from sprachbund.report.table import HEADLINE_PAIRS, Cell, Results, compared
 
 if TYPE_CHECKING:
     from sprachbund.report.stats import Codes
@@ -36,11 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MACRO_F1_RESAMPLES",
+    "Adjustment",
     "Analysis",
     "Comparison",
     "Contrast",
     "Interval",
     "Score",
+    "adjusted",
     "analyse",
     "analysis_of",
     "comparison",
@@ -48,6 +52,9 @@ __all__ = [
 ]
 
 MACRO_F1_RESAMPLES = 1_000
+
+Adjustment = Literal["", "Holm", "Benjamini-Hochberg"]
+"""How a p-value is adjusted for those that stand beside it; empty: not at all."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +120,16 @@ class Comparison:
     p: float
     """Exact test that turns round the signs of an id's differences in all locales at once."""
     p_adjusted: float
-    """Holm, over all comparisons of the analysis."""
+    """By ``adjustment``, over ``adjusted_over`` comparisons."""
     wilcoxon_p: float | None
     """Signed ranks of the locales' differences, a description; None where all of them are zero."""
+    adjustment: Adjustment = ""
+    adjusted_over: int = 1
+
+    @property
+    def adjusted_by(self) -> str:
+        """How p is adjusted, and over how many pairs, for people; empty where it is not."""
+        return self.adjustment and f"{self.adjustment} over {self.adjusted_over}"
 
 
 @dataclass(frozen=True)
@@ -162,11 +176,12 @@ def analyse(
     shares = np.array([_shares(pair) for pair in met]).reshape(len(met), len(answers.ids))
     bounds = stats.intervals(shares, seed=seed, resamples=resamples)
     found = [_comparison(*each) for each in zip(contrasts, met, bounds, strict=True)]
-    adjusted = stats.holm([comparison.p for comparison in found])
+    headline = [each for each in found if (each.first, each.second) in HEADLINE_PAIRS]
+    screen = [each for each in found if (each.first, each.second) not in HEADLINE_PAIRS]
     return Analysis(
         scores={(score.variant, score.locale): score for score in _scores(results, answers, macro_f1_resamples, seed)},
         contrasts={(pair.first, pair.second): rows for pair, rows in zip(met, contrasts, strict=True)},
-        comparisons=tuple(replace(each, p_adjusted=float(p)) for each, p in zip(found, adjusted, strict=True)),
+        comparisons=(*adjusted(headline, "Holm"), *adjusted(screen, "Benjamini-Hochberg")),
         resamples=resamples,
         macro_f1_resamples=macro_f1_resamples,
         seed=seed,
@@ -205,6 +220,16 @@ def comparison(
         return None
     (bounds,) = stats.intervals(_shares(pair)[None], seed=seed, resamples=resamples)
     return _comparison(_contrasts(pair), pair, bounds)
+
+
+def adjusted(found: Sequence[Comparison], adjustment: Literal["Holm", "Benjamini-Hochberg"]) -> tuple[Comparison, ...]:
+    """Return comparisons with p-values adjusted for their number: of questions (Holm), or of a screen."""
+    adjust = stats.holm if adjustment == "Holm" else stats.benjamini_hochberg
+    p_values = adjust([each.p for each in found])
+    return tuple(
+        replace(each, p_adjusted=float(p), adjustment=adjustment, adjusted_over=len(found))
+        for each, p in zip(found, p_values, strict=True)
+    )
 
 
 @dataclass(frozen=True)
