@@ -436,3 +436,15 @@ def test_a_demonstration_is_said_in_every_file(small: ResultsFolder, tmp_path: P
     assert {row["demonstration"] for path in (aggregated, comparison) for row in read_csv(path)} == {word}
     assert read_json(summary)["demonstration"] is demonstration
     assert ("**DEMONSTRATION" in report.read_text(encoding="utf-8")) is demonstration
+
+
+def test_a_name_with_markup_is_no_markup_in_the_report(answered: ResultsFolder, tmp_path: Path) -> None:
+    name = r"<img src=x> \<b> [a](b) *|"
+    for locale in ("af-ZA", "nl-NL"):
+        answered.record(name, locale, 90, folder=f"other_{locale}")
+    *_, report_path = write(answered, tmp_path)
+    report = report_path.read_text(encoding="utf-8")
+    told = r"\<img src=x> \\\<b> \[a\](b) \*\|"
+    assert f"{told} stands at" in report
+    for opening in ("<img", "<b>", "[a]", "*|"):
+        assert not re.search(r"(?<!\\)(\\\\)*" + re.escape(opening), report)
