@@ -13,10 +13,12 @@ from results_folder import INTENTS, ResultsFolder
 from scipy.stats import binomtest, false_discovery_control
 from scipy.stats import wilcoxon as signed_ranks
 
+from sprachbund.data import Partition
+from sprachbund.evaluation import performance
 from sprachbund.report.analysis import Analysis, Comparison, analyse, comparison, contrast
 from sprachbund.report.answers import Answers, read_answers
 from sprachbund.report.stats import holm, wilson
-from sprachbund.store import RunStore, read_predictions
+from sprachbund.store import Columns, Prediction, RunStore, read_predictions
 
 VARIANTS = {"baseline": 0.85, "similarity": 0.6, "average": 0.5, "ties": 0.55}
 LOCALES = ("af-ZA", "de-DE", "en-US", "th-TH")
@@ -254,8 +256,13 @@ def test_scores_are_those_of_the_records_with_intervals(aligned: ResultsFolder) 
 def test_other_answers_have_scores_and_contrasts_too(aligned: ResultsFolder) -> None:
     """As those of the best zero-shot source, which is no record of a variant."""
     answers = answers_of(aligned)
-    taken = {("zero_shot_best", locale): answers.predicted["ties", locale] for locale in LOCALES[:3]}
-    found = analyse(aligned.load(), replace(answers, predicted={**answers.predicted, **taken}), macro_f1_resamples=20)
+    taken = {("zero_shot_best", locale): ("ties", locale) for locale in LOCALES[:3]}
+    also = replace(
+        answers,
+        predicted={**answers.predicted, **{cell: answers.predicted[other] for cell, other in taken.items()}},
+        confidence={**answers.confidence, **{cell: answers.confidence[other] for cell, other in taken.items()}},
+    )
+    found = analyse(aligned.load(), also, macro_f1_resamples=20)
     ours = found.scores["zero_shot_best", "de-DE"]
     theirs = found.scores["ties", "de-DE"]
     assert (ours.correct, ours.total, ours.accuracy_interval) == (
@@ -270,6 +277,37 @@ def test_other_answers_have_scores_and_contrasts_too(aligned: ResultsFolder) -> 
     assert compared(found, "ties", "zero_shot_best").ties == 3
     assert compared(found, "average", "zero_shot_best").locales == 3
     assert ("baseline", "zero_shot_best") in found.contrasts
+
+
+def test_the_best_source_is_as_calibrated_as_a_record_of_the_same_answers(folder: ResultsFolder) -> None:
+    """Some confidences lie on the edge of a bin, from which fp32 would move them; one gold intent the model lacks."""
+    ids, gold = tuple(map(str, range(40))), tuple(INTENTS[number % 3] for number in range(40))
+    partition = Partition("af-ZA", "test", ids, ids, gold)
+    lot = np.random.default_rng(4)
+    rows = [
+        Prediction(
+            id=id_,
+            gold=intent,
+            predicted=INTENTS[int(lot.integers(3))],
+            confidence=0.2 * int(lot.integers(1, 5)) if number % 2 else round(float(lot.random()), 6),
+            gold_probability=0.0 if number == 7 else float(f"{lot.random():.6g}"),
+        )
+        for number, (id_, intent) in enumerate(zip(ids, gold, strict=True))
+    ]
+    kept = Columns(
+        ids=ids,
+        gold=gold,
+        predicted=[row.predicted for row in rows],
+        confidence=np.array([row.confidence for row in rows]),
+        gold_probability=np.array([row.gold_probability for row in rows]),
+    )
+    folder.record("baseline", "af-ZA", 1, total=40, predictions=rows)
+    folder.transfer("nl-NL", {"af-ZA": 50}, answers={"af-ZA": kept})
+    measured = performance(rows, partition)
+    score = folder.analysis().scores["zero_shot_best", "af-ZA"]
+    assert score.accuracy == measured.accuracy
+    assert score.nll == pytest.approx(measured.nll, rel=1e-6)
+    assert score.ece == pytest.approx(measured.ece, abs=1e-12)
 
 
 def test_what_is_drawn_hangs_on_the_seed_alone(aligned: ResultsFolder) -> None:

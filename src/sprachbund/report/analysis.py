@@ -31,6 +31,7 @@ from sprachbund.report import stats
 from sprachbund.report.answers import Answers, read_answers
 from sprachbund.report.stats import LEVEL, RESAMPLES, Interval
 from sprachbund.report.table import HEADLINE_PAIRS, Cell, Results, compared
+from sprachbund.store.calibration import ece, nll
 
 if TYPE_CHECKING:
     from sprachbund.report.stats import Codes
@@ -336,7 +337,7 @@ def _scores(results: Results, answers: Answers, resamples: int, seed: int) -> It
         yield _score_of_record(cell, record, interval(cell))
     for cell in answers.predicted:
         if cell not in results.records:
-            yield _score_of_answers(cell, *_answered(answers, cell), interval(cell))
+            yield _score_of_answers(cell, answers, interval(cell))
 
 
 def _answered(answers: Answers, cell: Cell) -> tuple[Codes, Codes]:
@@ -364,7 +365,9 @@ def _score_of_record(cell: Cell, record: Record, macro_f1_interval: Interval | N
     )
 
 
-def _score_of_answers(cell: Cell, gold: Codes, predicted: Codes, macro_f1_interval: Interval | None) -> Score:
+def _score_of_answers(cell: Cell, answers: Answers, macro_f1_interval: Interval | None) -> Score:
+    gold, predicted = _answered(answers, cell)
+    there = answers.predicted[cell] >= 0
     correct, total = int((gold == predicted).sum()), len(gold)
     variant, locale = cell
     return Score(
@@ -377,6 +380,6 @@ def _score_of_answers(cell: Cell, gold: Codes, predicted: Codes, macro_f1_interv
         macro_f1=stats.macro_f1(gold, predicted),
         macro_f1_interval=macro_f1_interval,
         macro_f1_intents=len(np.unique(gold)),
-        nll=None,
-        ece=None,
+        nll=nll(answers.gold_probability[cell][there]) if cell in answers.gold_probability else None,
+        ece=ece(answers.confidence[cell][there], gold == predicted),
     )
