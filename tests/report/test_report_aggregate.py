@@ -398,7 +398,8 @@ def test_columns_of_the_comparison_keep_their_order(answered: ResultsFolder, tmp
 
 
 def test_lost_predictions_leave_blanks_and_a_reason(answered: ResultsFolder, tmp_path: Path) -> None:
-    (answered.root / "average_af-ZA" / "predictions.csv").unlink()
+    for path in answered.root.glob("*/predictions.csv"):
+        path.unlink()
     _, comparison_path, summary_path, report_path = analysed(answered, tmp_path, answered.analysis())
     rows = {row["locale"]: row for row in read_csv(comparison_path)}
     assert rows["en-US"]["similarity_minus_average_p"] == ""
@@ -407,9 +408,26 @@ def test_lost_predictions_leave_blanks_and_a_reason(answered: ResultsFolder, tmp
     assert "predictions.csv is missing" in told["blank"]
     assert (told["comparisons"], told["contrasts"]) == ([], [])
     report = report_path.read_text(encoding="utf-8")
-    assert "| similarity minus average | 3 | +0.1000 |  | 2 | 0 | 1 |  |  |  |  |  |" in report
+    assert "| similarity minus average | 3 | +0.1000 |  | 2 | 0 | 1 |  |  |  |  |  |  |" in report
     assert f"Intervals and tests of differences are blank: {told['blank']}" in report
     assert "## Intervals and calibration by locale" in report
+
+
+def test_one_lost_file_leaves_its_own_blanks_and_a_note(answered: ResultsFolder, tmp_path: Path) -> None:
+    (answered.root / "average_af-ZA" / "predictions.csv").unlink()
+    _, comparison_path, summary_path, report_path = analysed(answered, tmp_path, answered.analysis())
+    rows = {row["locale"]: row for row in read_csv(comparison_path)}
+    assert rows["af-ZA"]["similarity_minus_average_p"] == ""
+    assert rows["en-US"]["similarity_minus_average_p"] != "" != rows["af-ZA"]["similarity_minus_baseline_p"]
+    told = read_json(summary_path)["analysis"]
+    (note,) = (note for note in told["notes"] if "average" in note)
+    assert "average leave out af-ZA: " in note
+    assert "predictions.csv is missing" in note
+    assert {(row["first"], row["second"]): row["locales"] for row in told["comparisons"]}["similarity", "average"] == 2
+    report = report_path.read_text(encoding="utf-8")
+    assert f"- {note}" in report
+    assert "| similarity minus average | 3 | +0.1000 |  | 2 | 0 | 1 |  |  |  |  |  |  |" in report
+    assert "\n\n\n" not in report
 
 
 def test_records_without_calibration_have_no_columns_of_it(answered: ResultsFolder) -> None:

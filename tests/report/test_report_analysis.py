@@ -319,10 +319,49 @@ def test_what_is_drawn_hangs_on_the_seed_alone(aligned: ResultsFolder) -> None:
 
 def test_without_predictions_there_are_scores_and_a_reason(aligned: ResultsFolder) -> None:
     whole = aligned.analysis()
-    assert whole.blank == ""
-    path = RunStore(aligned.root).folder("average", "de-DE") / "predictions.csv"
-    path.unlink()
+    assert (whole.blank, whole.notes) == ("", ())
+    paths = [
+        RunStore(aligned.root).folder(variant, locale) / "predictions.csv" for variant, locale in aligned.load().records
+    ]
+    for path in paths:
+        path.unlink()
     found = aligned.analysis()
-    assert str(path) in found.blank
-    assert (found.contrasts, found.comparisons) == ({}, ())
+    assert str(paths[0]) in found.blank
+    assert (found.contrasts, found.comparisons, found.notes) == ({}, (), ())
     assert found.scores == {cell: replace(score, macro_f1_interval=None) for cell, score in whole.scores.items()}
+
+
+def test_one_damaged_file_takes_nothing_else_with_it(aligned: ResultsFolder) -> None:
+    whole = aligned.analysis()
+    path = RunStore(aligned.root).folder("average", "de-DE") / "predictions.csv"
+    path.write_bytes(b"id,gold\n")
+    found = aligned.analysis()
+    assert found.blank == ""
+    (note,) = found.notes
+    assert note.startswith("Intervals and tests of differences with average leave out de-DE: ")
+    assert str(path) in note
+    assert found.contrasts.keys() == whole.contrasts.keys()
+    for pair, rows in found.contrasts.items():
+        left = [row.locale for row in rows]
+        assert left == ([locale for locale in LOCALES if locale != "de-DE"] if "average" in pair else list(LOCALES))
+    there, before = compared(found, "similarity", "average"), whole.contrasts["similarity", "average"]
+    assert there.locales == 3
+    assert there.mean == pytest.approx(fmean(row.difference for row in before if row.locale != "de-DE"))
+    same = compared(whole, "similarity", "baseline")
+    assert compared(found, "similarity", "baseline").interval == same.interval
+    assert found.scores["average", "de-DE"].macro_f1_interval is None
+
+
+def test_what_is_left_out_is_said_once_for_all_locales(aligned: ResultsFolder) -> None:
+    for source, target in (("nl-NL", LOCALES[0]), ("sv-SE", LOCALES[1]), ("da-DK", LOCALES[2]), ("fr-FR", LOCALES[3])):
+        aligned.transfer(source, {target: 70})
+    for locale in LOCALES:
+        (RunStore(aligned.root).folder("ties", locale) / "predictions.csv").unlink()
+    first, *damaged, last = aligned.analysis().notes
+    assert first.startswith(
+        "Intervals and tests of differences with zero_shot_best leave out af-ZA, de-DE and 2 others: "
+    )
+    assert "`sprachbund transfer`" in first
+    assert "--overwrite" in first
+    assert [note.split(" leave out ")[1][:5] for note in damaged] == ["af-ZA", "de-DE"]
+    assert last == "They leave out 2 more results, whose predictions cannot be read either."

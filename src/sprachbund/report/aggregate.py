@@ -177,6 +177,7 @@ def _analysis_json(analysis: Analysis) -> dict[str, Any]:
         "macro_f1_resamples": analysis.macro_f1_resamples,
         "seed": analysis.seed,
         "blank": analysis.blank,
+        "notes": list(analysis.notes),
         "comparisons": [dataclasses.asdict(comparison) for comparison in analysis.comparisons],
         "contrasts": [dataclasses.asdict(contrast) for rows in analysis.contrasts.values() for contrast in rows],
         "scores": [dataclasses.asdict(score) for score in analysis.scores.values()],

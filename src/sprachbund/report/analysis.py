@@ -53,6 +53,8 @@ __all__ = [
 ]
 
 MACRO_F1_RESAMPLES = 1_000
+MOST_NOTED = 3
+"""Of so many reasons for what is left out there is a sentence, and so many locales it names."""
 
 Adjustment = Literal["", "Holm", "Benjamini-Hochberg"]
 """How a p-value is adjusted for those that stand beside it; empty: not at all."""
@@ -148,6 +150,8 @@ class Analysis:
     """Of the intervals; 1 - level is that of the tests."""
     blank: str = ""
     """Why there are no contrasts and comparisons, one sentence; empty where there could be."""
+    notes: tuple[str, ...] = ()
+    """What contrasts and comparisons leave out, why, and what to do; a sentence each."""
 
     def comparison(self, first: str, second: str) -> Comparison | None:
         """Return the comparison of a pair, None where it could not be made."""
@@ -187,6 +191,8 @@ def analyse(
         macro_f1_resamples=macro_f1_resamples,
         seed=seed,
         level=LEVEL,
+        blank="" if answers.predicted else next(iter(answers.left_out.values()), ""),
+        notes=_notes(answers.left_out) if answers.predicted else (),
     )
 
 
@@ -198,7 +204,7 @@ def analysis_of(
     macro_f1_resamples: int = MACRO_F1_RESAMPLES,
     seed: int = 0,
 ) -> Analysis:
-    """Read the predictions and :func:`analyse` them; where they cannot be read there are scores by the records alone."""
+    """Read the predictions and :func:`analyse` them; where none can be read there are scores by the records alone."""
     try:
         answers = read_answers(results_dir, results)
     except StoreError as error:
@@ -231,6 +237,24 @@ def adjusted(found: Sequence[Comparison], adjustment: Literal["Holm", "Benjamini
         replace(each, p_adjusted=float(p), adjustment=adjustment, adjusted_over=len(found))
         for each, p in zip(found, p_values, strict=True)
     )
+
+
+def _notes(left_out: Mapping[Cell, str]) -> tuple[str, ...]:
+    """Say which answers are not there: a sentence for each column and reason, those about most locales first."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for (variant, locale), reason in left_out.items():
+        places.setdefault((variant, reason), []).append(locale)
+    groups = sorted(places.items(), key=lambda group: -len(group[1]))
+    said = [
+        f"Intervals and tests of differences with {variant} leave out {_some(found)}: {reason}"
+        for (variant, reason), found in groups[:MOST_NOTED]
+    ]
+    more = sum(len(found) for _, found in groups[MOST_NOTED:])
+    return (*said, *([f"They leave out {more} more results, whose predictions cannot be read either."] if more else []))
+
+
+def _some(places: Sequence[str]) -> str:
+    return ", ".join(places) if len(places) <= MOST_NOTED else f"{', '.join(places[:2])} and {len(places) - 2} others"
 
 
 @dataclass(frozen=True)

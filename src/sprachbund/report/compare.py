@@ -130,6 +130,8 @@ def compare(first: Results, second: Results, pairs: Sequence[tuple[str, str]], *
     _check_same_texts(first, second)
     both = _together(first, second, pairs)
     answers = read_answers(next(iter(both.folders.values())).parent, both)
+    if answers.left_out:
+        raise StoreError(next(iter(answers.left_out.values())))
     found = []
     for one, other in pairs:
         whole = comparison(answers, _name(FIRST, one), _name(SECOND, other), seed=seed)

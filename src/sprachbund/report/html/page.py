@@ -213,6 +213,7 @@ def _method(material: Material) -> list[str]:
         "baseline with each other), whatever else was run, by Benjamini and Hochberg over all other rows. In a locale: "
         "Wilson's interval of the accuracy, McNemar's exact test, adjusted by Benjamini and Hochberg over the pair's locales.",
         "There is one checkpoint of each kind for a locale: nothing here says how far another training would have come.",
+        *analysis.notes,
     ]
 
 
