@@ -38,8 +38,8 @@ N = TypeVar("N", np.int16, np.float32)
 MISSING = -1
 
 NOT_KEPT = (
-    "what the source answers was not kept (by versions that did not, or the file is gone): run the zero-shot stage again with "
-    "--overwrite (`sprachbund transfer`, or the experiment), and it is evaluated anew."
+    "what the source answers was not kept (older versions did not) or is gone: run the zero-shot stage again with --overwrite "
+    "(`sprachbund transfer`, or the experiment), and it is evaluated anew."
 )
 
 
