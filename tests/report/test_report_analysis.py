@@ -200,8 +200,8 @@ def test_any_two_variants_can_be_compared(aligned: ResultsFolder) -> None:
     assert alone.p_adjusted == alone.p, "nothing else was asked"
     among = compared(found, "similarity", "average")
     assert (alone.adjustment, alone.adjusted_by) == ("", "")
-    told = {"p_adjusted": among.p_adjusted, "adjustment": "Holm", "adjusted_over": 3, "interval": among.interval}
-    assert replace(alone, **told) == among
+    told = replace(alone, p_adjusted=among.p_adjusted, adjustment="Holm", adjusted_over=3)
+    assert replace(told, interval=among.interval) == among
     assert alone.interval.low == pytest.approx(among.interval.low, abs=1e-12)
     there, back = (comparison(answers, *pair) for pair in (("ties", "baseline"), ("baseline", "ties")))
     assert there is not None
