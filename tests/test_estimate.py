@@ -24,6 +24,7 @@ from sprachbund.inputs import Inputs
 from sprachbund.merging.reading import Readers
 from sprachbund.methods import METHODS
 from sprachbund.preparing import prepare
+from sprachbund.store import RunStore
 
 TARGETS = ("de-DE", "ja-JP", "sq-AL")
 MERGED = {"de-DE": ("nl-NL", "da-DK"), "ja-JP": ("mn-MN", "kn-IN"), "sq-AL": ("ro-RO", "el-GR")}
@@ -228,12 +229,18 @@ def test_zero_shot_is_every_source_of_the_pool_in_every_target(
 
 
 @pytest.mark.usefixtures("rated")
-def test_rows_of_zero_shot_that_are_there_do_not_count(make: Make, quiet: Report) -> None:
+def test_rows_of_zero_shot_that_are_there_do_not_count(make: Make, quiet: Report, tmp_path: Path) -> None:
     settings = {"zero_shot": True, "variants": ("baseline",)}
     make(max_locales=1, **settings).run(quiet)
     found = estimate(make(**settings))
     assert (found.finished, found.zero_shot) == (1, len(POOL) * 2)
     assert found.seconds["zero-shot test"] == pytest.approx(len(POOL) * (2.0 + 2 * TEXTS / 10.0))
+    assert estimate(make(overwrite=True, **settings)).zero_shot == len(POOL) * 2
+    kept = RunStore(tmp_path / "run" / "results")
+    for row in list(kept.transfers("test")):
+        kept.write_transfer(row.without_answers())
+    assert estimate(make(**settings)).zero_shot == len(POOL) * 2
+    assert estimate(make(overwrite=True, **settings)).zero_shot == len(POOL) * 3, "answers were not kept"
     assert estimate(make()).zero_shot == 0, "nobody asked"
     assert estimate(make(demo=True, skip_zero_shot=True)).zero_shot == 0
 

@@ -169,6 +169,23 @@ def test_a_row_from_before_answers_were_kept_is_as_good_as_ever(
     assert [row.cells["ja-JP"] for row in added] == [row.cells["ja-JP"] for row in rows]
 
 
+def test_a_row_without_answers_gets_them_with_overwrite(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, before = RunStore(tmp_path / "results"), run()
+    for row in before:
+        known.write_transfer(row.without_answers())
+        (tmp_path / f"results/transfer/test/{row.source}.parquet").unlink()
+    some = run(targets=("ja-JP",), overwrite=True)
+    assert [list(known.transfer_answers(row)) for row in some] == [["ja-JP"], ["ja-JP"]]
+    assert [list(row.cells) for row in some] == [list(TARGETS)] * 2, "what is not asked for keeps its figure"
+    assert run(overwrite=True) == before
+    assert list(known.transfers("test")) == before
+    assert [{*known.transfer_answers(row)} for row in before] == [{*TARGETS}] * 2
+    nobody_works(monkeypatch)
+    assert run(overwrite=True) == before, "once is enough"
+
+
 def test_answers_that_are_gone_are_made_again_and_no_others(run: Run, tmp_path: Path) -> None:
     before = run()
     paths = [tmp_path / f"results/transfer/test/{source}.parquet" for source in SOURCES]
@@ -218,13 +235,30 @@ def test_killed_while_a_row_is_replaced_it_does_not_pass_off_the_new_answers_as_
     assert list(known.transfer_answers(new)) == list(TARGETS)
 
 
-def test_answers_need_not_be_kept(run: Run, zoo: Zoo, tiny: TinyData, quiet: Report, tmp_path: Path) -> None:
+def test_answers_need_not_be_kept(
+    run: Run, zoo: Zoo, tiny: TinyData, quiet: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bare = RunStore(tmp_path / "bare")
     outcome = run_zero_shot(
         bare, zoo, tiny, "test", SOURCES, TARGETS, precision="fp32", jobs=1, report=quiet, keep_answers=False
     )
     assert [row.without_answers() for row in run()] == list(outcome.rows) == list(bare.transfers("test"))
     assert list((tmp_path / "bare").rglob("*.parquet")) == []
+    nobody_works(monkeypatch)
+    again = run_zero_shot(
+        bare,
+        zoo,
+        tiny,
+        "test",
+        SOURCES,
+        TARGETS,
+        precision="fp32",
+        jobs=1,
+        report=quiet,
+        overwrite=True,
+        keep_answers=False,
+    )
+    assert again == outcome, "nor are they missed"
 
 
 # --- no mixing ---------------------------------------------------------------------------------------------------------

@@ -368,7 +368,10 @@ class TransferConfig(PrecisionConfig, PoolConfig, InputsConfig):
     )
     split: Split = Field(default="test", description="Split to evaluate on.")
     results_dir: Path = Field(default=Path("results"), description="The results folder.")
-    overwrite: bool = Field(default=False, description="Replace what other models or data have left there.")
+    overwrite: bool = Field(
+        default=False,
+        description="Replace what other models or data have left there; evaluate anew where only a figure was kept.",
+    )
     jobs: int = Field(default=0, ge=0, description="Processes; 0: one per core.")
 
 

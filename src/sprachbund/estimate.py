@@ -24,7 +24,7 @@ from sprachbund.methods import METHODS, Method
 from sprachbund.plan import Cell
 from sprachbund.recipe import OWN
 from sprachbund.uses import union_of_uses
-from sprachbund.zero_shot import known_row
+from sprachbund.zero_shot import known_row, still_open
 
 __all__ = ["Estimate", "Rates", "estimate"]
 
@@ -152,7 +152,7 @@ def _open_targets(experiment: Experiment, source: str) -> list[str]:
         config.precision,
         config.overwrite,
     )
-    return [target for target in experiment.targets if target not in row.cells]
+    return list(still_open(row, experiment.targets, with_answers=config.overwrite))
 
 
 def _sources(experiment: Experiment, cell: Cell) -> list[Checkpoint]:

@@ -3,15 +3,8 @@
 Everything is compared by label *name*. A checkpoint that has only ``LABEL_n`` gets the n-th name of the data set's own order,
 and says so; any other mismatch is an error.
 
-Whether a model knows how sure it can be is said by two figures beside accuracy; p = softmax(logits), in float64:
-
-    NLL = −1/n Σᵢ ln p(goldᵢ), in nats        ECE = Σₘ |Bₘ|/n · |acc(Bₘ) − conf(Bₘ)|
-
-Bₘ are the rows with a confidence in ((m − 1)/15, m/15] (Naeini, Cooper and Hauskrecht 2015, "Obtaining well calibrated
-probabilities using Bayesian binning"; with 15 bins Guo et al. 2017, arXiv:1706.04599). Both are computed from the probabilities
-as they stand in predictions.csv, confidences of six decimals and gold probabilities of six significant digits, so that the file
-says the same as the record. In NLL a probability below 2⁻⁵² counts as 2⁻⁵², 36.04 nats: one row with an intent that the model
-lacks must not make all others meaningless. scikit-learn's ``log_loss`` draws the line there, too.
+NLL and ECE (:mod:`sprachbund.store.calibration`) are computed from the probabilities as they stand in predictions.csv,
+confidences of six decimals and gold probabilities of six significant digits, so that the file says the same as the record.
 """
 
 from __future__ import annotations
@@ -26,11 +19,10 @@ import numpy as np
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import IncompatibleError
 from sprachbund.store import Columns, Performance, Prediction
+from sprachbund.store.calibration import DECIMALS, ece, nll
 
 __all__ = ["LabelNames", "answered", "correct", "label_names", "performance", "predictions"]
 
-BINS = 15
-LEAST = 2.0**-52
 _NUMBERED = re.compile(r"LABEL_(\d+)")
 
 
@@ -77,7 +69,7 @@ def answered(logits: np.ndarray, names: Sequence[str], partition: Partition) -> 
         ids=partition.ids,
         gold=partition.intents,
         predicted=[names[winner] for winner in winners],
-        confidence=probabilities.max(axis=1).round(6),
+        confidence=probabilities.max(axis=1).round(DECIMALS),
         gold_probability=np.array([float(f"{probability:.6g}") for probability in gold]),
     )
 
@@ -110,20 +102,13 @@ def performance(rows: Sequence[Prediction], partition: Partition) -> Performance
         mean_confidence=float(np.mean([row.confidence for row in rows])),
         majority_rate=partition.majority_rate(),
         nll=_nll(rows),
-        ece=_ece(rows),
+        ece=ece(np.array([row.confidence for row in rows]), np.array([row.gold == row.predicted for row in rows])),
     )
 
 
 def _nll(rows: Sequence[Prediction]) -> float | None:
     likely = [row.gold_probability for row in rows if row.gold_probability is not None]
-    return float(-np.log(np.maximum(likely, LEAST)).mean()) if len(likely) == len(rows) else None
-
-
-def _ece(rows: Sequence[Prediction]) -> float:
-    sure = np.array([row.confidence for row in rows])
-    surplus = sure - np.array([row.gold == row.predicted for row in rows])
-    bins = np.ceil(sure * BINS).astype(int)
-    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(rows))
+    return nll(np.array(likely)) if len(likely) == len(rows) else None
 
 
 def f1_by_intent(rows: Sequence[Prediction]) -> dict[str, float]:

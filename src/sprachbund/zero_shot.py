@@ -1,7 +1,8 @@
 """All sources × all locales: the reference that every merge has to beat, source by source and resumable.
 
 What is known of a source is one small file; a cell in it counts while source and data are still the same, and what the source
-answered, where the cell says that this was kept, is still there. A source that fails leaves no row, does not stop the others,
+answered, where the cell says that this was kept, is still there. Where it was not kept the figure counts, too, and is made anew
+only when asked for, with ``overwrite``. A source that fails leaves no row, does not stop the others,
 and is tried again by the next run.
 """
 
@@ -21,7 +22,7 @@ from sprachbund.parallel import Failed, Report
 from sprachbund.store import Columns, RunStore, Transfer, TransferCell
 from sprachbund.uses import union_of_uses
 
-__all__ = ["ZeroShot", "known_row", "run_zero_shot"]
+__all__ = ["ZeroShot", "known_row", "run_zero_shot", "still_open"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,14 @@ def run_zero_shot(
 ) -> ZeroShot:
     """Evaluate every source in every target, except where the store knows; and keep what it answers, unless told not to.
 
+    With ``overwrite`` what is known without its answers is done again, if they are to be kept.
+
     Raises:
         StoreError: the store holds rows of other models, data or precision and ``overwrite`` is off.
     """
-    rows, tasks, failures = _known_and_open(store, zoo, data, split, sources, targets, precision, overwrite)
+    rows, tasks, failures = _known_and_open(
+        store, zoo, data, split, sources, targets, precision, overwrite, keep_answers
+    )
     stage = f"zero-shot {split}"
     report(stage, len(rows) + len(failures), len(sources))
     for task, outcome in parallel.attempts(_evaluate, tasks, jobs or parallel.cores()):
@@ -97,6 +102,7 @@ def _known_and_open(
     targets: Sequence[str],
     precision: Precision,
     overwrite: bool,
+    keep_answers: bool,
 ) -> tuple[dict[str, Transfer], list[_Task], dict[str, str]]:
     """Return the rows that are complete, what is to be done for the others, and why some sources cannot be used."""
     rows: dict[str, Transfer] = {}
@@ -106,7 +112,7 @@ def _known_and_open(
         try:
             checkpoint = zoo.checkpoint(source)
             row = known_row(store, checkpoint, source, data, split, precision, overwrite)
-            open_targets = tuple(target for target in targets if target not in row.cells)
+            open_targets = still_open(row, targets, with_answers=overwrite and keep_answers)
             if open_targets:
                 tasks.append(_task(checkpoint, data, split, open_targets, precision, row))
                 continue
@@ -123,6 +129,15 @@ def _evaluate(task: _Task) -> tuple[Transfer, dict[str, Columns]]:
     inference.quieten()
     cells, answers = evaluate_transfer(task.checkpoint, task.names, task.partitions, task.precision)
     return task.row.model_copy(update={"cells": {**task.row.cells, **cells}}), answers
+
+
+def still_open(row: Transfer, targets: Sequence[str], *, with_answers: bool) -> tuple[str, ...]:
+    """Return the targets that a row knows nothing of or, ``with_answers``, nothing but a figure."""
+    return tuple(
+        target
+        for target in targets
+        if (cell := row.cells.get(target)) is None or (with_answers and not cell.predictions_digest)
+    )
 
 
 def known_row(

@@ -102,8 +102,17 @@ def test_aggregate_writes_the_same_page_when_asked_for(capsys: Capture) -> None:
 
 
 def test_a_page_without_predictions_says_what_is_wrong_with_them(here: Path, capsys: Capture) -> None:
-    (here / "results" / "similarity_sq-AL" / "predictions.csv").unlink()
+    for path in (here / "results").glob("*/predictions.csv"):
+        path.unlink()
     page = html.unescape(made("report", capsys))
-    assert "similarity_sq-AL" in page
+    assert "predictions.csv is missing: start the run" in page
     assert "No predictions can be read." in page
     assert "0.375" in page, "accuracies are those of the records"
+
+
+def test_a_page_leaves_out_one_cell_without_predictions(here: Path, capsys: Capture) -> None:
+    (here / "results" / "similarity_sq-AL" / "predictions.csv").unlink()
+    page = html.unescape(made("report", capsys))
+    assert "differences with similarity leave out sq-AL: " in page
+    assert "similarity_sq-AL/predictions.csv is missing" in page
+    assert "No predictions can be read." not in page

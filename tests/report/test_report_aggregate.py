@@ -344,6 +344,7 @@ def test_intervals_and_tests_stand_in_every_file(answered: ResultsFolder, tmp_pa
     told = found["analysis"]
     assert (told["level"], told["resamples"], told["macro_f1_resamples"], told["blank"]) == (0.95, 10_000, 50, "")
     assert told["comparisons"][0] == json.loads(json.dumps(asdict(merged)))
+    assert (told["comparisons"][0]["adjustment"], told["comparisons"][0]["adjusted_over"]) == ("Holm", 3)
     assert len(told["contrasts"]) == 3 + 2 + 2
     assert len(told["scores"]) == 8
     assert {"p", "p_adjusted"} <= set(told["contrasts"][0])
@@ -353,11 +354,12 @@ def test_intervals_and_tests_stand_in_every_file(answered: ResultsFolder, tmp_pa
     low, high = merged.interval.low, merged.interval.high
     assert (
         f"| similarity minus average | 3 | +0.1000 | {low:+.4f} to {high:+.4f} "
-        f"| 2 | 0 | 1 | {merged.better} | {merged.worse} | {merged.p:.2g} | {merged.p_adjusted:.2g} | {merged.wilcoxon_p:.2g} |"
+        f"| 2 | 0 | 1 | {merged.better} | {merged.worse} | {merged.p:.2g} "
+        f"| {merged.p_adjusted:.2g} | Holm over 3 | {merged.wilcoxon_p:.2g} |"
     ) in over
-    assert "| similarity minus zero-shot mean | 3 | +0.3500 |  | 3 | 0 | 0 |  |  |  |  |  |" in over
+    assert "| similarity minus zero-shot mean | 3 | +0.3500 |  | 3 | 0 | 0 |  |  |  |  |  |  |" in over
     assert "nothing here knows how far those of another training would lie apart" in over
-    assert "adjusted for the 3 differences tested here" in over
+    assert "adjusted by Holm over themselves, whatever else was run" in over
     by_locale = section(report, "Intervals and calibration by locale")
     wilson, bootstrap = score.accuracy_interval, score.macro_f1_interval
     assert (
@@ -396,7 +398,8 @@ def test_columns_of_the_comparison_keep_their_order(answered: ResultsFolder, tmp
 
 
 def test_lost_predictions_leave_blanks_and_a_reason(answered: ResultsFolder, tmp_path: Path) -> None:
-    (answered.root / "average_af-ZA" / "predictions.csv").unlink()
+    for path in answered.root.glob("*/predictions.csv"):
+        path.unlink()
     _, comparison_path, summary_path, report_path = analysed(answered, tmp_path, answered.analysis())
     rows = {row["locale"]: row for row in read_csv(comparison_path)}
     assert rows["en-US"]["similarity_minus_average_p"] == ""
@@ -405,9 +408,26 @@ def test_lost_predictions_leave_blanks_and_a_reason(answered: ResultsFolder, tmp
     assert "predictions.csv is missing" in told["blank"]
     assert (told["comparisons"], told["contrasts"]) == ([], [])
     report = report_path.read_text(encoding="utf-8")
-    assert "| similarity minus average | 3 | +0.1000 |  | 2 | 0 | 1 |  |  |  |  |  |" in report
+    assert "| similarity minus average | 3 | +0.1000 |  | 2 | 0 | 1 |  |  |  |  |  |  |" in report
     assert f"Intervals and tests of differences are blank: {told['blank']}" in report
     assert "## Intervals and calibration by locale" in report
+
+
+def test_one_lost_file_leaves_its_own_blanks_and_a_note(answered: ResultsFolder, tmp_path: Path) -> None:
+    (answered.root / "average_af-ZA" / "predictions.csv").unlink()
+    _, comparison_path, summary_path, report_path = analysed(answered, tmp_path, answered.analysis())
+    rows = {row["locale"]: row for row in read_csv(comparison_path)}
+    assert rows["af-ZA"]["similarity_minus_average_p"] == ""
+    assert rows["en-US"]["similarity_minus_average_p"] != "" != rows["af-ZA"]["similarity_minus_baseline_p"]
+    told = read_json(summary_path)["analysis"]
+    (note,) = (note for note in told["notes"] if "average" in note)
+    assert "average leave out af-ZA: " in note
+    assert "predictions.csv is missing" in note
+    assert {(row["first"], row["second"]): row["locales"] for row in told["comparisons"]}["similarity", "average"] == 2
+    report = report_path.read_text(encoding="utf-8")
+    assert f"- {note}" in report
+    assert "| similarity minus average | 3 | +0.1000 |  | 2 | 0 | 1 |  |  |  |  |  |  |" in report
+    assert "\n\n\n" not in report
 
 
 def test_records_without_calibration_have_no_columns_of_it(answered: ResultsFolder) -> None:
@@ -434,3 +454,15 @@ def test_a_demonstration_is_said_in_every_file(small: ResultsFolder, tmp_path: P
     assert {row["demonstration"] for path in (aggregated, comparison) for row in read_csv(path)} == {word}
     assert read_json(summary)["demonstration"] is demonstration
     assert ("**DEMONSTRATION" in report.read_text(encoding="utf-8")) is demonstration
+
+
+def test_a_name_with_markup_is_no_markup_in_the_report(answered: ResultsFolder, tmp_path: Path) -> None:
+    name = r"<img src=x> \<b> [a](b) *|"
+    for locale in ("af-ZA", "nl-NL"):
+        answered.record(name, locale, 90, folder=f"other_{locale}")
+    *_, report_path = write(answered, tmp_path)
+    report = report_path.read_text(encoding="utf-8")
+    told = r"\<img src=x> \\\<b> \[a\](b) \*\|"
+    assert f"{told} stands at" in report
+    for opening in ("<img", "<b>", "[a]", "*|"):
+        assert not re.search(r"(?<!\\)(\\\\)*" + re.escape(opening), report)

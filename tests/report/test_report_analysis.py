@@ -13,10 +13,12 @@ from results_folder import INTENTS, ResultsFolder
 from scipy.stats import binomtest, false_discovery_control
 from scipy.stats import wilcoxon as signed_ranks
 
+from sprachbund.data import Partition
+from sprachbund.evaluation import performance
 from sprachbund.report.analysis import Analysis, Comparison, analyse, comparison, contrast
 from sprachbund.report.answers import Answers, read_answers
 from sprachbund.report.stats import holm, wilson
-from sprachbund.store import RunStore, read_predictions
+from sprachbund.store import Columns, Prediction, RunStore, read_predictions
 
 VARIANTS = {"baseline": 0.85, "similarity": 0.6, "average": 0.5, "ties": 0.55}
 LOCALES = ("af-ZA", "de-DE", "en-US", "th-TH")
@@ -110,8 +112,39 @@ def test_comparisons_count_locales(made: str, request: pytest.FixtureRequest) ->
         assert row.worse == sum(c.p_adjusted <= 0.05 and c.wins < c.losses for c in rows)
         assert row.wilcoxon_p == pytest.approx(signed_ranks([mean for mean in means if mean]).pvalue)
         assert row.interval.low < row.mean < row.interval.high
-    assert [row.p_adjusted for row in found.comparisons] == pytest.approx(holm([row.p for row in found.comparisons]))
-    assert any(row.p_adjusted > row.p for row in found.comparisons)
+    asked, screened = found.comparisons[:3], found.comparisons[3:]
+    assert [(row.first, row.second) for row in asked] == [
+        ("similarity", "average"),
+        ("similarity", "baseline"),
+        ("average", "baseline"),
+    ]
+    assert [row.p_adjusted for row in asked] == pytest.approx(holm([row.p for row in asked]))
+    assert [row.p_adjusted for row in screened] == pytest.approx(false_discovery_control([row.p for row in screened]))
+    assert [row.adjusted_by for row in found.comparisons] == ["Holm over 3"] * 3 + ["Benjamini-Hochberg over 3"] * 3
+    assert any(row.p_adjusted > row.p for row in asked)
+    assert any(row.p_adjusted > row.p for row in screened)
+
+
+def test_what_else_was_run_changes_no_answer_of_the_main_job(aligned: ResultsFolder) -> None:
+    before = aligned.analysis().comparisons[:3]
+    for number in range(12):
+        for locale in LOCALES:
+            aligned.answers(f"a{number}", locale, list(map(str, range(60))), [id_ % 3 > 0 for id_ in range(60)])
+    after = aligned.analysis()
+    assert len(after.comparisons) == 3 + 13 * 3
+    assert [(row.p, row.p_adjusted) for row in after.comparisons[:3]] == [(row.p, row.p_adjusted) for row in before]
+    assert {row.adjusted_by for row in after.comparisons[:3]} == {"Holm over 3"}
+
+
+def test_questions_are_as_many_as_were_run(folder: ResultsFolder) -> None:
+    for variant in ("similarity", "average", "auto"):
+        folder.answers(variant, "af-ZA", ["0", "1", "2"], [True, False, variant == "average"])
+    rows = {(row.first, row.second): row.adjusted_by for row in folder.analysis().comparisons}
+    assert rows == {
+        ("similarity", "average"): "Holm over 1",
+        ("auto", "similarity"): "Benjamini-Hochberg over 2",
+        ("auto", "average"): "Benjamini-Hochberg over 2",
+    }
 
 
 def plain_interval(plain: dict[str, dict[str, int]], resamples: int) -> tuple[float, float]:
@@ -166,7 +199,9 @@ def test_any_two_variants_can_be_compared(aligned: ResultsFolder) -> None:
     assert alone is not None
     assert alone.p_adjusted == alone.p, "nothing else was asked"
     among = compared(found, "similarity", "average")
-    assert replace(alone, p_adjusted=among.p_adjusted, interval=among.interval) == among
+    assert (alone.adjustment, alone.adjusted_by) == ("", "")
+    told = replace(alone, p_adjusted=among.p_adjusted, adjustment="Holm", adjusted_over=3)
+    assert replace(told, interval=among.interval) == among
     assert alone.interval.low == pytest.approx(among.interval.low, abs=1e-12)
     there, back = (comparison(answers, *pair) for pair in (("ties", "baseline"), ("baseline", "ties")))
     assert there is not None
@@ -221,8 +256,13 @@ def test_scores_are_those_of_the_records_with_intervals(aligned: ResultsFolder) 
 def test_other_answers_have_scores_and_contrasts_too(aligned: ResultsFolder) -> None:
     """As those of the best zero-shot source, which is no record of a variant."""
     answers = answers_of(aligned)
-    taken = {("zero_shot_best", locale): answers.predicted["ties", locale] for locale in LOCALES[:3]}
-    found = analyse(aligned.load(), replace(answers, predicted={**answers.predicted, **taken}), macro_f1_resamples=20)
+    taken = {("zero_shot_best", locale): ("ties", locale) for locale in LOCALES[:3]}
+    also = replace(
+        answers,
+        predicted={**answers.predicted, **{cell: answers.predicted[other] for cell, other in taken.items()}},
+        confidence={**answers.confidence, **{cell: answers.confidence[other] for cell, other in taken.items()}},
+    )
+    found = analyse(aligned.load(), also, macro_f1_resamples=20)
     ours = found.scores["zero_shot_best", "de-DE"]
     theirs = found.scores["ties", "de-DE"]
     assert (ours.correct, ours.total, ours.accuracy_interval) == (
@@ -239,6 +279,37 @@ def test_other_answers_have_scores_and_contrasts_too(aligned: ResultsFolder) -> 
     assert ("baseline", "zero_shot_best") in found.contrasts
 
 
+def test_the_best_source_is_as_calibrated_as_a_record_of_the_same_answers(folder: ResultsFolder) -> None:
+    """Some confidences lie on the edge of a bin, from which fp32 would move them; one gold intent the model lacks."""
+    ids, gold = tuple(map(str, range(40))), tuple(INTENTS[number % 3] for number in range(40))
+    partition = Partition("af-ZA", "test", ids, ids, gold)
+    lot = np.random.default_rng(4)
+    rows = [
+        Prediction(
+            id=id_,
+            gold=intent,
+            predicted=INTENTS[int(lot.integers(3))],
+            confidence=0.2 * int(lot.integers(1, 5)) if number % 2 else round(float(lot.random()), 6),
+            gold_probability=0.0 if number == 7 else float(f"{lot.random():.6g}"),
+        )
+        for number, (id_, intent) in enumerate(zip(ids, gold, strict=True))
+    ]
+    kept = Columns(
+        ids=ids,
+        gold=gold,
+        predicted=[row.predicted for row in rows],
+        confidence=np.array([row.confidence for row in rows]),
+        gold_probability=np.array([row.gold_probability for row in rows]),
+    )
+    folder.record("baseline", "af-ZA", 1, total=40, predictions=rows)
+    folder.transfer("nl-NL", {"af-ZA": 50}, answers={"af-ZA": kept})
+    measured = performance(rows, partition)
+    score = folder.analysis().scores["zero_shot_best", "af-ZA"]
+    assert score.accuracy == measured.accuracy
+    assert score.nll == pytest.approx(measured.nll, rel=1e-6)
+    assert score.ece == pytest.approx(measured.ece, abs=1e-12)
+
+
 def test_what_is_drawn_hangs_on_the_seed_alone(aligned: ResultsFolder) -> None:
     assert aligned.analysis() == aligned.analysis()
     other = aligned.analysis(seed=1)
@@ -248,10 +319,49 @@ def test_what_is_drawn_hangs_on_the_seed_alone(aligned: ResultsFolder) -> None:
 
 def test_without_predictions_there_are_scores_and_a_reason(aligned: ResultsFolder) -> None:
     whole = aligned.analysis()
-    assert whole.blank == ""
-    path = RunStore(aligned.root).folder("average", "de-DE") / "predictions.csv"
-    path.unlink()
+    assert (whole.blank, whole.notes) == ("", ())
+    paths = [
+        RunStore(aligned.root).folder(variant, locale) / "predictions.csv" for variant, locale in aligned.load().records
+    ]
+    for path in paths:
+        path.unlink()
     found = aligned.analysis()
-    assert str(path) in found.blank
-    assert (found.contrasts, found.comparisons) == ({}, ())
+    assert str(paths[0]) in found.blank
+    assert (found.contrasts, found.comparisons, found.notes) == ({}, (), ())
     assert found.scores == {cell: replace(score, macro_f1_interval=None) for cell, score in whole.scores.items()}
+
+
+def test_one_damaged_file_takes_nothing_else_with_it(aligned: ResultsFolder) -> None:
+    whole = aligned.analysis()
+    path = RunStore(aligned.root).folder("average", "de-DE") / "predictions.csv"
+    path.write_bytes(b"id,gold\n")
+    found = aligned.analysis()
+    assert found.blank == ""
+    (note,) = found.notes
+    assert note.startswith("Intervals and tests of differences with average leave out de-DE: ")
+    assert str(path) in note
+    assert found.contrasts.keys() == whole.contrasts.keys()
+    for pair, rows in found.contrasts.items():
+        left = [row.locale for row in rows]
+        assert left == ([locale for locale in LOCALES if locale != "de-DE"] if "average" in pair else list(LOCALES))
+    there, before = compared(found, "similarity", "average"), whole.contrasts["similarity", "average"]
+    assert there.locales == 3
+    assert there.mean == pytest.approx(fmean(row.difference for row in before if row.locale != "de-DE"))
+    same = compared(whole, "similarity", "baseline")
+    assert compared(found, "similarity", "baseline").interval == same.interval
+    assert found.scores["average", "de-DE"].macro_f1_interval is None
+
+
+def test_what_is_left_out_is_said_once_for_all_locales(aligned: ResultsFolder) -> None:
+    for source, target in (("nl-NL", LOCALES[0]), ("sv-SE", LOCALES[1]), ("da-DK", LOCALES[2]), ("fr-FR", LOCALES[3])):
+        aligned.transfer(source, {target: 70})
+    for locale in LOCALES:
+        (RunStore(aligned.root).folder("ties", locale) / "predictions.csv").unlink()
+    first, *damaged, last = aligned.analysis().notes
+    assert first.startswith(
+        "Intervals and tests of differences with zero_shot_best leave out af-ZA, de-DE and 2 others: "
+    )
+    assert "`sprachbund transfer`" in first
+    assert "--overwrite" in first
+    assert [note.split(" leave out ")[1][:5] for note in damaged] == ["af-ZA", "de-DE"]
+    assert last == "They leave out 2 more results, whose predictions cannot be read either."

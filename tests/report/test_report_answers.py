@@ -116,20 +116,21 @@ def test_a_cell_in_a_folder_of_another_name_is_read(folder: ResultsFolder) -> No
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
-def test_predictions_that_are_not_the_record_s_are_refused(damage: str, three: ResultsFolder) -> None:
+def test_predictions_that_are_not_the_record_s_are_left_out(damage: str, three: ResultsFolder) -> None:
     path = three.root / "similarity_de-DE" / "predictions.csv"
     if damage == "gone":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-3] if damage == "cut" else path.read_bytes().replace(b"2,", b"4,"))
-    with pytest.raises(
-        StoreError, match=rf"similarity_de-DE/predictions\.csv is {'missing' if damage == 'gone' else 'damaged'}"
-    ) as caught:
-        read(three)
-    assert str(caught.value).endswith("start the run that made this result again, and it is made anew.")
+    whole = three.load().records.keys()
+    found = read(three)
+    assert found.predicted.keys() == found.confidence.keys() == whole - {("similarity", "de-DE")}
+    (said,) = found.left_out.values()
+    assert f"similarity_de-DE/predictions.csv is {'missing' if damage == 'gone' else 'damaged'}" in said
+    assert said.endswith("start the run that made this result again, and it is made anew.")
 
 
-def test_predictions_that_are_vouched_for_and_no_table_are_refused(
+def test_predictions_that_are_vouched_for_and_no_table_are_left_out(
     three: ResultsFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for content in (
@@ -139,10 +140,11 @@ def test_predictions_that_are_vouched_for_and_no_table_are_refused(
         b"id,gold,predicted,confidence\n1,a,b,high\n",
     ):
         monkeypatch.setattr("sprachbund.report.answers.checked_predictions", lambda folder, record, it=content: it)
-        with pytest.raises(
-            StoreError, match=r"predictions\.csv is no table of id, gold, predicted, confidence, gold_probability: make"
-        ):
-            read(three)
+        found = read(three)
+        assert (found.ids, found.predicted) == ((), {})
+        assert found.left_out.keys() == three.load().records.keys()
+        told = "predictions.csv is no table of id, gold, predicted, confidence, gold_probability: make"
+        assert all(told in reason for reason in found.left_out.values())
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,22 @@ def test_variants_that_answered_other_rows_are_not_compared(
         read(folder)
 
 
-def test_an_id_that_stands_there_twice_is_refused(folder: ResultsFolder) -> None:
+def test_an_id_that_stands_there_twice_is_left_out(folder: ResultsFolder) -> None:
     folder.record("baseline", "sq-AL", 1, predictions=answered("11", "baseline", "sq-AL"))
-    with pytest.raises(StoreError, match="The predictions of baseline for sq-AL hold an id twice"):
-        read(folder)
+    folder.record("baseline", "de-DE", 1, predictions=answered("12", "baseline", "de-DE"))
+    found = read(folder)
+    assert found.predicted.keys() == {("baseline", "de-DE")}
+    assert "baseline_sq-AL/predictions.csv holds an id twice" in found.left_out["baseline", "sq-AL"]
+
+
+def test_a_best_source_whose_answers_were_not_kept_is_left_out_with_what_to_do(folder: ResultsFolder) -> None:
+    for locale in ("de-DE", "sq-AL"):
+        folder.record("baseline", locale, 1, predictions=answered("12", "baseline", locale))
+    folder.transfer("fr-FR", {"de-DE": 60, "sq-AL": 99})
+    found = read(folder)
+    assert found.left_out.keys() == {("zero_shot_best", "de-DE"), ("zero_shot_best", "sq-AL")}
+    assert all("--overwrite" in reason for reason in found.left_out.values())
+    (folder.root / "transfer" / "test" / "fr-FR.parquet").write_bytes(b"no table")
+    found = read(folder)
+    assert len(found.predicted) == len(found.left_out) == 2
+    assert all("fr-FR.parquet is damaged" in reason for reason in found.left_out.values())

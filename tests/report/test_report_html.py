@@ -105,6 +105,7 @@ def test_pairs_are_those_of_the_analysis(tree: Node, made: ResultsFolder) -> Non
         assert (float(row["interval_low"]), float(row["interval_high"])) == (found.interval.low, found.interval.high)
         assert (int(row["wins"]), int(row["losses"])) == (found.wins, found.losses)
         assert float(row["p_adjusted"]) == found.p_adjusted
+        assert row["adjustment"] == found.adjusted_by != ""
     shown = {(row["column"], row["minus"]): row for row in table(tree, "comparisons")}
     mean = analysis.comparison("similarity", "average")
     assert mean is not None

@@ -194,7 +194,7 @@ def plain_macro_f1(gold: np.ndarray, predicted: np.ndarray) -> float:
 @example([(0, 5)])
 def test_macro_f1_is_over_the_intents_that_occur(rows: list[tuple[int, int]]) -> None:
     gold, predicted = np.array(rows, dtype=np.int16).T
-    assert macro_f1(gold, predicted) == pytest.approx(plain_macro_f1(gold, predicted), abs=1e-6)
+    assert macro_f1(gold, predicted) == pytest.approx(plain_macro_f1(gold, predicted), abs=1e-12)
 
 
 def test_macro_f1_of_resamples_is_that_of_their_rows() -> None:
@@ -209,7 +209,7 @@ def test_macro_f1_of_resamples_is_that_of_their_rows() -> None:
     plain = [plain_macro_f1(gold[place], predicted[place]) for place in places]
     assert any(set(gold[place]) < set(gold) for place in places)
     found = macro_f1_interval(gold, predicted, drawn)
-    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(plain, [2.5, 97.5])), abs=1e-6)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(plain, [2.5, 97.5])), abs=1e-12)
 
 
 def test_macro_f1_of_one_row_has_an_interval_of_no_width() -> None:

@@ -188,9 +188,21 @@ def test_the_headline_comes_with_its_intervals(answered: ResultsFolder) -> None:
 
 
 def test_a_reason_stands_where_there_are_none(answered: ResultsFolder) -> None:
-    (answered.root / "average_af-ZA" / "predictions.csv").unlink()
+    for path in answered.root.glob("*/predictions.csv"):
+        path.unlink()
     found = " ".join(results(answered.summary(), analysis=answered.analysis()))
     assert "Without intervals and tests: " in found
     assert " is missing: start the run that made this result again" in found
     assert "CI" not in found
     assert "similarity beats average in 2 of 3 locales, mean +10.0 points." in found
+
+
+def test_what_is_left_out_is_said_beside_the_rest(answered: ResultsFolder) -> None:
+    (answered.root / "average_af-ZA" / "predictions.csv").unlink()
+    found = " ".join(results(answered.summary(), analysis=answered.analysis()))
+    assert "Intervals and tests of differences with average leave out af-ZA: " in found
+    assert "Without intervals and tests: " not in found
+    assert "similarity beats average in 2 of 3 locales, mean +10.0 points." in found, (
+        "an interval over two is not of three"
+    )
+    assert "CI" in found, "that to the baseline stays"

@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files as package_files
@@ -64,6 +65,7 @@ NAMES = (
     ("results_comparison", "tex"),
     ("results_report", "html"),
 )
+_MARKUP = re.compile(r"[\\|*\[\]]|<(?=[A-Za-z/!?])")
 TEXT = ("zero_shot_best_source",)
 """Columns of text that may have no value at all; where others have none, they are numbers."""
 
@@ -175,6 +177,7 @@ def _analysis_json(analysis: Analysis) -> dict[str, Any]:
         "macro_f1_resamples": analysis.macro_f1_resamples,
         "seed": analysis.seed,
         "blank": analysis.blank,
+        "notes": list(analysis.notes),
         "comparisons": [dataclasses.asdict(comparison) for comparison in analysis.comparisons],
         "contrasts": [dataclasses.asdict(contrast) for rows in analysis.contrasts.values() for contrast in rows],
         "scores": [dataclasses.asdict(score) for score in analysis.scores.values()],
@@ -402,5 +405,5 @@ def _p_value(p: float | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return text that can stand in one cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """Return text that can stand in one line or one cell of a Markdown table, without tags, links and stars of its own."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))

@@ -7,7 +7,9 @@ All of this is arithmetic on the predictions of one setup (:class:`~sprachbund.r
     a contrast     two variants in one locale, id by id: McNemar's exact test, adjusted over the locales of the pair
                    (Benjamini and Hochberg): a screen, to be looked through for locales that stand out
     a comparison   two variants over all locales that have both: mean, with a bootstrap that draws an id with its answers in all
-                   locales, and an exact test that turns round an id with all of them; adjusted over all comparisons (Holm)
+                   locales, and an exact test that turns round an id with all of them. The main job's pairs are questions asked
+                   beforehand, adjusted over themselves (Holm), so that nothing else in the folder changes their p; all others
+                   are a screen, adjusted over themselves, too (Benjamini and Hochberg)
 
 There is one checkpoint of each kind for a locale: nothing here knows how far those of another training would lie apart.
 """
@@ -19,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,8 @@ from sprachbund.errors import StoreError
 from sprachbund.report import stats
 from sprachbund.report.answers import Answers, read_answers
 from sprachbund.report.stats import LEVEL, RESAMPLES, Interval
-from sprachbund.report.table import Cell, Results, compared
+from sprachbund.report.table import HEADLINE_PAIRS, Cell, Results, compared
+from sprachbund.store.calibration import ece, nll
 
 if TYPE_CHECKING:
     from sprachbund.report.stats import Codes
@@ -36,11 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MACRO_F1_RESAMPLES",
+    "Adjustment",
     "Analysis",
     "Comparison",
     "Contrast",
     "Interval",
     "Score",
+    "adjusted",
     "analyse",
     "analysis_of",
     "comparison",
@@ -48,6 +53,11 @@ __all__ = [
 ]
 
 MACRO_F1_RESAMPLES = 1_000
+MOST_NOTED = 3
+"""Of so many reasons for what is left out there is a sentence, and so many locales it names."""
+
+Adjustment = Literal["", "Holm", "Benjamini-Hochberg"]
+"""How a p-value is adjusted for those that stand beside it; empty: not at all."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +123,16 @@ class Comparison:
     p: float
     """Exact test that turns round the signs of an id's differences in all locales at once."""
     p_adjusted: float
-    """Holm, over all comparisons of the analysis."""
+    """By ``adjustment``, over ``adjusted_over`` comparisons."""
     wilcoxon_p: float | None
     """Signed ranks of the locales' differences, a description; None where all of them are zero."""
+    adjustment: Adjustment = ""
+    adjusted_over: int = 1
+
+    @property
+    def adjusted_by(self) -> str:
+        """How p is adjusted, and over how many pairs, for people; empty where it is not."""
+        return self.adjustment and f"{self.adjustment} over {self.adjusted_over}"
 
 
 @dataclass(frozen=True)
@@ -133,6 +150,8 @@ class Analysis:
     """Of the intervals; 1 - level is that of the tests."""
     blank: str = ""
     """Why there are no contrasts and comparisons, one sentence; empty where there could be."""
+    notes: tuple[str, ...] = ()
+    """What contrasts and comparisons leave out, why, and what to do; a sentence each."""
 
     def comparison(self, first: str, second: str) -> Comparison | None:
         """Return the comparison of a pair, None where it could not be made."""
@@ -162,15 +181,18 @@ def analyse(
     shares = np.array([_shares(pair) for pair in met]).reshape(len(met), len(answers.ids))
     bounds = stats.intervals(shares, seed=seed, resamples=resamples)
     found = [_comparison(*each) for each in zip(contrasts, met, bounds, strict=True)]
-    adjusted = stats.holm([comparison.p for comparison in found])
+    headline = [each for each in found if (each.first, each.second) in HEADLINE_PAIRS]
+    screen = [each for each in found if (each.first, each.second) not in HEADLINE_PAIRS]
     return Analysis(
         scores={(score.variant, score.locale): score for score in _scores(results, answers, macro_f1_resamples, seed)},
         contrasts={(pair.first, pair.second): rows for pair, rows in zip(met, contrasts, strict=True)},
-        comparisons=tuple(replace(each, p_adjusted=float(p)) for each, p in zip(found, adjusted, strict=True)),
+        comparisons=(*adjusted(headline, "Holm"), *adjusted(screen, "Benjamini-Hochberg")),
         resamples=resamples,
         macro_f1_resamples=macro_f1_resamples,
         seed=seed,
         level=LEVEL,
+        blank="" if answers.predicted else next(iter(answers.left_out.values()), ""),
+        notes=_notes(answers.left_out) if answers.predicted else (),
     )
 
 
@@ -182,7 +204,7 @@ def analysis_of(
     macro_f1_resamples: int = MACRO_F1_RESAMPLES,
     seed: int = 0,
 ) -> Analysis:
-    """Read the predictions and :func:`analyse` them; where they cannot be read there are scores by the records alone."""
+    """Read the predictions and :func:`analyse` them; where none can be read there are scores by the records alone."""
     try:
         answers = read_answers(results_dir, results)
     except StoreError as error:
@@ -205,6 +227,34 @@ def comparison(
         return None
     (bounds,) = stats.intervals(_shares(pair)[None], seed=seed, resamples=resamples)
     return _comparison(_contrasts(pair), pair, bounds)
+
+
+def adjusted(found: Sequence[Comparison], adjustment: Literal["Holm", "Benjamini-Hochberg"]) -> tuple[Comparison, ...]:
+    """Return comparisons with p-values adjusted for their number: of questions (Holm), or of a screen."""
+    adjust = stats.holm if adjustment == "Holm" else stats.benjamini_hochberg
+    p_values = adjust([each.p for each in found])
+    return tuple(
+        replace(each, p_adjusted=float(p), adjustment=adjustment, adjusted_over=len(found))
+        for each, p in zip(found, p_values, strict=True)
+    )
+
+
+def _notes(left_out: Mapping[Cell, str]) -> tuple[str, ...]:
+    """Say which answers are not there: a sentence for each column and reason, those about most locales first."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for (variant, locale), reason in left_out.items():
+        places.setdefault((variant, reason), []).append(locale)
+    groups = sorted(places.items(), key=lambda group: -len(group[1]))
+    said = [
+        f"Intervals and tests of differences with {variant} leave out {_some(found)}: {reason}"
+        for (variant, reason), found in groups[:MOST_NOTED]
+    ]
+    more = sum(len(found) for _, found in groups[MOST_NOTED:])
+    return (*said, *([f"They leave out {more} more results, whose predictions cannot be read either."] if more else []))
+
+
+def _some(places: Sequence[str]) -> str:
+    return ", ".join(places) if len(places) <= MOST_NOTED else f"{', '.join(places[:2])} and {len(places) - 2} others"
 
 
 @dataclass(frozen=True)
@@ -311,7 +361,7 @@ def _scores(results: Results, answers: Answers, resamples: int, seed: int) -> It
         yield _score_of_record(cell, record, interval(cell))
     for cell in answers.predicted:
         if cell not in results.records:
-            yield _score_of_answers(cell, *_answered(answers, cell), interval(cell))
+            yield _score_of_answers(cell, answers, interval(cell))
 
 
 def _answered(answers: Answers, cell: Cell) -> tuple[Codes, Codes]:
@@ -339,7 +389,9 @@ def _score_of_record(cell: Cell, record: Record, macro_f1_interval: Interval | N
     )
 
 
-def _score_of_answers(cell: Cell, gold: Codes, predicted: Codes, macro_f1_interval: Interval | None) -> Score:
+def _score_of_answers(cell: Cell, answers: Answers, macro_f1_interval: Interval | None) -> Score:
+    gold, predicted = _answered(answers, cell)
+    there = answers.predicted[cell] >= 0
     correct, total = int((gold == predicted).sum()), len(gold)
     variant, locale = cell
     return Score(
@@ -352,6 +404,6 @@ def _score_of_answers(cell: Cell, gold: Codes, predicted: Codes, macro_f1_interv
         macro_f1=stats.macro_f1(gold, predicted),
         macro_f1_interval=macro_f1_interval,
         macro_f1_intents=len(np.unique(gold)),
-        nll=None,
-        ece=None,
+        nll=nll(answers.gold_probability[cell][there]) if cell in answers.gold_probability else None,
+        ece=ece(answers.confidence[cell][there], gold == predicted),
     )

@@ -6,13 +6,14 @@ the zero-shot stage kept what sources answer.
 Columns of numbers instead of rows of values: an intent is its place among all intents, and every answer to an id stands at the
 same place, whatever the locale and the variant. 156 files of 2,974 rows are read in a fraction of a second.
 
-A file is read only if it is the one that its record vouches for: no figure can come from predictions of something else.
+A file is read only if it is the one that its record vouches for: no figure can come from predictions of something else. What
+cannot be read is left out, cell by cell, and named with its reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,6 +37,11 @@ N = TypeVar("N", np.int16, np.float32)
 
 MISSING = -1
 
+NOT_KEPT = (
+    "what the source answers was not kept (older versions did not) or is gone: run the zero-shot stage again with --overwrite "
+    "(`sprachbund transfer`, or the experiment), and it is evaluated anew."
+)
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -53,6 +59,8 @@ class Answers:
     """Probability of the predicted intent, [ids]; nan where the locale lacks the id."""
     gold_probability: Mapping[Cell, Floats]
     """Probability of the gold intent, [ids], nan likewise; only of cells whose files have it."""
+    left_out: Mapping[Cell, str] = field(default_factory=dict)
+    """Why, of cells that have a figure and whose answers cannot be read."""
 
 
 NO_ANSWERS = Answers((), (), {}, {}, {}, {})
@@ -61,13 +69,18 @@ NO_ANSWERS = Answers((), (), {}, {}, {}, {})
 def read_answers(results_dir: Path, results: Results) -> Answers:
     """Read the predictions of all records that have a variant, and of the best foreign source in their locales.
 
+    Those that are missing or damaged are left out.
+
     Raises:
-        StoreError: predictions are missing or damaged, or two variants of a locale did not answer the same rows.
+        StoreError: two variants of a locale did not answer the same rows.
     """
-    rows = {cell: _read(results.folders[cell], record) for cell, record in results.records.items()}
-    rows |= _of_best_sources(RunStore(results_dir), results)
+    found = dict([*_of_records(results), *_of_best_sources(RunStore(results_dir), results)])
     order = {place.name: number for number, place in enumerate(results.places)}
-    return _side_by_side({cell: rows[cell] for cell in sorted(rows, key=lambda cell: order[cell[1]])})
+    rows = {cell: found[cell] for cell in sorted(found, key=lambda cell: order[cell[1]])}
+    return _side_by_side(
+        {cell: each for cell, each in rows.items() if isinstance(each, _Rows)},
+        {cell: each for cell, each in rows.items() if isinstance(each, str)},
+    )
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,15 @@ class _Rows:
     gold_probability: Floats | None
 
 
+def _of_records(results: Results) -> Iterator[tuple[Cell, _Rows | str]]:
+    """Yield what each record was computed from, or why it cannot be read."""
+    for cell, record in results.records.items():
+        try:
+            yield cell, _read(results.folders[cell], record)
+        except StoreError as error:
+            yield cell, str(error)
+
+
 def _read(folder: Path, record: Record) -> _Rows:
     """Return what a record was computed from."""
     import pyarrow
@@ -108,37 +130,44 @@ def _read(folder: Path, record: Record) -> _Rows:
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(column_types=types),
         )
-        return _rows(table)
+        rows = _rows(table)
     except (pyarrow.ArrowException, KeyError) as error:
         raise StoreError(
             f"{folder / PREDICTIONS} is no table of {', '.join(PREDICTION_COLUMNS)}: make the result again with --overwrite."
         ) from error
+    if len(rows.ids.unique()) < len(rows.ids):
+        raise StoreError(f"{folder / PREDICTIONS} holds an id twice: make the result again with --overwrite.")
+    return rows
 
 
-def _of_best_sources(store: RunStore, results: Results) -> dict[Cell, _Rows]:
-    """Return what the best foreign source of each locale that has records answered, where that was kept."""
+def _of_best_sources(store: RunStore, results: Results) -> Iterator[tuple[Cell, _Rows | str]]:
+    """Yield what the best foreign source of each locale that has records answered, or why that cannot be read."""
+    best = {row.locale.name: row.best_source for row in summarise(results).evaluated}
+    for transfer in results.transfers:
+        wanted = [locale for locale, source in best.items() if source == transfer.source]
+        try:
+            found, reason = store.transfer_answers(transfer, wanted), NOT_KEPT
+        except StoreError as error:
+            found, reason = {}, str(error)
+        for locale in wanted:
+            yield (ZERO_SHOT_BEST, locale), _of_source(found[locale]) if locale in found else reason
+
+
+def _of_source(answers: Columns) -> _Rows:
+    """Return what a source answered as if it had been read from a record's file."""
     import pyarrow
 
-    best = {row.locale.name: row.best_source for row in summarise(results).evaluated}
-    found: dict[str, Columns] = {}
-    for transfer in results.transfers:
-        found |= store.transfer_answers(
-            transfer, [locale for locale, source in best.items() if source == transfer.source]
+    return _rows(
+        pyarrow.table(
+            {
+                "id": pyarrow.array(answers.ids, "string"),
+                "gold": pyarrow.array(answers.gold, "string").dictionary_encode(),
+                "predicted": pyarrow.array(answers.predicted, "string").dictionary_encode(),
+                "confidence": pyarrow.array(answers.confidence, "float32"),
+                "gold_probability": pyarrow.array(answers.gold_probability, "float32"),
+            }
         )
-    return {
-        (ZERO_SHOT_BEST, locale): _rows(
-            pyarrow.table(
-                {
-                    "id": pyarrow.array(answers.ids, "string"),
-                    "gold": pyarrow.array(answers.gold, "string").dictionary_encode(),
-                    "predicted": pyarrow.array(answers.predicted, "string").dictionary_encode(),
-                    "confidence": pyarrow.array(answers.confidence, "float32"),
-                    "gold_probability": pyarrow.array(answers.gold_probability, "float32"),
-                }
-            )
-        )
-        for locale, answers in found.items()
-    }
+    )
 
 
 def _rows(table: pyarrow.Table) -> _Rows:
@@ -158,7 +187,7 @@ def _rows(table: pyarrow.Table) -> _Rows:
     )
 
 
-def _side_by_side(rows: Mapping[Cell, _Rows]) -> Answers:
+def _side_by_side(rows: Mapping[Cell, _Rows], left_out: Mapping[Cell, str]) -> Answers:
     """Give all cells the same ids and the same numbers for intents; ids are met in the order of the cells."""
     ids, places = _aligned(rows)
     intents = tuple(sorted({name for found in rows.values() for name in (*found.gold.names, *found.predicted.names)}))
@@ -177,6 +206,7 @@ def _side_by_side(rows: Mapping[Cell, _Rows]) -> Answers:
             for cell, found in rows.items()
             if found.gold_probability is not None
         },
+        left_out=left_out,
     )
 
 
@@ -190,11 +220,6 @@ def _aligned(rows: Mapping[Cell, _Rows]) -> tuple[tuple[str, ...], dict[Cell, Pl
         if place is None:
             listed = found.ids.to_pylist()
             place = np.array([numbers.setdefault(id_, len(numbers)) for id_ in listed], dtype=np.intp)
-            if len(np.unique(place)) < len(place):
-                variant, locale = cell
-                raise StoreError(
-                    f"The predictions of {variant} for {locale} hold an id twice: make the result again with --overwrite."
-                )
             known.append((found.ids, place))
         places[cell] = place
     return tuple(numbers), places

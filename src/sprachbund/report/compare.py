@@ -16,9 +16,8 @@ from typing import Any
 
 from sprachbund.errors import StoreError, UnknownName, UserError
 from sprachbund.locales import Locale, describe
-from sprachbund.report.analysis import Comparison, Contrast, comparison, contrast
+from sprachbund.report.analysis import Comparison, Contrast, adjusted, comparison, contrast
 from sprachbund.report.answers import read_answers
-from sprachbund.report.stats import holm
 from sprachbund.report.table import Cell, Results, Setup
 from sprachbund.store import Record, differences
 from sprachbund.uses import union_of_uses
@@ -131,6 +130,8 @@ def compare(first: Results, second: Results, pairs: Sequence[tuple[str, str]], *
     _check_same_texts(first, second)
     both = _together(first, second, pairs)
     answers = read_answers(next(iter(both.folders.values())).parent, both)
+    if answers.left_out:
+        raise StoreError(next(iter(answers.left_out.values())))
     found = []
     for one, other in pairs:
         whole = comparison(answers, _name(FIRST, one), _name(SECOND, other), seed=seed)
@@ -140,13 +141,12 @@ def compare(first: Results, second: Results, pairs: Sequence[tuple[str, str]], *
                 "locale in common: compare others (--variants ONE_IN_A:OTHER_IN_B)."
             )
         found.append(_compared(first, second, one, other, whole, contrast(answers, whole.first, whole.second)))
-    adjusted = holm([pair.comparison.p for pair in found])
     return Compared(
         first=first.setup,
         second=second.setup,
         pairs=tuple(
-            replace(pair, comparison=replace(pair.comparison, p_adjusted=float(p)))
-            for pair, p in zip(found, adjusted, strict=True)
+            replace(pair, comparison=whole)
+            for pair, whole in zip(found, adjusted([pair.comparison for pair in found], "Holm"), strict=True)
         ),
     )
 

@@ -206,14 +206,15 @@ def macro_f1_interval(gold: Codes, predicted: Codes, drawn: npt.NDArray[np.float
 def _macro_f1(gold: Codes, predicted: Codes, drawn: npt.NDArray[np.float32]) -> FloatArray:
     """Return macro-F1 of each resample, [ids, resamples] → [resamples].
 
-    The counts of an intent are sums over ids, each as often as it was drawn: products with 0/1 matrices [intents, ids].
+    The counts of an intent are sums over ids, each as often as it was drawn: products with 0/1 matrices [intents, ids]. They
+    are whole numbers, exact in fp32; what is divided is not.
     """
     intents = int(max(gold.max(), predicted.max())) + 1
     asked, answered, hit = (
         _members(codes, intents) @ drawn for codes in (gold, predicted, np.where(gold == predicted, gold, -1))
     )
     occurs = asked > 0
-    f1 = np.divide(2 * hit, asked + answered, out=np.zeros(hit.shape), where=occurs)
+    f1 = np.divide(2 * hit, asked + answered, out=np.zeros(hit.shape), where=occurs, dtype=np.float64)
     mean: FloatArray = f1.sum(axis=0) / occurs.sum(axis=0)
     return mean
 

@@ -278,7 +278,8 @@ def difference(rows: Iterable[LocaleRow], first: str, second: str) -> Difference
 def headline(summary: Summary, analysis: Analysis | None = None) -> str:
     """Say in a few sentences what came out: of the seed's two merges, then of the first other variants.
 
-    Differences come with an interval, and with a p-value adjusted over all comparisons, as far as there is an analysis of them.
+    Differences come with an interval, that between the merges with a p-value adjusted over the main job's pairs, as far as
+    there is an analysis of them.
     """
     found = {(d.first, d.second): (d, worth(d, analysis)) for d in summary.differences if d.count}
     others = [column.name for column in summary.variants if column.name not in EXPECTED_VARIANTS][:MOST_SAID]
@@ -297,7 +298,7 @@ def worth(difference: Difference, analysis: Analysis | None) -> Comparison | Non
 
 def _between_merges(merged: Difference, chance: Comparison | None) -> str:
     ties = f" and ties in {merged.ties}" if merged.ties else ""
-    beyond = f" ({_interval(chance)}, Holm p {_p_value(chance.p_adjusted)})" if chance else ""
+    beyond = f" ({_interval(chance)}, {chance.adjustment} p {_p_value(chance.p_adjusted)})" if chance else ""
     return f"similarity beats average in {merged.wins} of {merged.count} locales{ties}, mean {_points(merged.mean)}{beyond}."
 
 

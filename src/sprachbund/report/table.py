@@ -21,6 +21,7 @@ from sprachbund.store import DatasetInfo, Failure, Record, RunStore, Transfer, d
 
 __all__ = [
     "EXPECTED_VARIANTS",
+    "HEADLINE_PAIRS",
     "MAJORITY",
     "ZERO_SHOT_BEST",
     "ZERO_SHOT_ENGLISH",
@@ -35,6 +36,8 @@ __all__ = [
 
 EXPECTED_VARIANTS = ("baseline", "similarity", "average")
 """The variants of the main job, in the order of its columns."""
+HEADLINE_PAIRS = (("similarity", "average"), ("similarity", "baseline"), ("average", "baseline"))
+"""What the main job asks, whatever else was run besides."""
 ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST = "zero_shot_mean", "zero_shot_english", "zero_shot_best"
 MAJORITY = "majority_rate"
 
@@ -129,9 +132,7 @@ def compared(variants: Sequence[str]) -> list[tuple[str, str]]:
     others = [variant for variant in variants if variant not in EXPECTED_VARIANTS]
     references = (ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST)
     pairs = [
-        ("similarity", "average"),
-        ("similarity", "baseline"),
-        ("average", "baseline"),
+        *HEADLINE_PAIRS,
         *(("similarity", reference) for reference in references),
         *((variant, ZERO_SHOT_BEST) for variant in ("average", "baseline")),
         *((other, second) for other in others for second in ("similarity", "average", "baseline", *references)),

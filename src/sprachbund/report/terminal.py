@@ -67,6 +67,8 @@ def print_results(
     console.print(headline(summary, analysis), style="bold", highlight=False)
     if analysis and analysis.blank:
         console.print(f"Without intervals and tests: {analysis.blank}", markup=False, highlight=False)
+    for note in analysis.notes if analysis else ():
+        console.print(note, markup=False, highlight=False)
     console.print(_counted(summary), highlight=False)
 
 

@@ -79,7 +79,8 @@ def comparison_sheet(material: Material) -> Sheet | None:
         (Head("better", "significantly higher in", "count"), lambda x: x.better),
         (Head("worse", "significantly lower in", "count"), lambda x: x.worse),
         (Head("p", "p", "p"), lambda x: x.p),
-        (Head("p_adjusted", "p adjusted (Holm)", "p"), lambda x: x.p_adjusted),
+        (Head("p_adjusted", "p adjusted", "p"), lambda x: x.p_adjusted),
+        (Head("adjustment", "adjusted by"), lambda x: x.adjusted_by),
         (Head("wilcoxon_p", "p (Wilcoxon)", "p"), lambda x: x.wilcoxon_p),
         (Head("locales", "locales", "count"), lambda x: x.locales),
     ]
