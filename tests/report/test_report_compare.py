@@ -227,6 +227,27 @@ def test_one_pair_has_all_its_figures(a: ResultsFolder, b: ResultsFolder) -> Non
     assert "has seen nothing: similarity" in lines
 
 
+@pytest.mark.parametrize(("one", "other"), [(0.6, 0.5), (1.0, 0.0), (0.0, 1.0)])
+def test_one_pair_in_52_locales_fits_whole(tmp_path: Path, one: float, other: float) -> None:
+    folder = ResultsFolder(tmp_path / "wide")
+    for index, locale in enumerate(locales.names()):
+        put(folder, "similarity", locale, answered(f"one {locale}", one if index else other))
+        wrong = [INTENTS[(INTENTS.index(gold) + 1) % 3] for gold in GOLD]
+        put(folder, "average", locale, answered(f"two {locale}", other) if other else wrong)
+    (pair,) = compared(folder, folder, "similarity:average").pairs
+    lines = shown(compared(folder, folder, "similarity:average"))
+    assert max(map(cell_len, lines)) <= 80
+    header = next(line for line in lines if line.startswith("family"))
+    assert header.endswith("A only B only     p")
+    assert header.count("A - B") == 1
+    for row in pair.rows:
+        each = row.contrast
+        line = next(line for line in lines if row.locale.name in line.split()[:2]).split()
+        p = "<.001" if each.p_adjusted < 0.001 else f"{each.p_adjusted:.3f}"
+        assert line[-3:] == [str(each.wins), str(each.losses), p]
+        assert line[-6:-3] == [f"{100 * each.interval.low:+.1f}", "…", f"{100 * each.interval.high:+.1f}"]
+
+
 def test_52_locales_and_many_pairs_fit(tmp_path: Path) -> None:
     folder = ResultsFolder(tmp_path / "many")
     variants = ("baseline", "similarity", "average", "auto", "distilled-merge-reliability")
