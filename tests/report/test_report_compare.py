@@ -33,6 +33,7 @@ IDS = tuple(str(number) for number in range(60))
 INTENTS = ("ask", "count", "greet")
 GOLD = tuple(INTENTS[number % 3] for number in range(60))
 NAMES = ("af-ZA", "de-DE", "sq-AL")
+ANOTHER: dict[str, Any] = {"zoo": "another zoo", "source_digest": "a" * 64}
 
 
 def answered(seed: str, share: float) -> list[str]:
@@ -65,8 +66,8 @@ def a(tmp_path: Path) -> ResultsFolder:
 def b(tmp_path: Path) -> ResultsFolder:
     folder = ResultsFolder(tmp_path / "b")
     for locale in NAMES:
-        put(folder, "similarity", locale, answered(f"three {locale}", 0.4), zoo="another zoo")
-        put(folder, "ties", locale, answered(f"four {locale}", 0.45), zoo="another zoo")
+        put(folder, "similarity", locale, answered(f"three {locale}", 0.4), **ANOTHER)
+        put(folder, "ties", locale, answered(f"four {locale}", 0.45), **ANOTHER)
     return folder
 
 
@@ -133,7 +134,7 @@ def test_a_folder_can_be_compared_with_itself(a: ResultsFolder) -> None:
 
 
 def test_what_differs_besides_is_said(a: ResultsFolder, b: ResultsFolder) -> None:
-    put(b, "similarity", "nl-NL", answered("nl", 0.5), zoo="another zoo")
+    put(b, "similarity", "nl-NL", answered("nl", 0.5), **ANOTHER)
     (a.root / "similarity_sq-AL" / "results.json").unlink()
     found = compared(a, b)
     assert found.notes == (
@@ -142,6 +143,28 @@ def test_what_differs_besides_is_said(a: ResultsFolder, b: ResultsFolder) -> Non
     )
     assert [row.locale.name for row in found.pairs[0].rows] == ["af-ZA", "de-DE"]
     assert compared(a, a).notes == ()
+
+
+def test_sources_are_the_same_by_content_not_by_path(a: ResultsFolder, tmp_path: Path) -> None:
+    copied, trained_anew = ResultsFolder(tmp_path / "copied"), ResultsFolder(tmp_path / "anew")
+    for locale in NAMES:
+        put(copied, "similarity", locale, answered(locale, 0.5), zoo="the same models elsewhere")
+        put(trained_anew, "similarity", locale, answered(locale, 0.5), source_digest="a" * 64)
+    assert compared(a, copied).notes == ()
+    assert compared(a, trained_anew).notes == (
+        "The sources differ, too: embedded-xlmr 1a2b3c held other models for A than for B, of de-DE, nl-NL, sv-SE.",
+    )
+
+
+def test_sources_of_which_there_are_none_in_both(a: ResultsFolder, tmp_path: Path) -> None:
+    same, other = ResultsFolder(tmp_path / "same"), ResultsFolder(tmp_path / "other")
+    for locale in NAMES:
+        put(same, "similarity", locale, answered(locale, 0.5), sources={"fr-FR": 1.0})
+        put(other, "similarity", locale, answered(locale, 0.5), sources={"fr-FR": 1.0}, **ANOTHER)
+    assert compared(a, same).notes == ()
+    assert compared(a, other).notes == (
+        "The sources differ, too: A's zoo is embedded-xlmr 1a2b3c, B's is another zoo.",
+    )
 
 
 def test_one_variant_made_in_two_ways(a: ResultsFolder, b: ResultsFolder) -> None:
