@@ -178,6 +178,29 @@ def test_a_run_that_was_killed_ends_the_watch_and_one_that_nobody_works_on_is_wa
     assert "error: The run has ended, and 1 of 6 results are missing" in capsys.readouterr().err
 
 
+def test_a_run_that_has_died_before_is_not_waited_for_for_ever(made: Path, screen: Screen, capsys: Capture) -> None:
+    shutil.rmtree(made / "results/baseline_sq-AL")
+    assert screen.watch(*[nothing] * 4) == 1
+    assert "nobody is at work: the command of the run goes on from here" in screen.text
+    assert "error: The run has ended, and 1 of 6 results are missing" in capsys.readouterr().err
+    with pytest.raises(StopIteration):
+        next(screen.moments)
+
+
+def test_results_without_a_prefix_are_of_no_run(made: Path, screen: Screen, capsys: Capture) -> None:
+    (made / "experiment_progress.json").unlink()
+    for path in (made / "results").glob("*_*"):
+        record = path / "results.json"
+        if record.exists():
+            found = json.loads(record.read_text(encoding="utf-8"))
+            found["evaluation_info"]["variant"] = ""
+            record.write_text(json.dumps(found), encoding="utf-8")
+        else:
+            shutil.rmtree(path)
+    assert screen.watch(*[nothing] * 4) == 1
+    assert "of a run there is nothing in the folder" in capsys.readouterr().err
+
+
 def test_zero_shot_that_is_not_complete_by_the_end(made: Path, screen: Screen, capsys: Capture) -> None:
     progress = json.loads((made / "experiment_progress.json").read_text(encoding="utf-8"))
     progress["cells"] = {"sq-AL": {"baseline": progress["cells"]["sq-AL"]["baseline"]}}

@@ -1,7 +1,8 @@
 """``sprachbund watch``: how far a run has come, on the terminal, until it ends; the run may be on another machine.
 
 All that is known comes from the folder of the run: it is not asked, and not kept from anything. Whoever looks before a run has
-begun waits for it, and where one was seen at work the end of its process is the end of the watch.
+begun waits for it, and where one was seen at work the end of its process is the end of the watch. A run that nobody works on is
+given a few looks: somebody may just be starting it again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from sprachbund.report import Reader, RunState, frame
 from sprachbund.store import RESULTS
 
 __all__ = ["watch"]
+
+PATIENCE = 5
+"""Looks at a run that is not done and that nobody works on; the last of them ends the watch."""
 
 
 @app.command
@@ -82,12 +86,14 @@ def _looks(config: WatchConfig, reader: Reader) -> Iterator[tuple[locks.Holder |
     Who is at work is asked first: when nobody is any more, what is read after that is all.
     """
     seen_at_work = False
+    at_rest = 0
     while True:
         at_work = locks.holder(config.output_dir / RESULTS)
         state = reader.look()
         yield at_work, state
         seen_at_work = seen_at_work or at_work is not None
-        if state is not None and at_work is None and (seen_at_work or state.complete):
+        at_rest = at_rest + 1 if state is not None and at_work is None else 0
+        if state is not None and at_rest and (seen_at_work or state.complete or at_rest == PATIENCE):
             return
         time.sleep(config.interval)
 
@@ -123,6 +129,8 @@ def _judge(state: RunState) -> None:
         CellsFailed: cells have failed; lists them.
         SprachbundError: cells or sources are missing.
     """
+    if not state.total:
+        raise SprachbundError("Nobody is at work, and of a run there is nothing in the folder that can be shown.")
     if state.count("open"):
         raise SprachbundError(
             f"The run has ended, and {state.count('open')} of {state.total} results are missing: its command goes on from here."
