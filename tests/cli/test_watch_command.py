@@ -114,6 +114,18 @@ def test_where_there_is_no_run_one_look_is_refused(line: str, capsys: Capture) -
     assert "--output-dir" in sentence
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("wrong", ["run", "run/results"])
+def test_a_file_is_no_folder_of_a_run(wrong: str, screen: Screen, capsys: Capture) -> None:
+    Path(wrong).parent.mkdir(exist_ok=True)
+    Path(wrong).write_text("", encoding="utf-8")
+    said = f"{wrong} is a file, not a folder: name the folder of a run with --output-dir."
+    assert refused(f"{WATCH} --json", capsys) == said
+    assert refused(f"{WATCH} --once", capsys) == said
+    assert screen.watch() == 2
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
 @pytest.mark.usefixtures("made")
 def test_once_on_a_terminal_fits_it(screen: Screen) -> None:
     assert run(shlex.split(f"{WATCH} --once")) == 0

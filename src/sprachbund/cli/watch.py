@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -37,6 +38,7 @@ def watch(*, config: Annotated[WatchConfig, Parameter(name="*")] = WatchConfig()
     On a terminal the picture is renewed until the run ends: exit status 0 if all is done, 1 if something has failed or
     is missing by then, 130 after Ctrl-C, which the run does not notice. Elsewhere, and with --json, it is one look.
     """
+    _check_folder(config.output_dir)
     reader = Reader(config.output_dir)
     if config.once or MODE.json or not console.is_terminal:
         _look_once(config, reader)
@@ -48,6 +50,12 @@ def watch(*, config: Annotated[WatchConfig, Parameter(name="*")] = WatchConfig()
         return INTERRUPTED
     _judge(last)
     return 0
+
+
+def _check_folder(output_dir: Path) -> None:
+    for path in (output_dir, output_dir / RESULTS):
+        if path.exists() and not path.is_dir():
+            raise StoreError(f"{path} is a file, not a folder: name the folder of a run with --output-dir.")
 
 
 def _look_once(config: WatchConfig, reader: Reader) -> None:
