@@ -126,6 +126,17 @@ def test_a_file_is_no_folder_of_a_run(wrong: str, screen: Screen, capsys: Captur
     assert capsys.readouterr().err == f"error: {said}\n"
 
 
+def test_where_nothing_can_be_read_there_is_nothing_to_show(made: Path, screen: Screen, capsys: Capture) -> None:
+    (made / "experiment_progress.json").write_text("{", encoding="utf-8")
+    assert typed(WATCH, capsys)[0]["done"] == 3, "results are readable"
+    shutil.rmtree(made / "results")
+    sentence = refused(f"{WATCH} --json", capsys)
+    assert sentence.startswith("run/experiment_progress.json is not a record of sprachbund (no JSON")
+    assert refused(f"{WATCH} --once", capsys) == sentence
+    assert screen.watch(*[nothing] * 4) == 2
+    assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
 @pytest.mark.usefixtures("made")
 def test_once_on_a_terminal_fits_it(screen: Screen) -> None:
     assert run(shlex.split(f"{WATCH} --once")) == 0

@@ -66,6 +66,7 @@ def _look_once(config: WatchConfig, reader: Reader) -> None:
             f"{config.output_dir} holds nothing of a run yet: name the folder of one with --output-dir, or start it; "
             "on a terminal, `sprachbund watch` waits for it."
         )
+    _check_readable(state)
 
     def show() -> None:
         height = console.height if console.is_terminal else None
@@ -73,6 +74,12 @@ def _look_once(config: WatchConfig, reader: Reader) -> None:
             console.print(line, soft_wrap=True)
 
     result(lambda: _document(state, at_work), show)
+
+
+def _check_readable(state: RunState) -> None:
+    """Refuse a folder of which nothing can be shown because files in it are damaged."""
+    if state.unreadable and not state.total and not state.others:
+        raise StoreError(state.unreadable[0])
 
 
 def _document(state: RunState, at_work: locks.Holder | None) -> dict[str, Any]:
@@ -135,8 +142,10 @@ def _judge(state: RunState) -> None:
 
     Raises:
         CellsFailed: cells have failed; lists them.
+        StoreError: nothing can be read.
         SprachbundError: cells or sources are missing.
     """
+    _check_readable(state)
     if not state.total:
         raise SprachbundError("Nobody is at work, and of a run there is nothing in the folder that can be shown.")
     if state.count("open"):
