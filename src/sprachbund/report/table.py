@@ -28,6 +28,7 @@ __all__ = [
     "Cell",
     "Results",
     "Setup",
+    "column",
     "compared",
     "load",
     "setups",
@@ -261,7 +262,7 @@ def _by_cell(records: Iterable[Record]) -> dict[Cell, Record]:
                 f"{other.evaluation_info.timestamp}; {record.model_info.model}, {record.evaluation_info.timestamp}): "
                 "move one of them out of the results folder."
             )
-    return dict(sorted(cells.items(), key=lambda item: (_column(item[0][0]), _position(item[0][1]))))
+    return dict(sorted(cells.items(), key=lambda item: (column(item[0][0]), _position(item[0][1]))))
 
 
 def _folders(folders: dict[Path, Record], named: dict[Cell, Record]) -> dict[Cell, Path]:
@@ -293,7 +294,8 @@ def _on_same_data(transfer: Transfer, digests: dict[str, str]) -> Transfer:
     return transfer.model_copy(update={"cells": kept})
 
 
-def _column(variant: str) -> tuple[int, str]:
+def column(variant: str) -> tuple[int, str]:
+    """Return where a variant stands among others, for sorting: the main job's first."""
     expected = variant in EXPECTED_VARIANTS
     return (EXPECTED_VARIANTS.index(variant) if expected else len(EXPECTED_VARIANTS), variant)
 
