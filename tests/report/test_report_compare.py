@@ -218,6 +218,16 @@ def test_nothing_in_common(a: ResultsFolder, b: ResultsFolder, tmp_path: Path) -
         compared(a, b, "similarity", "similarity:similarity")
 
 
+@pytest.mark.parametrize("asked", [(), ("similarity",)])
+def test_results_without_a_prefix_have_no_variant(a: ResultsFolder, tmp_path: Path, asked: tuple[str, ...]) -> None:
+    nameless = ResultsFolder(tmp_path / "nameless")
+    put(nameless, "", "de-DE", answered("x", 0.5))
+    for first, second, said in ((a, nameless, "B"), (nameless, a, "A"), (nameless, nameless, "A and B")):
+        with pytest.raises(StoreError, match=f"results of {said} have no prefix.*--prefix NAME") as caught:
+            compared(first, second, *asked)
+        assert "--variants" not in str(caught.value)
+
+
 def test_damaged_predictions_are_no_figures(a: ResultsFolder, b: ResultsFolder) -> None:
     path = b.root / "similarity_de-DE" / "predictions.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("count", "greet"), encoding="utf-8")

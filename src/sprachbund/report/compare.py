@@ -109,9 +109,14 @@ def pairs_of(asked: Sequence[str], first: Results, second: Results) -> tuple[tup
     Raises:
         UnknownName: one of them is not there.
         UserError: one is asked for twice.
-        StoreError: nothing is in both.
+        StoreError: nothing is in both, or has a name at all.
     """
     known = [_variants(first), _variants(second)]
+    if nameless := [side for side, variants in zip((FIRST, SECOND), known, strict=True) if not variants]:
+        raise StoreError(
+            f"The results of {' and '.join(nameless)} have no prefix, and so no variant to compare: evaluate those models "
+            "again with --prefix NAME."
+        )
     if not asked:
         common = tuple((variant, variant) for variant in known[0] if variant in known[1])
         if not common:
