@@ -207,6 +207,10 @@ def _nothing_in(store: RunStore) -> StoreError:
             f"{store.root} holds no result, only {len(failures)} failed cells (the first: {first.variant} for "
             f"{first.locale}: {first.reason}): mend that and start run_large_scale_experiment.py again."
         )
+    if store.root.exists() and not store.root.is_dir():
+        return StoreError(
+            f"{store.root} is a file, not a folder of results: name the folder that its results stand in."
+        )
     what = "holds no results" if store.root.is_dir() else "does not exist"
     return StoreError(f"The results folder {store.root} {what}: run `python run_large_scale_experiment.py` first.")
 
