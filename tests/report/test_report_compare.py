@@ -297,6 +297,39 @@ def test_52_locales_and_many_pairs_fit(tmp_path: Path) -> None:
     assert max(map(cell_len, shown(compared(folder, folder, "distilled-merge-reliability:similarity")))) <= 80
 
 
+def test_long_names_are_broken_and_stay_apart(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "long")
+    one, other = (f"few-finetuned-merge-reliability-{number}" for number in (16, 32))
+    for locale in locales.names():
+        put(folder, one, locale, answered(f"one {locale}", 0.6))
+        put(folder, other, locale, answered(f"two {locale}", 0.5))
+    for asked in ((f"{one}:{other}", f"{other}:{one}"), (one, other)):
+        found = compared(folder, folder, *asked)
+        lines = shown(found)
+        assert max(map(cell_len, lines)) <= 80
+        means = lines[lines.index("") + 3 : next(n for n, line in enumerate(lines) if line.startswith("has seen"))]
+        assert "".join(line.split()[0] for line in means) == "".join(pair.name for pair in found.pairs)
+        last = next(n for n, line in enumerate(lines) if line.startswith("family"))
+        header = lines[lines.index("", lines.index("") + 1) + 1 : last + 1]
+        width = len(lines[last + 1])
+        for pair, (start, end) in zip(found.pairs, ((-41, -21), (-20, None)), strict=True):
+            assert "".join(line.ljust(width)[start:end].strip() for line in header) == pair.name
+        for locale in locales.names():
+            assert any(locale in line.split()[:2] for line in lines)
+        assert not any(line.startswith("No room") for line in lines)
+
+
+@pytest.mark.parametrize("length", [60, 79, 80, 81, 160, 240])
+def test_a_long_path_is_left_whole(a: ResultsFolder, tmp_path: Path, length: int) -> None:
+    zoo = "/zoo" * (length // 4) + "/" * (length % 4)
+    other = ResultsFolder(tmp_path / "other")
+    put(other, "similarity", "de-DE", answered("x", 0.5), **{**ANOTHER, "zoo": zoo})
+    lines = shown(compared(a, other))
+    assert any(zoo in line for line in lines)
+    assert "." not in lines
+    assert max(cell_len(line) for line in lines if zoo not in line) <= 80
+
+
 def test_what_programs_get(a: ResultsFolder, b: ResultsFolder) -> None:
     found = compared(a, b, "similarity", "average:ties")
     document = compare_json(found)

@@ -33,19 +33,19 @@ LEGEND = (
 )
 DIFFERENCE = 7
 """Characters of a difference in points with its star, at most: -100.0*"""
+WIDEST = 20
+"""Characters of a column with differences; names that are longer are broken."""
 
 
 def print_compared(console: Console, found: Compared, first: str, second: str) -> None:
     """Print the comparison of two folders, which are called ``first`` and ``second``."""
     setup = found.first
-    lines = [
-        f"A: {first}",
-        f"B: {second}",
-        f"Data: {setup.data} ({setup.revision}), {setup.split} split.",
-        *found.notes,
-    ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False)
+    for line in (f"A: {first}", f"B: {second}"):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    for line in (f"Data: {setup.data} ({setup.revision}), {setup.split} split.", *found.notes):
+        # a path that is longer than a line is left whole
+        long = any(cell_len(word) > console.width for word in line.split())
+        console.print(line, soft_wrap=long, markup=False, highlight=False)
     console.print()
     console.print(_means(found))
     for sentence in sentences_of_uses({pair.name: pair.seen for pair in found.pairs}):
@@ -65,6 +65,12 @@ def _table(*columns: str) -> Table:
         left = name in {"variant", "family", "locale"}
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "variant", overflow="fold")
     return table
+
+
+def _add_pairs(table: Table, pairs: Sequence[Pair]) -> None:
+    """Add a column a pair; a long name takes several lines, none of it is left out."""
+    for pair in pairs:
+        table.add_column(escape(pair.name), justify="right", overflow="fold", max_width=WIDEST)
 
 
 def _means(found: Compared) -> Table:
@@ -104,7 +110,8 @@ def _one_pair(pair: Pair) -> Table:
 
 
 def _many_pairs(pairs: Sequence[Pair]) -> Table:
-    table = _table("family", "locale", *(escape(pair.name) for pair in pairs))
+    table = _table("family", "locale")
+    _add_pairs(table, pairs)
     rows = [{row.locale.name: row for row in pair.rows} for pair in pairs]
     anywhere = {name: row for of_pair in rows for name, row in of_pair.items()}
     for family, row in _by_family(list(anywhere.values())):
@@ -121,7 +128,7 @@ def _that_fit(pairs: Sequence[Pair], width: int) -> list[Pair]:
     room = width - LEADING
     shown: list[Pair] = []
     for pair in pairs:
-        room -= 1 + max(DIFFERENCE, cell_len(pair.name))
+        room -= 1 + max(DIFFERENCE, min(cell_len(pair.name), WIDEST))
         if room < 0 and shown:
             break
         shown.append(pair)
