@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from scipy.stats import binomtest, false_discovery_control
 
-from sprachbund import locales, store
+from sprachbund import files, locales, store
 from sprachbund.errors import StoreError, UnknownName, UserError
 from sprachbund.report import (
     Compared,
@@ -175,6 +175,18 @@ def test_one_variant_made_in_two_ways(a: ResultsFolder, b: ResultsFolder) -> Non
     assert "auto differs in adaptation." in found.notes
     assert "has seen unlabelled (A), nothing (B): auto" in shown(found)
     assert found.pairs[0].comparison.mean == 0
+
+
+def test_what_differs_in_any_locale_is_said(tmp_path: Path) -> None:
+    a, b = ResultsFolder(tmp_path / "a"), ResultsFolder(tmp_path / "b")
+    for locale in NAMES:
+        put(a, "auto", locale, answered(locale, 0.5))
+        put(b, "auto", locale, answered(locale, 0.5))
+    path = b.root / "auto_sq-AL" / store.RECORD
+    record = store.read_record(path.parent)
+    half = record.evaluation_info.model_copy(update={"precision": "fp16"})
+    files.write_json(path, record.model_copy(update={"evaluation_info": half}).model_dump())
+    assert compared(a, b).notes == ("auto differs in precision.",)
 
 
 # --- what cannot be compared -------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class Pair:
     uses: tuple[tuple[str, ...], tuple[str, ...]]
     """What each has seen of its targets."""
     different: tuple[str, ...]
-    """In what the two are made differently, as far as recipes and precision tell."""
+    """In what the two are made differently in any locale, as far as recipes and precision tell."""
 
     @property
     def name(self) -> str:
@@ -182,7 +182,13 @@ def _compared(
         only_first=tuple(name for name in ours if name not in theirs),
         only_second=tuple(name for name in theirs if name not in ours),
         uses=(_uses(first, one, rows), _uses(second, other, rows)),
-        different=_different(first.records[one, rows[0].locale.name], second.records[other, rows[0].locale.name]),
+        different=tuple(
+            dict.fromkeys(
+                setting
+                for row in rows
+                for setting in _different(first.records[one, row.locale.name], second.records[other, row.locale.name])
+            )
+        ),
     )
 
 
