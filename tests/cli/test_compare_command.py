@@ -85,6 +85,7 @@ def test_one_folder_with_two_zoos_is_compared_with_itself(capsys: Capture) -> No
     [
         ("compare one/results", ("B is needed",)),
         ("compare one/results nowhere", ("nowhere does not exist",)),
+        ("compare one/results one/experiment_progress.json", ("one/experiment_progress.json is a file, not a folder",)),
         ("compare one two", ("one is the folder of a run", "one/results")),
         (
             "compare one/results two/results --variants baseline",

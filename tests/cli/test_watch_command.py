@@ -114,6 +114,29 @@ def test_where_there_is_no_run_one_look_is_refused(line: str, capsys: Capture) -
     assert "--output-dir" in sentence
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("wrong", ["run", "run/results"])
+def test_a_file_is_no_folder_of_a_run(wrong: str, screen: Screen, capsys: Capture) -> None:
+    Path(wrong).parent.mkdir(exist_ok=True)
+    Path(wrong).write_text("", encoding="utf-8")
+    said = f"{wrong} is a file, not a folder: name the folder of a run with --output-dir."
+    assert refused(f"{WATCH} --json", capsys) == said
+    assert refused(f"{WATCH} --once", capsys) == said
+    assert screen.watch() == 2
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_where_nothing_can_be_read_there_is_nothing_to_show(made: Path, screen: Screen, capsys: Capture) -> None:
+    (made / "experiment_progress.json").write_text("{", encoding="utf-8")
+    assert typed(WATCH, capsys)[0]["done"] == 3, "results are readable"
+    shutil.rmtree(made / "results")
+    sentence = refused(f"{WATCH} --json", capsys)
+    assert sentence.startswith("run/experiment_progress.json is not a record of sprachbund (no JSON")
+    assert refused(f"{WATCH} --once", capsys) == sentence
+    assert screen.watch(*[nothing] * 4) == 2
+    assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
 @pytest.mark.usefixtures("made")
 def test_once_on_a_terminal_fits_it(screen: Screen) -> None:
     assert run(shlex.split(f"{WATCH} --once")) == 0
@@ -176,6 +199,29 @@ def test_a_run_that_was_killed_ends_the_watch_and_one_that_nobody_works_on_is_wa
     assert status == 1
     assert "nobody is at work: the command of the run goes on from here" in screen.text
     assert "error: The run has ended, and 1 of 6 results are missing" in capsys.readouterr().err
+
+
+def test_a_run_that_has_died_before_is_not_waited_for_for_ever(made: Path, screen: Screen, capsys: Capture) -> None:
+    shutil.rmtree(made / "results/baseline_sq-AL")
+    assert screen.watch(*[nothing] * 4) == 1
+    assert "nobody is at work: the command of the run goes on from here" in screen.text
+    assert "error: The run has ended, and 1 of 6 results are missing" in capsys.readouterr().err
+    with pytest.raises(StopIteration):
+        next(screen.moments)
+
+
+def test_results_without_a_prefix_are_of_no_run(made: Path, screen: Screen, capsys: Capture) -> None:
+    (made / "experiment_progress.json").unlink()
+    for path in (made / "results").glob("*_*"):
+        record = path / "results.json"
+        if record.exists():
+            found = json.loads(record.read_text(encoding="utf-8"))
+            found["evaluation_info"]["variant"] = ""
+            record.write_text(json.dumps(found), encoding="utf-8")
+        else:
+            shutil.rmtree(path)
+    assert screen.watch(*[nothing] * 4) == 1
+    assert "of a run there is nothing in the folder" in capsys.readouterr().err
 
 
 def test_zero_shot_that_is_not_complete_by_the_end(made: Path, screen: Screen, capsys: Capture) -> None:

@@ -36,6 +36,7 @@ class ResultsFolder:
         split: str = "test",
         rows: str = "",
         sources: Mapping[str, float] | None = None,
+        source_digest: str = "e" * 64,
         head_agreement: float | None = None,
         uses: tuple[str, ...] | None = None,
         folder: str | None = None,
@@ -64,7 +65,8 @@ class ResultsFolder:
                 zoo=zoo,
                 digest="d" * 64,
                 sources=tuple(
-                    store.SourceInfo(locale=name, weight=weight, digest="e" * 64) for name, weight in sources.items()
+                    store.SourceInfo(locale=name, weight=weight, digest=source_digest)
+                    for name, weight in sources.items()
                 ),
                 recipe={"adaptation": {"kind": adaptation}} if adaptation else None,
                 effective_sources=1 / sum(weight**2 for weight in sources.values()),

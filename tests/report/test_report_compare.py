@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from scipy.stats import binomtest, false_discovery_control
 
-from sprachbund import locales, store
+from sprachbund import files, locales, store
 from sprachbund.errors import StoreError, UnknownName, UserError
 from sprachbund.report import (
     Compared,
@@ -33,6 +33,7 @@ IDS = tuple(str(number) for number in range(60))
 INTENTS = ("ask", "count", "greet")
 GOLD = tuple(INTENTS[number % 3] for number in range(60))
 NAMES = ("af-ZA", "de-DE", "sq-AL")
+ANOTHER: dict[str, Any] = {"zoo": "another zoo", "source_digest": "a" * 64}
 
 
 def answered(seed: str, share: float) -> list[str]:
@@ -65,8 +66,8 @@ def a(tmp_path: Path) -> ResultsFolder:
 def b(tmp_path: Path) -> ResultsFolder:
     folder = ResultsFolder(tmp_path / "b")
     for locale in NAMES:
-        put(folder, "similarity", locale, answered(f"three {locale}", 0.4), zoo="another zoo")
-        put(folder, "ties", locale, answered(f"four {locale}", 0.45), zoo="another zoo")
+        put(folder, "similarity", locale, answered(f"three {locale}", 0.4), **ANOTHER)
+        put(folder, "ties", locale, answered(f"four {locale}", 0.45), **ANOTHER)
     return folder
 
 
@@ -133,7 +134,7 @@ def test_a_folder_can_be_compared_with_itself(a: ResultsFolder) -> None:
 
 
 def test_what_differs_besides_is_said(a: ResultsFolder, b: ResultsFolder) -> None:
-    put(b, "similarity", "nl-NL", answered("nl", 0.5), zoo="another zoo")
+    put(b, "similarity", "nl-NL", answered("nl", 0.5), **ANOTHER)
     (a.root / "similarity_sq-AL" / "results.json").unlink()
     found = compared(a, b)
     assert found.notes == (
@@ -144,6 +145,28 @@ def test_what_differs_besides_is_said(a: ResultsFolder, b: ResultsFolder) -> Non
     assert compared(a, a).notes == ()
 
 
+def test_sources_are_the_same_by_content_not_by_path(a: ResultsFolder, tmp_path: Path) -> None:
+    copied, trained_anew = ResultsFolder(tmp_path / "copied"), ResultsFolder(tmp_path / "anew")
+    for locale in NAMES:
+        put(copied, "similarity", locale, answered(locale, 0.5), zoo="the same models elsewhere")
+        put(trained_anew, "similarity", locale, answered(locale, 0.5), source_digest="a" * 64)
+    assert compared(a, copied).notes == ()
+    assert compared(a, trained_anew).notes == (
+        "The sources differ, too: embedded-xlmr 1a2b3c held other models for A than for B, of de-DE, nl-NL, sv-SE.",
+    )
+
+
+def test_sources_of_which_there_are_none_in_both(a: ResultsFolder, tmp_path: Path) -> None:
+    same, other = ResultsFolder(tmp_path / "same"), ResultsFolder(tmp_path / "other")
+    for locale in NAMES:
+        put(same, "similarity", locale, answered(locale, 0.5), sources={"fr-FR": 1.0})
+        put(other, "similarity", locale, answered(locale, 0.5), sources={"fr-FR": 1.0}, **ANOTHER)
+    assert compared(a, same).notes == ()
+    assert compared(a, other).notes == (
+        "The sources differ, too: A's zoo is embedded-xlmr 1a2b3c, B's is another zoo.",
+    )
+
+
 def test_one_variant_made_in_two_ways(a: ResultsFolder, b: ResultsFolder) -> None:
     for locale in NAMES:
         put(a, "auto", locale, answered(locale, 0.5), adaptation="auto", uses=("unlabelled",))
@@ -152,6 +175,18 @@ def test_one_variant_made_in_two_ways(a: ResultsFolder, b: ResultsFolder) -> Non
     assert "auto differs in adaptation." in found.notes
     assert "has seen unlabelled (A), nothing (B): auto" in shown(found)
     assert found.pairs[0].comparison.mean == 0
+
+
+def test_what_differs_in_any_locale_is_said(tmp_path: Path) -> None:
+    a, b = ResultsFolder(tmp_path / "a"), ResultsFolder(tmp_path / "b")
+    for locale in NAMES:
+        put(a, "auto", locale, answered(locale, 0.5))
+        put(b, "auto", locale, answered(locale, 0.5))
+    path = b.root / "auto_sq-AL" / store.RECORD
+    record = store.read_record(path.parent)
+    half = record.evaluation_info.model_copy(update={"precision": "fp16"})
+    files.write_json(path, record.model_copy(update={"evaluation_info": half}).model_dump())
+    assert compared(a, b).notes == ("auto differs in precision.",)
 
 
 # --- what cannot be compared -------------------------------------------------------------------------------------------
@@ -195,6 +230,16 @@ def test_nothing_in_common(a: ResultsFolder, b: ResultsFolder, tmp_path: Path) -
         compared(a, b, "similarity", "similarity:similarity")
 
 
+@pytest.mark.parametrize("asked", [(), ("similarity",)])
+def test_results_without_a_prefix_have_no_variant(a: ResultsFolder, tmp_path: Path, asked: tuple[str, ...]) -> None:
+    nameless = ResultsFolder(tmp_path / "nameless")
+    put(nameless, "", "de-DE", answered("x", 0.5))
+    for first, second, said in ((a, nameless, "B"), (nameless, a, "A"), (nameless, nameless, "A and B")):
+        with pytest.raises(StoreError, match=f"results of {said} have no prefix.*--prefix NAME") as caught:
+            compared(first, second, *asked)
+        assert "--variants" not in str(caught.value)
+
+
 def test_damaged_predictions_are_no_figures(a: ResultsFolder, b: ResultsFolder) -> None:
     path = b.root / "similarity_de-DE" / "predictions.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("count", "greet"), encoding="utf-8")
@@ -227,6 +272,27 @@ def test_one_pair_has_all_its_figures(a: ResultsFolder, b: ResultsFolder) -> Non
     assert "has seen nothing: similarity" in lines
 
 
+@pytest.mark.parametrize(("one", "other"), [(0.6, 0.5), (1.0, 0.0), (0.0, 1.0)])
+def test_one_pair_in_52_locales_fits_whole(tmp_path: Path, one: float, other: float) -> None:
+    folder = ResultsFolder(tmp_path / "wide")
+    for index, locale in enumerate(locales.names()):
+        put(folder, "similarity", locale, answered(f"one {locale}", one if index else other))
+        wrong = [INTENTS[(INTENTS.index(gold) + 1) % 3] for gold in GOLD]
+        put(folder, "average", locale, answered(f"two {locale}", other) if other else wrong)
+    (pair,) = compared(folder, folder, "similarity:average").pairs
+    lines = shown(compared(folder, folder, "similarity:average"))
+    assert max(map(cell_len, lines)) <= 80
+    header = next(line for line in lines if line.startswith("family"))
+    assert header.endswith("A only B only     p")
+    assert header.count("A - B") == 1
+    for row in pair.rows:
+        each = row.contrast
+        line = next(line for line in lines if row.locale.name in line.split()[:2]).split()
+        p = "<.001" if each.p_adjusted < 0.001 else f"{each.p_adjusted:.3f}"
+        assert line[-3:] == [str(each.wins), str(each.losses), p]
+        assert line[-6:-3] == [f"{100 * each.interval.low:+.1f}", "…", f"{100 * each.interval.high:+.1f}"]
+
+
 def test_52_locales_and_many_pairs_fit(tmp_path: Path) -> None:
     folder = ResultsFolder(tmp_path / "many")
     variants = ("baseline", "similarity", "average", "auto", "distilled-merge-reliability")
@@ -241,6 +307,39 @@ def test_52_locales_and_many_pairs_fit(tmp_path: Path) -> None:
         assert any(locale in line.split()[:2] for line in lines)
     assert any(line.startswith("No room in the table for distilled-merge-reliability") for line in lines)
     assert max(map(cell_len, shown(compared(folder, folder, "distilled-merge-reliability:similarity")))) <= 80
+
+
+def test_long_names_are_broken_and_stay_apart(tmp_path: Path) -> None:
+    folder = ResultsFolder(tmp_path / "long")
+    one, other = (f"few-finetuned-merge-reliability-{number}" for number in (16, 32))
+    for locale in locales.names():
+        put(folder, one, locale, answered(f"one {locale}", 0.6))
+        put(folder, other, locale, answered(f"two {locale}", 0.5))
+    for asked in ((f"{one}:{other}", f"{other}:{one}"), (one, other)):
+        found = compared(folder, folder, *asked)
+        lines = shown(found)
+        assert max(map(cell_len, lines)) <= 80
+        means = lines[lines.index("") + 3 : next(n for n, line in enumerate(lines) if line.startswith("has seen"))]
+        assert "".join(line.split()[0] for line in means) == "".join(pair.name for pair in found.pairs)
+        last = next(n for n, line in enumerate(lines) if line.startswith("family"))
+        header = lines[lines.index("", lines.index("") + 1) + 1 : last + 1]
+        width = len(lines[last + 1])
+        for pair, (start, end) in zip(found.pairs, ((-41, -21), (-20, None)), strict=True):
+            assert "".join(line.ljust(width)[start:end].strip() for line in header) == pair.name
+        for locale in locales.names():
+            assert any(locale in line.split()[:2] for line in lines)
+        assert not any(line.startswith("No room") for line in lines)
+
+
+@pytest.mark.parametrize("length", [60, 79, 80, 81, 160, 240])
+def test_a_long_path_is_left_whole(a: ResultsFolder, tmp_path: Path, length: int) -> None:
+    zoo = "/zoo" * (length // 4) + "/" * (length % 4)
+    other = ResultsFolder(tmp_path / "other")
+    put(other, "similarity", "de-DE", answered("x", 0.5), **{**ANOTHER, "zoo": zoo})
+    lines = shown(compared(a, other))
+    assert any(zoo in line for line in lines)
+    assert "." not in lines
+    assert max(cell_len(line) for line in lines if zoo not in line) <= 80
 
 
 def test_what_programs_get(a: ResultsFolder, b: ResultsFolder) -> None:

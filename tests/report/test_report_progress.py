@@ -107,6 +107,13 @@ def test_without_a_word_of_a_run_what_is_there_is_all_there_is(run: Run, reader:
     assert (state.complete, state.others, state.rate) == (True, 2, None)
 
 
+def test_without_a_word_of_a_run_variants_stand_as_in_every_table(run: Run, reader: Reader) -> None:
+    for variant in ("auto", "average", "baseline", "similarity"):
+        run.results.record(variant, "nl-NL", 60)
+    assert look(reader).variants == ("baseline", "similarity", "average", "auto")
+    assert look(reader).variants == run.results.load().variants
+
+
 def test_a_file_from_before_runs_named_their_cells_is_no_word(run: Run, reader: Reader) -> None:
     run.announce()
     old = json.loads((run.folder / store.PROGRESS).read_text(encoding="utf-8"))

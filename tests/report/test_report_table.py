@@ -58,6 +58,13 @@ def test_a_missing_folder_says_what_to_run(tmp_path: Path) -> None:
         load(tmp_path / "nowhere")
 
 
+def test_a_file_is_no_folder_of_results(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("{}", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"results\.json is a file, not a folder of results: name the folder"):
+        load(path)
+
+
 def test_an_empty_folder_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"holds no results: run `python run_large_scale_experiment\.py` first"):
         load(tmp_path)

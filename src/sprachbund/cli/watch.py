@@ -1,13 +1,15 @@
 """``sprachbund watch``: how far a run has come, on the terminal, until it ends; the run may be on another machine.
 
 All that is known comes from the folder of the run: it is not asked, and not kept from anything. Whoever looks before a run has
-begun waits for it, and where one was seen at work the end of its process is the end of the watch.
+begun waits for it, and where one was seen at work the end of its process is the end of the watch. A run that nobody works on is
+given a few looks: somebody may just be starting it again.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -25,6 +27,9 @@ from sprachbund.store import RESULTS
 
 __all__ = ["watch"]
 
+PATIENCE = 5
+"""Looks at a run that is not done and that nobody works on; the last of them ends the watch."""
+
 
 @app.command
 def watch(*, config: Annotated[WatchConfig, Parameter(name="*")] = WatchConfig()) -> int:
@@ -33,6 +38,7 @@ def watch(*, config: Annotated[WatchConfig, Parameter(name="*")] = WatchConfig()
     On a terminal the picture is renewed until the run ends: exit status 0 if all is done, 1 if something has failed or
     is missing by then, 130 after Ctrl-C, which the run does not notice. Elsewhere, and with --json, it is one look.
     """
+    _check_folder(config.output_dir)
     reader = Reader(config.output_dir)
     if config.once or MODE.json or not console.is_terminal:
         _look_once(config, reader)
@@ -46,6 +52,12 @@ def watch(*, config: Annotated[WatchConfig, Parameter(name="*")] = WatchConfig()
     return 0
 
 
+def _check_folder(output_dir: Path) -> None:
+    for path in (output_dir, output_dir / RESULTS):
+        if path.exists() and not path.is_dir():
+            raise StoreError(f"{path} is a file, not a folder: name the folder of a run with --output-dir.")
+
+
 def _look_once(config: WatchConfig, reader: Reader) -> None:
     at_work = locks.holder(config.output_dir / RESULTS)
     state = reader.look()
@@ -54,6 +66,7 @@ def _look_once(config: WatchConfig, reader: Reader) -> None:
             f"{config.output_dir} holds nothing of a run yet: name the folder of one with --output-dir, or start it; "
             "on a terminal, `sprachbund watch` waits for it."
         )
+    _check_readable(state)
 
     def show() -> None:
         height = console.height if console.is_terminal else None
@@ -61,6 +74,12 @@ def _look_once(config: WatchConfig, reader: Reader) -> None:
             console.print(line, soft_wrap=True)
 
     result(lambda: _document(state, at_work), show)
+
+
+def _check_readable(state: RunState) -> None:
+    """Refuse a folder of which nothing can be shown because files in it are damaged."""
+    if state.unreadable and not state.total and not state.others:
+        raise StoreError(state.unreadable[0])
 
 
 def _document(state: RunState, at_work: locks.Holder | None) -> dict[str, Any]:
@@ -82,12 +101,14 @@ def _looks(config: WatchConfig, reader: Reader) -> Iterator[tuple[locks.Holder |
     Who is at work is asked first: when nobody is any more, what is read after that is all.
     """
     seen_at_work = False
+    at_rest = 0
     while True:
         at_work = locks.holder(config.output_dir / RESULTS)
         state = reader.look()
         yield at_work, state
         seen_at_work = seen_at_work or at_work is not None
-        if state is not None and at_work is None and (seen_at_work or state.complete):
+        at_rest = at_rest + 1 if state is not None and at_work is None else 0
+        if state is not None and at_rest and (seen_at_work or state.complete or at_rest == PATIENCE):
             return
         time.sleep(config.interval)
 
@@ -121,8 +142,12 @@ def _judge(state: RunState) -> None:
 
     Raises:
         CellsFailed: cells have failed; lists them.
+        StoreError: nothing can be read.
         SprachbundError: cells or sources are missing.
     """
+    _check_readable(state)
+    if not state.total:
+        raise SprachbundError("Nobody is at work, and of a run there is nothing in the folder that can be shown.")
     if state.count("open"):
         raise SprachbundError(
             f"The run has ended, and {state.count('open')} of {state.total} results are missing: its command goes on from here."

@@ -10,12 +10,12 @@ Every pair of variants, one of each folder, is compared as two variants of one f
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sprachbund.errors import StoreError, UnknownName, UserError
-from sprachbund.locales import Locale, describe
+from sprachbund.locales import Locale, describe, position
 from sprachbund.report.analysis import Comparison, Contrast, adjusted, comparison, contrast
 from sprachbund.report.answers import read_answers
 from sprachbund.report.table import Cell, Results, Setup
@@ -53,7 +53,7 @@ class Pair:
     uses: tuple[tuple[str, ...], tuple[str, ...]]
     """What each has seen of its targets."""
     different: tuple[str, ...]
-    """In what the two are made differently, as far as recipes and precision tell."""
+    """In what the two are made differently in any locale, as far as recipes and precision tell."""
 
     @property
     def name(self) -> str:
@@ -79,11 +79,15 @@ class Compared:
     first: Setup
     second: Setup
     pairs: tuple[Pair, ...]
+    other_sources: tuple[str, ...]
+    """Locales whose sources are not the same models in both, whatever their paths."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What differs besides the name of a variant: sources, how a variant is made, the locales that there are."""
-        zoos = f"The sources differ, too: A's zoo is {self.first.zoo}, B's is {self.second.zoo}."
+        zoos = f"A's zoo is {self.first.zoo}, B's is {self.second.zoo}"
+        if self.first.zoo == self.second.zoo:
+            zoos = f"{self.first.zoo} held other models for A than for B, of {_some(self.other_sources)}"
         made = [
             f"{pair.name} differs in {', '.join(pair.different)}."
             for pair in self.pairs
@@ -95,7 +99,7 @@ class Compared:
             for pair in self.pairs
             if pair.only_first or pair.only_second
         ]
-        return (*([zoos] if self.first.zoo != self.second.zoo else []), *made, *partial)
+        return (*([f"The sources differ, too: {zoos}."] if self.other_sources else []), *made, *partial)
 
 
 def pairs_of(asked: Sequence[str], first: Results, second: Results) -> tuple[tuple[str, str], ...]:
@@ -104,9 +108,14 @@ def pairs_of(asked: Sequence[str], first: Results, second: Results) -> tuple[tup
     Raises:
         UnknownName: one of them is not there.
         UserError: one is asked for twice.
-        StoreError: nothing is in both.
+        StoreError: nothing is in both, or has a name at all.
     """
     known = [_variants(first), _variants(second)]
+    if nameless := [side for side, variants in zip((FIRST, SECOND), known, strict=True) if not variants]:
+        raise StoreError(
+            f"The results of {' and '.join(nameless)} have no prefix, and so no variant to compare: evaluate those models "
+            "again with --prefix NAME."
+        )
     if not asked:
         common = tuple((variant, variant) for variant in known[0] if variant in known[1])
         if not common:
@@ -148,6 +157,7 @@ def compare(first: Results, second: Results, pairs: Sequence[tuple[str, str]], *
             replace(pair, comparison=whole)
             for pair, whole in zip(found, adjusted([pair.comparison for pair in found], "Holm"), strict=True)
         ),
+        other_sources=_other_sources(first, second, found),
     )
 
 
@@ -172,8 +182,37 @@ def _compared(
         only_first=tuple(name for name in ours if name not in theirs),
         only_second=tuple(name for name in theirs if name not in ours),
         uses=(_uses(first, one, rows), _uses(second, other, rows)),
-        different=_different(first.records[one, rows[0].locale.name], second.records[other, rows[0].locale.name]),
+        different=tuple(
+            dict.fromkeys(
+                setting
+                for row in rows
+                for setting in _different(first.records[one, row.locale.name], second.records[other, row.locale.name])
+            )
+        ),
     )
+
+
+def _other_sources(first: Results, second: Results, pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Return the locales whose sources, by digest, are others in the one than in the other.
+
+    Only what both sides have used can be compared; where that is nothing, other zoos are other sources.
+    """
+    cells = [(pair, row.locale.name) for pair in pairs for row in pair.rows]
+    ours = _sources(first.records[pair.first, locale] for pair, locale in cells)
+    theirs = _sources(second.records[pair.second, locale] for pair, locale in cells)
+    common = ours.keys() & theirs.keys()
+    if not common and first.setup.zoo != second.setup.zoo:
+        return tuple(sorted(ours.keys() | theirs.keys(), key=position))
+    return tuple(sorted((name for name in common if ours[name] != theirs[name]), key=position))
+
+
+def _sources(records: Iterable[Record]) -> dict[str, set[str]]:
+    """Return the digests of all sources, by their locale."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for source in record.model_info.sources:
+            found.setdefault(source.locale, set()).add(source.digest)
+    return found
 
 
 def _uses(results: Results, variant: str, rows: Sequence[PairRow]) -> tuple[str, ...]:

@@ -31,21 +31,21 @@ LEGEND = (
     "the locales (Benjamini-Hochberg).",
     f"{BEYOND_CHANCE} p, adjusted, at most {1 - LEVEL:.2f}",
 )
-DIFFERENCE = 6
-"""Characters of a difference in points with its star: -12.3*"""
+DIFFERENCE = 7
+"""Characters of a difference in points with its star, at most: -100.0*"""
+WIDEST = 20
+"""Characters of a column with differences; names that are longer are broken."""
 
 
 def print_compared(console: Console, found: Compared, first: str, second: str) -> None:
     """Print the comparison of two folders, which are called ``first`` and ``second``."""
     setup = found.first
-    lines = [
-        f"A: {first}",
-        f"B: {second}",
-        f"Data: {setup.data} ({setup.revision}), {setup.split} split.",
-        *found.notes,
-    ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False)
+    for line in (f"A: {first}", f"B: {second}"):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    for line in (f"Data: {setup.data} ({setup.revision}), {setup.split} split.", *found.notes):
+        # a path that is longer than a line is left whole
+        long = any(cell_len(word) > console.width for word in line.split())
+        console.print(line, soft_wrap=long, markup=False, highlight=False)
     console.print()
     console.print(_means(found))
     for sentence in sentences_of_uses({pair.name: pair.seen for pair in found.pairs}):
@@ -60,56 +60,63 @@ def print_compared(console: Console, found: Compared, first: str, second: str) -
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)  # the box itself parts columns by a space
     for name in columns:
-        left = name.strip() in {"variant", "family", "locale"}
+        left = name in {"variant", "family", "locale"}
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "variant", overflow="fold")
     return table
 
 
+def _add_pairs(table: Table, pairs: Sequence[Pair]) -> None:
+    """Add a column a pair; a long name takes several lines, none of it is left out."""
+    for pair in pairs:
+        table.add_column(escape(pair.name), justify="right", overflow="fold", max_width=WIDEST)
+
+
 def _means(found: Compared) -> Table:
-    table = _table("variant", " locales", " A", " B", " A - B", " 95 %", " >/=/<", " p")
+    table = _table("variant", "locales", "A", "B", "A - B", "95 %", ">/=/<", "p")
     for pair in found.pairs:
         whole = pair.comparison
         first, second = pair.means
         table.add_row(
             escape(pair.name),
             str(whole.locales),
-            f" {first:.3f}",
-            f" {second:.3f}",
-            f" {_points(whole.mean)}{_star(whole.p_adjusted)}",
-            f" {_points(whole.interval.low)} … {_points(whole.interval.high)}",
-            f" {whole.wins}/{whole.ties}/{whole.losses}",
-            f" {_p(whole.p_adjusted)}",
+            f"{first:.3f}",
+            f"{second:.3f}",
+            f"{_points(whole.mean)}{_star(whole.p_adjusted)}",
+            f"{_points(whole.interval.low)} … {_points(whole.interval.high)}",
+            f"{whole.wins}/{whole.ties}/{whole.losses}",
+            _p(whole.p_adjusted),
         )
     return table
 
 
 def _one_pair(pair: Pair) -> Table:
-    table = _table("family", " locale", " A", " B", " A - B", " 95 %", " A only", " B only", " p")
+    table = _table("family", "locale", "A", "B", "A - B", "95 %", "A only", "B only", "p")
     for family, row in _by_family(pair.rows):
         each = row.contrast
         table.add_row(
             family,
-            f" {row.locale.name}",
-            f" {row.first:.3f}",
-            f" {row.second:.3f}",
-            f" {_points(each.difference)}{_star(each.p_adjusted)}",
-            f" {_points(each.interval.low)} … {_points(each.interval.high)}",
+            row.locale.name,
+            f"{row.first:.3f}",
+            f"{row.second:.3f}",
+            f"{_points(each.difference)}{_star(each.p_adjusted)}",
+            f"{_points(each.interval.low)} … {_points(each.interval.high)}",
             str(each.wins),
             str(each.losses),
-            f" {_p(each.p_adjusted)}",
+            _p(each.p_adjusted),
         )
     return table
 
 
 def _many_pairs(pairs: Sequence[Pair]) -> Table:
-    table = _table("family", " locale", *(f" {escape(pair.name)}" for pair in pairs))
+    table = _table("family", "locale")
+    _add_pairs(table, pairs)
     rows = [{row.locale.name: row for row in pair.rows} for pair in pairs]
     anywhere = {name: row for of_pair in rows for name, row in of_pair.items()}
     for family, row in _by_family(list(anywhere.values())):
         differences = [_difference(of_pair.get(row.locale.name)) for of_pair in rows]
-        table.add_row(family, f" {row.locale.name}", *differences)
+        table.add_row(family, row.locale.name, *differences)
     table.add_section()
     means = [f"{_points(pair.comparison.mean)}{_star(pair.comparison.p_adjusted)}" for pair in pairs]
     table.add_row("mean", "", *means, style="bold")
@@ -121,7 +128,7 @@ def _that_fit(pairs: Sequence[Pair], width: int) -> list[Pair]:
     room = width - LEADING
     shown: list[Pair] = []
     for pair in pairs:
-        room -= 1 + max(DIFFERENCE, cell_len(pair.name))
+        room -= 1 + max(DIFFERENCE, min(cell_len(pair.name), WIDEST))
         if room < 0 and shown:
             break
         shown.append(pair)
@@ -135,7 +142,7 @@ def _by_family(rows: Sequence[PairRow]) -> Iterator[tuple[str, PairRow]]:
 
 
 def _difference(row: PairRow | None) -> str:
-    return "" if row is None else f" {_points(row.contrast.difference)}{_star(row.contrast.p_adjusted)}"
+    return "" if row is None else f"{_points(row.contrast.difference)}{_star(row.contrast.p_adjusted)}"
 
 
 def _points(fraction: float) -> str:

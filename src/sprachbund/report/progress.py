@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 from sprachbund import locales, store
 from sprachbund.errors import StoreError
 from sprachbund.locales import Locale
-from sprachbund.report.table import Cell, Setup
+from sprachbund.report.table import Cell, Setup, column
 from sprachbund.store import Progress, Transfer
 from sprachbund.uses import union_of_uses
 
@@ -259,11 +259,16 @@ def _as_it_is(found: Finished) -> CellState:
 
 
 def _of_one_setup(found: Mapping[Cell, Finished]) -> dict[Cell, CellState]:
-    """Return all that belongs to the setup of the latest record, or of the latest failure where there is no record."""
+    """Return all that belongs to the setup of the latest record, or of the latest failure where there is no record.
+
+    Nobody has said in what order: variants stand as in every table.
+    """
     latest = max(found.values(), key=lambda each: (each.accuracy is not None, each.timestamp), default=None)
     wanted = latest.setup if latest else ()
     return {
-        cell: _as_it_is(each) for cell, each in found.items() if cell[0] and each.setup == wanted[: len(each.setup)]
+        cell: _as_it_is(each)
+        for cell, each in sorted(found.items(), key=lambda item: column(item[0][0]))
+        if cell[0] and each.setup == wanted[: len(each.setup)]
     }
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Cell",
     "Results",
     "Setup",
+    "column",
     "compared",
     "load",
     "setups",
@@ -207,6 +208,10 @@ def _nothing_in(store: RunStore) -> StoreError:
             f"{store.root} holds no result, only {len(failures)} failed cells (the first: {first.variant} for "
             f"{first.locale}: {first.reason}): mend that and start run_large_scale_experiment.py again."
         )
+    if store.root.exists() and not store.root.is_dir():
+        return StoreError(
+            f"{store.root} is a file, not a folder of results: name the folder that its results stand in."
+        )
     what = "holds no results" if store.root.is_dir() else "does not exist"
     return StoreError(f"The results folder {store.root} {what}: run `python run_large_scale_experiment.py` first.")
 
@@ -262,7 +267,7 @@ def _by_cell(records: Iterable[Record]) -> dict[Cell, Record]:
                 f"{other.evaluation_info.timestamp}; {record.model_info.model}, {record.evaluation_info.timestamp}): "
                 "move one of them out of the results folder."
             )
-    return dict(sorted(cells.items(), key=lambda item: (_column(item[0][0]), _position(item[0][1]))))
+    return dict(sorted(cells.items(), key=lambda item: (column(item[0][0]), _position(item[0][1]))))
 
 
 def _folders(folders: dict[Path, Record], named: dict[Cell, Record]) -> dict[Cell, Path]:
@@ -294,7 +299,8 @@ def _on_same_data(transfer: Transfer, digests: dict[str, str]) -> Transfer:
     return transfer.model_copy(update={"cells": kept})
 
 
-def _column(variant: str) -> tuple[int, str]:
+def column(variant: str) -> tuple[int, str]:
+    """Return where a variant stands among others, for sorting: the main job's first."""
     expected = variant in EXPECTED_VARIANTS
     return (EXPECTED_VARIANTS.index(variant) if expected else len(EXPECTED_VARIANTS), variant)
 
