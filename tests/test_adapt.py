@@ -404,8 +404,8 @@ def test_what_a_source_has_met_is_known_however_often_it_was_merged(
     for folder in ("merge", "again", "blend"):
         found = open_checkpoint(tmp_path / folder)
         with pytest.raises(UserError, match=f"The source x is made of what has met labels of {TARGET}"):
-            adapt.check_unseen({"x": found}, TARGET)
-        adapt.check_unseen({"x": found}, "pt-PT")
+            adapt.check_unseen({"x": found}, [TARGET])
+        adapt.check_unseen({"x": found}, ["pt-PT"])
 
 
 def test_what_cannot_be_adapted_is_refused_before_work(

@@ -37,6 +37,7 @@ import numpy as np
 import yaml
 
 from sprachbund import cells, data, files, locales, store
+from sprachbund.cards import trained_on
 from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
 from sprachbund.config import ExperimentConfig
 from sprachbund.data import DataSet
@@ -48,7 +49,7 @@ from sprachbund.report.drawing import INK, QUIET
 from sprachbund.report.plots import Dumbbells, Mark, Row, draw_dumbbells
 from sprachbund.report.stats import RESAMPLES, holm, intervals, sign_flip
 from sprachbund.store import RESULTS, RunStore
-from sprachbund.training.jobs import all_but, joint, source_folder, trained_on
+from sprachbund.training.jobs import all_but, joint, source_folder
 from sprachbund.uses import union_of_uses
 
 DEVELOPMENT = (

@@ -19,14 +19,13 @@ import numpy.typing as npt
 
 from sprachbund import __version__, digests, inference, store
 from sprachbund.candidates import InMemory
-from sprachbund.cards import JOINED, MergeDetails, read_details
+from sprachbund.cards import JOINED, MergeDetails, read_details, trained_on
 from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
 from sprachbund.config import Precision
 from sprachbund.data import DataSet, Partition
 from sprachbund.evaluation import answered, label_names, performance, predictions
 from sprachbund.recipe import single
 from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
-from sprachbund.training.jobs import trained_on
 from sprachbund.uses import TARGET_FEW, TARGET_TRAIN, union_of_uses
 
 __all__ = ["Subject", "dataset_info", "describe", "evaluate", "record", "tokens_of"]

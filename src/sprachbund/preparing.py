@@ -241,13 +241,13 @@ def _materials(
     """
     if config.include_target:
         raise UserError("Adaptations take no source that has met the target's labels: leave out --include-target.")
-    materials = {}
+    materials: dict[str, Material] = {}
     for target in targets:
         sources = {name: checkpoints[name] for name in sorted(plan.pool(config, inputs.data.locales)) if name != target}
         if not sources:
             raise MixError(f"No source is left for {target} without its own: add some (--sources).")
-        check_unseen(sources, target)
         materials[target] = Material(sources, inputs.data.unlabelled(target), answers(config), inputs.base)
+    check_unseen({name: source for each in materials.values() for name, source in each.sources.items()}, targets)
     return materials
 
 

@@ -13,6 +13,7 @@ from pico import Pico
 from workshop import content, make_workshop
 
 from sprachbund import parallel
+from sprachbund.cards import trained_on
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.cli import run
 from sprachbund.data.massive import INTENTS
@@ -68,8 +69,8 @@ def test_joint_models_stand_beside_the_others(folder: Path, capsys: pytest.Captu
         "xlm-roberta-base_massive_k_all",
     }
     assert {"de-DE+fr-FR", "all"} <= rows(shown).keys()
-    assert jobs.trained_on(source("all", "together")) == THREE
-    assert jobs.trained_on(source("de-DE+fr-FR", "together")) == ("de-DE", "fr-FR")
+    assert trained_on(source("all", "together")) == THREE
+    assert trained_on(source("de-DE+fr-FR", "together")) == ("de-DE", "fr-FR")
     said = f'--base-model "{source("all", "together").parent}" --model-dir "alpha_0.5_all_epoch-9"'
     assert said in shown
     evaluate = ("evaluate", *said.replace('"', "").split(), "--data", "massive:data", "--json")
@@ -83,7 +84,7 @@ def test_leaving_one_out_trains_on_all_the_others(folder: Path, capsys: pytest.C
     template = "models/xlm-roberta-base_massive_k_all-but-{locale}:alpha_0.5_all-but-{locale}_epoch-9"
     assert f'Use them with --models "{template}"' in shown
     for name in THREE:
-        assert jobs.trained_on(source(f"all-but-{name}")) == tuple(other for other in THREE if other != name)
+        assert trained_on(source(f"all-but-{name}")) == tuple(other for other in THREE if other != name)
         assert rows(shown)[f"all-but-{name}"][1:3] == ["2", "2"]
     call = ("experiment", "--models", template, "--data", "massive:data", "--variants", "baseline", "--split", "dev")
     assert run((*call, "--sources", *THREE, "--json")) == 0

@@ -12,6 +12,7 @@ import pytest
 from pico import Pico, TinyData, rows_of, state, tiny_data
 
 from sprachbund import cells, inference, locales
+from sprachbund.cards import trained_on
 from sprachbund.checkpoints import PUBLISHED, Checkpoint, Zoo, open_checkpoint, read_token_counts, zoo_uses
 from sprachbund.data import Row
 from sprachbund.errors import CellsFailed, CheckpointError, UserError
@@ -26,7 +27,6 @@ from sprachbund.training.jobs import (
     train_base,
     train_groups,
     train_sources,
-    trained_on,
 )
 from sprachbund.training.settings import FinetuneSettings, PretrainSettings
 

@@ -21,7 +21,7 @@ from sprachbund.cards.details import (
     read_details,
 )
 from sprachbund.cards.model_card import lacks_results, records_of, write_card
-from sprachbund.cards.origins import JOINED, Origin, origin_of
+from sprachbund.cards.origins import JOINED, Origin, labels_met, origin_of, trained_on
 from sprachbund.cards.publishing import published_files
 from sprachbund.cards.writing import write_blend, write_details, write_made
 
@@ -36,6 +36,7 @@ __all__ = [
     "MergeDetails",
     "MergedSource",
     "Origin",
+    "labels_met",
     "lacks_results",
     "model_digest",
     "origin_of",
@@ -43,6 +44,7 @@ __all__ = [
     "read_blend",
     "read_details",
     "records_of",
+    "trained_on",
     "write_blend",
     "write_card",
     "write_details",

@@ -31,8 +31,10 @@ __all__ = [
     "Origin",
     "dataset_id",
     "front_matter",
+    "labels_met",
     "licence_of_all",
     "origin_of",
+    "trained_on",
 ]
 
 CARD = "README.md"
@@ -62,13 +64,12 @@ def origin_of(checkpoint: Checkpoint) -> Origin:
     found = [front_matter(place / CARD) for place in _places(checkpoint)]
     licences = [licence for front in found if (licence := _licence(front))]
     named = [name for front in found for name in _names(front.get("datasets"))]
-    training = _training(checkpoint.origin)
-    data = training.get("data")
+    data = _training(checkpoint.origin).get("data")
     datasets = [*named, *([dataset_id(data)] if isinstance(data, str) else [])]
     return Origin(
         licence=licences[0] if licences else None,
         datasets=tuple(dict.fromkeys(datasets)),
-        met=tuple(dict.fromkeys([*_trained_on(training), *_made_of(checkpoint.origin)])),
+        met=labels_met(checkpoint.origin),
     )
 
 
@@ -118,11 +119,24 @@ def _training(folder: Path) -> Mapping[str, Any]:
     return card if isinstance(card, dict) else {}
 
 
-def _trained_on(training: Mapping[str, Any]) -> list[str]:
-    """Return the locales whose labels a training card names, those of its base last."""
+def trained_on(folder: Path) -> tuple[str, ...]:
+    """Return the locales whose labelled data the model in a folder was trained on, as far as its card says; else nothing.
+
+    Those that its base was trained on before, if it was a source itself, come last.
+    """
+    training = _training(folder)
     locale, before = training.get("locale"), training.get("base_locales")
     joined = locale.split(JOINED) if isinstance(locale, str) else []
-    return [*joined, *(name for name in (before if isinstance(before, list) else []) if isinstance(name, str))]
+    return tuple(
+        dict.fromkeys(
+            [*joined, *(name for name in (before if isinstance(before, list) else []) if isinstance(name, str))]
+        )
+    )
+
+
+def labels_met(folder: Path) -> tuple[str, ...]:
+    """Return the locales whose labels the model in a folder has met: in its training, or through what it was made of."""
+    return tuple(dict.fromkeys([*trained_on(folder), *_made_of(folder)]))
 
 
 def _made_of(folder: Path) -> list[str]:

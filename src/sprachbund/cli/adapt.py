@@ -43,7 +43,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
         found = open_sources(config, lambda without: [name for name in names if name not in without], report)
         names = tuple(name for name in names if name not in found.left_out)
         sources = {name: found.zoo.checkpoint(name) for name in names}
-        check_unseen(sources, target)
+        check_unseen(sources, [target])
         for note in found.notes:
             say(note)
         few = labelled and _few(labelled, adaptation, sources[names[0]], config)

@@ -25,7 +25,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests, files, inference, locks, parallel
-from sprachbund.cards import JOINED, origin_of
+from sprachbund.cards import JOINED, labels_met
 from sprachbund.checkpoints import CONFIG, TRAINING_CARD, Checkpoint, open_checkpoint, zoo_uses
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CellsFailed, CheckpointError, UserError
@@ -47,7 +47,6 @@ __all__ = [
     "train_base",
     "train_groups",
     "train_sources",
-    "trained_on",
 ]
 
 ALL, ALL_BUT = "all", "all-but-"
@@ -255,15 +254,6 @@ def _remove_leftovers(root: Path, tasks: Sequence[_Task]) -> None:
     files.remove_leftovers(root, *(task.out.parent for task in tasks))
 
 
-def trained_on(folder: Path) -> tuple[str, ...]:
-    """Return the locales whose labelled data the model in a folder was trained on, as far as its card says; else nothing.
-
-    Those that its base was trained on before, if it was a source itself, come last.
-    """
-    card = _card(folder)
-    return tuple(dict.fromkeys((*card.locale.split(JOINED), *card.base_locales))) if card and card.locale else ()
-
-
 def source_folder(root: Path, locale: str) -> Path:
     """Return where the source of a locale stands under a root."""
     return root / LAYOUT.replace("{locale}", locale)
@@ -307,7 +297,7 @@ def _task(base: Checkpoint, data: DataSet, group: Group, root: Path, settings: F
         digest=digest,
         device=device,
         uses=_seen_by(base),
-        base_locales=origin_of(base).met,
+        base_locales=labels_met(base.origin),
     )
 
 
