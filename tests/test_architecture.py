@@ -23,7 +23,7 @@ ROWS = (
     ("methods", "similarity", "data", "checkpoints"),
     ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards", "tracking"),
     ("merging", "inference", "training"),
-    ("evaluation", "ensembles", "measures", "statistics"),
+    ("ensembles", "evaluation", "measures", "statistics"),
     ("selection", "choosing", "heads", "coefficients", "distillation", "candidates", "blends", "mergekit", "survey"),
     ("inputs", "cells", "zero_shot", "measuring", "adapt", "experiment", "preparing", "estimate", "commands"),
     ("report",),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sprachbund.data import DataSet, Partition
+from sprachbund.ensembles import softmax
 from sprachbund.errors import IncompatibleError
 from sprachbund.store import Columns, Performance, Prediction
 from sprachbund.store.calibration import DECIMALS, ece, nll
@@ -57,8 +58,7 @@ def label_names(labels: Sequence[str], data: DataSet, model: str) -> LabelNames:
 
 def answered(logits: np.ndarray, names: Sequence[str], partition: Partition) -> Columns:
     """Return what a model that has answered with ``logits`` [rows, labels] says, and how sure it is."""
-    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities = odds / odds.sum(axis=1, keepdims=True)
+    probabilities = softmax(logits)
     winners = logits.argmax(axis=1)
     places = {name: place for place, name in enumerate(names)}
     gold = [

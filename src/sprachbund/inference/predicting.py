@@ -52,9 +52,10 @@ class Predictor:
                 yield from self._answers(texts, min(top, len(self.names)))
 
     def _answers(self, texts: Sequence[str], top: int) -> Iterator[Answer]:
-        found = logits(self._model, tokenise(self._tokenizer, texts)).astype(np.float64)
-        shares = np.exp(found - found.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
+        from scipy.special import softmax
+
+        found = logits(self._model, tokenise(self._tokenizer, texts))
+        shares = softmax(found.astype(np.float64), axis=1)
         order = np.argsort(-found, axis=1, kind="stable")[:, :top]
         for text, row, places in zip(texts, shares, order, strict=True):
             yield Answer(text, tuple(self.names[place] for place in places), tuple(row[places].tolist()))

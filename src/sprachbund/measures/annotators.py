@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import digamma
 
+from sprachbund.ensembles import softmax
 from sprachbund.measures.evidence import RELIABILITIES, Evidence, FloatArray, IntArray
 
 __all__ = ["Annotators", "bayesian_annotators", "dawid_skene"]
@@ -100,6 +101,4 @@ def _posterior(log_prior: FloatArray, log_confusions: FloatArray, answers: IntAr
     evidence = log_prior + sum(
         confusion[:, answer].T for confusion, answer in zip(log_confusions, answers, strict=True)
     )
-    evidence -= evidence.max(axis=1, keepdims=True)
-    odds = np.exp(evidence)
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+    return softmax(evidence)
