@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from matplotlib.axes import Axes
 
 from sprachbund.errors import UnknownName
-from sprachbund.report.drawing import BLUE, PAPER
-from sprachbund.report.forest import Bar, Forest, draw_forest, forest_figure
+from sprachbund.report.drawing import BLUE, PAPER, draw
+from sprachbund.report.forest import Bar, Forest, forest_figure
 
 BARS = [
     Bar("none", 0.0, -0.01, 0.01, sure=False),
@@ -58,7 +59,7 @@ def test_the_diamond_is_as_wide_as_the_interval_of_the_mean(axes: Axes) -> None:
 
 
 def test_it_is_written_as_a_picture_with_the_same_bytes(tmp_path: Path) -> None:
-    first, again = (draw_forest(PICTURE, tmp_path / name).read_bytes() for name in ("a.svg", "b.svg"))
+    first, again = (draw(partial(forest_figure, PICTURE), tmp_path / name).read_bytes() for name in ("a.svg", "b.svg"))
     assert first == again
     with pytest.raises(UnknownName, match="picture format"):
-        draw_forest(PICTURE, tmp_path / "a.gif")
+        draw(partial(forest_figure, PICTURE), tmp_path / "a.gif")

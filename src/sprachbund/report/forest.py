@@ -10,21 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sprachbund.report.drawing import BAND, BLUE, INK, PAPER, QUIET, RULE, draw
+from sprachbund.report.drawing import BAND, BLUE, INK, PAPER, QUIET, ROW, RULE, WIDTH, entitle, without_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Bar", "Forest", "draw_forest", "forest_figure"]
+__all__ = ["Bar", "Forest", "forest_figure"]
 
-WIDTH = 9.0
-"""Inches, like the dumbbells."""
-ROW = 0.205
-"""Inches per row."""
 ABOVE, BELOW, LEFT, RIGHT = 1.0, 0.75, 1.95, 0.45
 """Inches around the rows: title, axis, labels."""
 
@@ -52,15 +47,6 @@ class Forest:
     mean: Bar
 
 
-def draw_forest(picture: Forest, path: Path) -> Path:
-    """Draw differences as SVG or PNG by the path's suffix.
-
-    Raises:
-        UnknownName: another suffix.
-    """
-    return draw(lambda: forest_figure(picture), path)
-
-
 def forest_figure(picture: Forest) -> Figure:
     """Draw one; the rows are put in order here."""
     from matplotlib.figure import Figure
@@ -78,8 +64,7 @@ def forest_figure(picture: Forest) -> Figure:
     _draw_bars(axes, bars)
     _draw_mean(axes, picture.mean, foot)
     _label(axes, [*((y, bar.label) for y, bar in enumerate(bars)), (foot, picture.mean.label)])
-    figure.text(0.18 / WIDTH, 1 - 0.30 / height, picture.title, fontsize=13, fontweight="bold")
-    figure.text(0.18 / WIDTH, 1 - 0.53 / height, picture.subtitle, fontsize=9.5, color=QUIET)
+    entitle(figure, picture.title, picture.subtitle)
     return figure
 
 
@@ -123,5 +108,4 @@ def _label(axes: Axes, rows: Sequence[tuple[float, str]]) -> None:
     axes.grid(axis="x", color=RULE, linewidth=0.6, zorder=0.5)
     axes.set_axisbelow(True)
     axes.margins(x=0.03)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    without_frame(axes)

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund import locales
-from sprachbund.report.drawing import BAND, INK, PAPER, QUIET, draw
+from sprachbund.report import drawing
+from sprachbund.report.drawing import BAND, INK, PAPER, QUIET, draw, entitle, without_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,13 +134,11 @@ def _label(axes: Axes, targets: list[str], sources: list[str]) -> None:
     axes.tick_params(length=0, pad=3, colors=INK)
     axes.set_xlabel("source", color=QUIET)
     axes.set_ylabel("target", color=QUIET)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    without_frame(axes)
 
 
 def _head(figure: Figure, picture: HeatMap, width: float, height: float) -> None:
     """Say above the cells what is shown, where it comes from and what it has seen."""
-    left = 0.18 / width
-    figure.text(left, 1 - 0.30 / height, picture.title, fontsize=13, fontweight="bold")
+    entitle(figure, picture.title)
     lines = textwrap.wrap(picture.said, int(16 * width), max_lines=3, placeholder=" …")
-    figure.text(left, 1 - 0.40 / height, "\n".join(lines), fontsize=8, color=QUIET, va="top")
+    figure.text(drawing.LEFT / width, 1 - 0.40 / height, "\n".join(lines), fontsize=8, color=QUIET, va="top")

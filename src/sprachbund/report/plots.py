@@ -14,7 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 from sprachbund.errors import StoreError
 from sprachbund.locales import Locale
-from sprachbund.report.drawing import BAND, BLUE, GREEN, INK, ORANGE, PAPER, PINK, QUIET, RULE, check_format, draw
+from sprachbund.report import drawing
+from sprachbund.report.drawing import (
+    BAND,
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PAPER,
+    PINK,
+    QUIET,
+    ROW,
+    RULE,
+    WIDTH,
+    check_format,
+    draw,
+    entitle,
+    without_frame,
+)
 from sprachbund.report.summary import ZERO_SHOT_BEST, ZERO_SHOT_MEAN, Summary, by_language_family
 
 if TYPE_CHECKING:
@@ -23,10 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Dumbbells", "Mark", "Row", "draw_dumbbells", "dumbbell", "dumbbell_figure", "dumbbells_of"]
 
-WIDTH = 9.0
-"""Inches: 900 pixels at 100 dots per inch, about what a README shows."""
-ROW = 0.205
-"""Inches per locale."""
 GAP = 0.55
 """Rows between two language setups."""
 ABOVE, BELOW, LEFT, RIGHT = 1.2, 0.5, 1.95, 1.2
@@ -201,22 +214,19 @@ def _label(axes: Axes, places: list[tuple[float, Row]], bottom: float) -> None:
     axes.grid(axis="x", color=PAPER, linewidth=1.4, zorder=0.5)
     axes.set_axisbelow(True)
     axes.margins(x=0.03)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    without_frame(axes)
 
 
 def _head(figure: Figure, axes: Axes, picture: Dumbbells, height: float) -> None:
     """Say above the rows what is shown, on which data, and what the markers are."""
-    left = 0.18 / WIDTH
-    figure.text(left, 1 - 0.30 / height, picture.title, fontsize=13, fontweight="bold")
-    figure.text(left, 1 - 0.53 / height, picture.subtitle, fontsize=9.5, color=QUIET)
+    entitle(figure, picture.title, picture.subtitle)
     handles = [
         axes.plot([], [], linestyle="none", label=mark.label, **mark.style)[0] for mark in reversed(picture.marks)
     ]
     figure.legend(
         handles=handles,
         loc="upper left",
-        bbox_to_anchor=(left, 1 - 0.63 / height),
+        bbox_to_anchor=(drawing.LEFT / WIDTH, 1 - 0.63 / height),
         borderaxespad=0,
         borderpad=0.3,
         ncols=len(handles),

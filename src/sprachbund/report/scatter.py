@@ -5,16 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sprachbund.report.drawing import BAND, BLUE, INK, PAPER, QUIET, RULE, draw
+from sprachbund.report.drawing import BAND, BLUE, INK, PAPER, QUIET, RULE, entitle, without_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Dot", "Scatter", "draw_scatter", "scatter_figure"]
+__all__ = ["Dot", "Scatter", "scatter_figure"]
 
 SIZE = (7.0, 5.2)
 """Inches."""
@@ -43,15 +42,6 @@ class Scatter:
     dots: Sequence[Dot]
 
 
-def draw_scatter(picture: Scatter, path: Path) -> Path:
-    """Draw dots as SVG or PNG by the path's suffix.
-
-    Raises:
-        UnknownName: another suffix.
-    """
-    return draw(lambda: scatter_figure(picture), path)
-
-
 def scatter_figure(picture: Scatter) -> Figure:
     """Draw one."""
     from matplotlib.figure import Figure
@@ -64,8 +54,7 @@ def scatter_figure(picture: Scatter) -> Figure:
     for dot in _outermost(picture.dots):
         axes.annotate(dot.label, (dot.x, dot.y), (4, 3), textcoords="offset points", fontsize=8, color=INK)
     _label(axes, picture)
-    figure.text(0.18 / SIZE[0], 1 - 0.30 / SIZE[1], picture.title, fontsize=13, fontweight="bold")
-    figure.text(0.18 / SIZE[0], 1 - 0.53 / SIZE[1], picture.subtitle, fontsize=9.5, color=QUIET)
+    entitle(figure, picture.title, picture.subtitle)
     return figure
 
 
@@ -87,5 +76,4 @@ def _label(axes: Axes, picture: Scatter) -> None:
     axes.grid(color=RULE, linewidth=0.6, zorder=0.5)
     axes.set_axisbelow(True)
     axes.margins(0.06)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    without_frame(axes)
