@@ -31,7 +31,7 @@ from sprachbund.report.answers import NO_ANSWERS, Answers
 from sprachbund.report.html import Texts, html_report
 from sprachbund.report.latex import longtable
 from sprachbund.report.stats import LEVEL, Interval
-from sprachbund.report.summary import SMALLEST_P, LocaleRow, Summary, by_language_family, headline, worth
+from sprachbund.report.summary import LocaleRow, Summary, by_language_family, headline, making_of, p_value, worth
 from sprachbund.report.table import EXPECTED_VARIANTS, Cell, Results
 from sprachbund.store import Record
 
@@ -207,7 +207,7 @@ def markdown(
         locales=[row for _, rows in by_language_family(summary.evaluated) for row in rows],
         when=when.isoformat(sep=" ", timespec="seconds"),
         command=command,
-        making=_making(results.everything),
+        making=making_of(results.everything),
     )
 
 
@@ -337,22 +337,6 @@ def _without_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in said_once and not key.endswith("_uses")}
 
 
-def _making(records: Sequence[Record]) -> dict[str, str]:
-    """Say how the records came about: when, on what, with which versions."""
-    versions: dict[str, set[str]] = {}
-    for record in records:
-        for package, version in record.evaluation_info.versions.items():
-            versions.setdefault(package, set()).add(version)
-    times = sorted(record.evaluation_info.timestamp for record in records)
-    return {
-        "versions": ", ".join(f"{package} {' / '.join(sorted(found))}" for package, found in sorted(versions.items())),
-        "precision": ", ".join(sorted({record.evaluation_info.precision for record in records})),
-        "first": times[0],
-        "last": times[-1],
-        "minutes": f"{sum(record.evaluation_info.seconds for record in records) / 60:.1f}",
-    }
-
-
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows, which have the same columns, as CSV with a header; None is a blank."""
     stream = io.StringIO()
@@ -401,7 +385,7 @@ def _between(interval: Interval | None) -> str:
 
 
 def _p_value(p: float | None) -> str:
-    return "" if p is None else f"{p:.2g}" if p >= SMALLEST_P else f"< {SMALLEST_P}"
+    return "" if p is None else p_value(p)
 
 
 def _cell(text: str) -> str:

@@ -6,7 +6,7 @@ than chance, after adjustment, carries a star.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from sprachbund.report.compare import Compared, Pair, PairRow
 from sprachbund.report.stats import LEVEL
-from sprachbund.report.summary import by_language_family
+from sprachbund.report.summary import lines_by_family, points
 from sprachbund.uses import sentences_of_uses
 
 __all__ = ["print_compared"]
@@ -83,8 +83,8 @@ def _means(found: Compared) -> Table:
             str(whole.locales),
             f"{first:.3f}",
             f"{second:.3f}",
-            f"{_points(whole.mean)}{_star(whole.p_adjusted)}",
-            f"{_points(whole.interval.low)} … {_points(whole.interval.high)}",
+            f"{points(whole.mean)}{_star(whole.p_adjusted)}",
+            f"{points(whole.interval.low)} … {points(whole.interval.high)}",
             f"{whole.wins}/{whole.ties}/{whole.losses}",
             _p(whole.p_adjusted),
         )
@@ -93,15 +93,15 @@ def _means(found: Compared) -> Table:
 
 def _one_pair(pair: Pair) -> Table:
     table = _table("family", "locale", "A", "B", "A - B", "95 %", "A only", "B only", "p")
-    for family, row in _by_family(pair.rows):
+    for family, row in lines_by_family(pair.rows):
         each = row.contrast
         table.add_row(
             family,
             row.locale.name,
             f"{row.first:.3f}",
             f"{row.second:.3f}",
-            f"{_points(each.difference)}{_star(each.p_adjusted)}",
-            f"{_points(each.interval.low)} … {_points(each.interval.high)}",
+            f"{points(each.difference)}{_star(each.p_adjusted)}",
+            f"{points(each.interval.low)} … {points(each.interval.high)}",
             str(each.wins),
             str(each.losses),
             _p(each.p_adjusted),
@@ -114,11 +114,11 @@ def _many_pairs(pairs: Sequence[Pair]) -> Table:
     _add_pairs(table, pairs)
     rows = [{row.locale.name: row for row in pair.rows} for pair in pairs]
     anywhere = {name: row for of_pair in rows for name, row in of_pair.items()}
-    for family, row in _by_family(list(anywhere.values())):
+    for family, row in lines_by_family(list(anywhere.values())):
         differences = [_difference(of_pair.get(row.locale.name)) for of_pair in rows]
         table.add_row(family, row.locale.name, *differences)
     table.add_section()
-    means = [f"{_points(pair.comparison.mean)}{_star(pair.comparison.p_adjusted)}" for pair in pairs]
+    means = [f"{points(pair.comparison.mean)}{_star(pair.comparison.p_adjusted)}" for pair in pairs]
     table.add_row("mean", "", *means, style="bold")
     return table
 
@@ -135,18 +135,8 @@ def _that_fit(pairs: Sequence[Pair], width: int) -> list[Pair]:
     return shown
 
 
-def _by_family(rows: Sequence[PairRow]) -> Iterator[tuple[str, PairRow]]:
-    for family, members in by_language_family(rows):
-        for index, row in enumerate(members):
-            yield (family if index == 0 else ""), row
-
-
 def _difference(row: PairRow | None) -> str:
-    return "" if row is None else f"{_points(row.contrast.difference)}{_star(row.contrast.p_adjusted)}"
-
-
-def _points(fraction: float) -> str:
-    return f"{round(100 * fraction, 1) + 0.0:+.1f}"  # + 0.0 makes -0.0 positive
+    return "" if row is None else f"{points(row.contrast.difference)}{_star(row.contrast.p_adjusted)}"
 
 
 def _star(p: float) -> str:

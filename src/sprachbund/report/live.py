@@ -14,7 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from sprachbund.report.progress import CellState, Row, RunState
-from sprachbund.report.summary import by_language_family
+from sprachbund.report.summary import by_language_family, lines_by_family
 from sprachbund.uses import sentences_of_uses
 
 __all__ = ["frame"]
@@ -79,17 +79,16 @@ def _below(state: RunState) -> Iterator[str]:
 
 
 def _table(state: RunState) -> list[Text]:
-    groups = by_language_family(state.rows)
-    family = max([6, *(cell_len(name) for name, _ in groups)])
+    rows = lines_by_family(state.rows)
+    family = max([6, *(cell_len(name) for name, _ in rows)])
     locale = max([6, *(cell_len(row.locale.name) for row in state.rows)])
     widths = {variant: max(FIGURE, cell_len(variant)) for variant in state.variants}
     lines = [Text(_line(family, locale, "family", "locale", {v: f"{v:>{widths[v]}}" for v in widths}))]
-    for name, rows in groups:
-        for index, row in enumerate(rows):
-            cells = {v: f"{_figure(row.cells.get(v)):>{widths[v]}}" for v in widths}
-            line = Text(_line(family, locale, name if index == 0 else "", row.locale.name, cells))
-            line.highlight_words(["failed"], style="bold red")
-            lines.append(line)
+    for name, row in rows:
+        cells = {v: f"{_figure(row.cells.get(v)):>{widths[v]}}" for v in widths}
+        line = Text(_line(family, locale, name, row.locale.name, cells))
+        line.highlight_words(["failed"], style="bold red")
+        lines.append(line)
     means = {name: f"{_number(variant.mean):>{widths[name]}}" for name, variant in state.by_variant.items()}
     counts = {name: f"{variant.done:>{widths[name]}}" for name, variant in state.by_variant.items()}
     best = {name: f"{variant.best_locale or '':>{widths[name]}}" for name, variant in state.by_variant.items()}

@@ -51,12 +51,18 @@ __all__ = [
     "Difference",
     "HeadAgreement",
     "LocaleRow",
+    "Making",
     "Placed",
     "Statistics",
     "Summary",
     "by_language_family",
     "difference",
     "headline",
+    "lines_by_family",
+    "listed",
+    "making_of",
+    "p_value",
+    "points",
     "statistics_of",
     "summarise",
     "transfer_similarity_correlation",
@@ -158,6 +164,19 @@ class HeadAgreement:
     cosine: float
     variant: str
     locale: str
+
+
+@dataclass(frozen=True)
+class Making:
+    """How records came about, for people."""
+
+    versions: str
+    precision: str
+    first: str
+    """When the first was finished."""
+    last: str
+    minutes: float
+    """Of making and evaluating."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +317,7 @@ def worth(difference: Difference, analysis: Analysis | None) -> Comparison | Non
 
 def _between_merges(merged: Difference, chance: Comparison | None) -> str:
     ties = f" and ties in {merged.ties}" if merged.ties else ""
-    beyond = f" ({_interval(chance)}, {chance.adjustment} p {_p_value(chance.p_adjusted)})" if chance else ""
+    beyond = f" ({_interval(chance)}, {chance.adjustment} p {_is(chance.p_adjusted)})" if chance else ""
     return f"similarity beats average in {merged.wins} of {merged.count} locales{ties}, mean {_points(merged.mean)}{beyond}."
 
 
@@ -315,10 +334,11 @@ def _standing(
         )
         for difference, chance in ([found[name, second]] if (name, second) in found else [])
     ]
-    return [f"{subject} stands at {_listed(beside)}."] if beside else []
+    return [f"{subject} stands at {listed(beside)}."] if beside else []
 
 
-def _listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
+    """Return one thing or more as people list them: a, b and c."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
@@ -347,6 +367,28 @@ def by_language_family(rows: Sequence[PlacedRow]) -> list[tuple[str, list[Placed
     for row in sorted(rows, key=lambda row: (first_family[row.locale.family], first_genus[row.locale.genus])):
         groups.setdefault(row.locale.family, []).append(row)
     return list(groups.items())
+
+
+def lines_by_family(rows: Sequence[PlacedRow]) -> list[tuple[str, PlacedRow]]:
+    """Return rows by language family, each with the family's name in the first of its rows and a blank in the others."""
+    groups = by_language_family(rows)
+    return [("" if index else family, row) for family, members in groups for index, row in enumerate(members)]
+
+
+def making_of(records: Sequence[Record]) -> Making:
+    """Say how records, of which there is one at least, came about."""
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for package, version in record.evaluation_info.versions.items():
+            versions.setdefault(package, set()).add(version)
+    times = [record.evaluation_info.timestamp for record in records]
+    return Making(
+        versions=", ".join(f"{package} {' / '.join(sorted(found))}" for package, found in sorted(versions.items())),
+        precision=", ".join(sorted({record.evaluation_info.precision for record in records})),
+        first=min(times),
+        last=max(times),
+        minutes=sum(record.evaluation_info.seconds for record in records) / 60,
+    )
 
 
 def transfer_similarity_correlation(transfers: Iterable[Transfer], matrix: SimilarityMatrix) -> Correlation | None:
@@ -480,18 +522,24 @@ def _sign(delta: float) -> int:
     return 0 if abs(delta) < EQUAL else int(math.copysign(1, delta))
 
 
-def _points(fraction: float | None) -> str:
-    """Format a difference of accuracies in percentage points."""
-    return "" if fraction is None else f"{_signed(fraction)} points"
-
-
-def _signed(fraction: float) -> str:
+def points(fraction: float) -> str:
+    """Format a difference of accuracies in percentage points, with its sign."""
     return f"{round(100 * fraction, 1) + 0.0:+.1f}"  # + 0.0 makes -0.0 positive
 
 
+def p_value(p: float) -> str:
+    """Format a p-value, very small ones by what they are below."""
+    return f"{p:.2g}" if p >= SMALLEST_P else f"< {SMALLEST_P}"
+
+
+def _points(fraction: float | None) -> str:
+    return "" if fraction is None else f"{points(fraction)} points"
+
+
 def _interval(chance: Comparison) -> str:
-    return f"{100 * LEVEL:.0f} % CI {_signed(chance.interval.low)} to {_signed(chance.interval.high)}"
+    return f"{100 * LEVEL:.0f} % CI {points(chance.interval.low)} to {points(chance.interval.high)}"
 
 
-def _p_value(p: float) -> str:
-    return f"= {p:.2g}" if p >= SMALLEST_P else f"< {SMALLEST_P}"
+def _is(p: float) -> str:
+    said = p_value(p)
+    return said if said.startswith("<") else f"= {said}"

@@ -24,8 +24,8 @@ from sprachbund.report.summary import (
     ZERO_SHOT_MEAN,
     LocaleRow,
     Summary,
-    by_language_family,
     headline,
+    lines_by_family,
 )
 from sprachbund.report.table import EXPECTED_VARIANTS
 
@@ -116,11 +116,7 @@ class _Order:
 
 
 def _by_family(summary: Summary) -> _Order:
-    groups = by_language_family(summary.evaluated)
-    return _Order(
-        "\nfamily",
-        tuple((family if index == 0 else "", row) for family, rows in groups for index, row in enumerate(rows)),
-    )
+    return _Order("\nfamily", tuple(lines_by_family(summary.evaluated)))
 
 
 def _by_gain(summary: Summary) -> _Order:

@@ -21,9 +21,8 @@ from sprachbund.report.html.places import Place, places
 from sprachbund.report.html.sheets import Link, Sheet, csv_link, percent, shown
 from sprachbund.report.html.theme import DARK, LIGHT, variables
 from sprachbund.report.mistakes import IntentErrors, confused_pairs, confusion, intent_errors
-from sprachbund.report.summary import Summary, headline
+from sprachbund.report.summary import Summary, headline, listed, making_of
 from sprachbund.report.table import Results
-from sprachbund.store import Record
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -231,7 +230,7 @@ def _intents_said(material: Material, errors: Sequence[IntentErrors]) -> Iterato
     for variant in [name for name in material.answered if name in material.results.variants][:MOST_DRAWN]:
         there = [(error, share) for error in errors if (share := error.wrong[variant].fraction) is not None]
         worst = sorted(there, key=lambda pair: -pair[1])[:NAMED_INTENTS]
-        said = _listed(f"{error.intent} ({percent(share)})" for error, share in worst)
+        said = listed([f"{error.intent} ({percent(share)})" for error, share in worst])
         lost = _lost(errors, variant)
         yield f"{material.titles[variant]} is most often wrong on {said}{lost}."
 
@@ -249,39 +248,25 @@ def _lost(errors: Sequence[IntentErrors], variant: str) -> str:
     most = [(loss, intent) for loss, intent in reversed(losses) if loss > 0][:NAMED_INTENTS]
     if not most:
         return ""
-    said = _listed(f"{intent} ({100 * loss:.0f} points)" for loss, intent in most)
+    said = listed([f"{intent} ({100 * loss:.0f} points)" for loss, intent in most])
     return f"; against the baseline it loses most on {said}"
-
-
-def _listed(parts: Iterator[str]) -> str:
-    *some, last = parts
-    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _making(results: Results, command: str, when: datetime) -> Iterator[tuple[str, str]]:
     """Yield what was done, when, on what, with which versions."""
     setup, records = results.setup, results.everything
-    times = sorted(record.evaluation_info.timestamp for record in records)
-    minutes = sum(record.evaluation_info.seconds for record in records) / 60
+    made = making_of(records)
     yield "Command", command
     yield "Made", f"{when.isoformat(sep=' ', timespec='seconds')}, from records and predictions alone"
-    yield "Records", f"{len(records)}, finished between {times[0]} and {times[-1]}"
+    yield "Records", f"{len(records)}, finished between {made.first} and {made.last}"
     yield (
         "Data",
         f"{setup.data}, revision {setup.revision}, {setup.split} split; the digest of each locale's rows: records.csv",
     )
     yield "Sources", setup.zoo
-    yield "Versions", _versions(records)
-    yield "Wall time", f"{minutes:.1f} minutes of making and evaluating"
+    yield "Versions", made.versions
+    yield "Wall time", f"{made.minutes:.1f} minutes of making and evaluating"
     yield "Energy", "not measured: no record says what a machine drew"
-
-
-def _versions(records: Sequence[Record]) -> str:
-    found: dict[str, set[str]] = {}
-    for record in records:
-        for package, version in record.evaluation_info.versions.items():
-            found.setdefault(package, set()).add(version)
-    return ", ".join(f"{package} {' / '.join(sorted(versions))}" for package, versions in sorted(found.items()))
 
 
 def _downloads(material: Material) -> list[Sheet]:

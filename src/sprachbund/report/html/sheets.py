@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from sprachbund.report.stats import Interval
-from sprachbund.report.summary import SMALLEST_P
+from sprachbund.report.summary import p_value, points
 
 __all__ = ["Entry", "Head", "Link", "Sheet", "csv_link", "percent", "shown"]
 
@@ -122,9 +122,9 @@ def _number(value: float, kind: Kind) -> str:
         case "count":
             return f"{value:.0f}"
         case "points":
-            return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0 makes -0.0 positive
+            return points(value).replace("-", "−")
         case "p":
-            return f"{value:.2g}" if value >= SMALLEST_P else f"< {SMALLEST_P}"
+            return p_value(value)
         case "seconds":
             return f"{value:.1f}"
         case _:
