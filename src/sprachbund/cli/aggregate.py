@@ -12,10 +12,9 @@ from sprachbund.cli.console import console, result
 from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import AggregateConfig
 from sprachbund.report import (
-    analysis_of,
     print_missing,
     print_results,
-    read_answers,
+    read_and_analyse,
     summarise,
     summary_json,
     write_aggregate,
@@ -29,7 +28,7 @@ def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = Aggre
     """Compare all results of a folder and write them as CSV, JSON, Markdown, Parquet, LaTeX or HTML."""
     results = load_results(config)
     summary = summarise(results)
-    analysis = analysis_of(config.results_dir, results)
+    answers, analysis = read_and_analyse(config.results_dir, results)
     now = datetime.now()
     command = f"sprachbund aggregate --results-dir {config.results_dir}"
     as_page = config.format == "html"
@@ -41,7 +40,7 @@ def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = Aggre
         when=now,
         command=command,
         analysis=analysis,
-        answers=read_answers(config.results_dir, results) if as_page and not analysis.blank else None,
+        answers=answers,
         texts=texts_of(results, None) if as_page else None,
     )
 

@@ -13,7 +13,7 @@ from sprachbund.cli.console import console, result, say
 from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import ReportConfig
 from sprachbund.plan import size
-from sprachbund.report import analysis_of, read_answers, summarise, write_html
+from sprachbund.report import read_and_analyse, summarise, write_html
 
 __all__ = ["report"]
 
@@ -24,12 +24,12 @@ def report(*, config: Annotated[ReportConfig, Parameter(name="*")] = ReportConfi
     results = load_results(config)
     texts = texts_of(results, config.texts)
     say(f"Computing intervals of {len(results.records)} results, then drawing.")
-    analysis = analysis_of(config.results_dir, results)
+    answers, analysis = read_and_analyse(config.results_dir, results)
     path = write_html(
         config.out,
         results,
         summarise(results),
-        None if analysis.blank else read_answers(config.results_dir, results),
+        answers,
         analysis,
         when=datetime.now(),
         command=_command(config),

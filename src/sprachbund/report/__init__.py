@@ -7,7 +7,7 @@
     write_aggregate(results, summary, Path("."), when=datetime.now(), analysis=analysis)
     dumbbell(summary, Path("results.svg"))
     heat_map(similarity.load("uriel:geo"), Path("geo.svg"))
-    answers = read_answers(Path("results"), results)        every prediction
+    answers, analysis = read_and_analyse(Path("results"), results)        with every prediction
     write_html(Path("report.html"), results, summary, answers, analysis, when=datetime.now(), command="…")
 
 Looking at results loads no torch and no transformers, and matplotlib and jinja2 only when they draw or write.
@@ -16,7 +16,7 @@ Looking at results loads no torch and no transformers, and matplotlib and jinja2
 from __future__ import annotations
 
 from sprachbund.report.aggregate import FORMATS, csv_text, summary_json, write_aggregate
-from sprachbund.report.analysis import Analysis, analysis_of
+from sprachbund.report.analysis import Analysis, analysis_of, read_and_analyse
 from sprachbund.report.answers import read_answers
 from sprachbund.report.compare import Compared, compare, compare_json, compare_rows, pairs_of
 from sprachbund.report.compare_terminal import print_compared
@@ -57,6 +57,7 @@ __all__ = [
     "print_compared",
     "print_missing",
     "print_results",
+    "read_and_analyse",
     "read_answers",
     "setups",
     "summarise",

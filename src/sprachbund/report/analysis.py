@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from sprachbund.errors import StoreError
 from sprachbund.report import stats
-from sprachbund.report.answers import Answers, read_answers
+from sprachbund.report.answers import NO_ANSWERS, Answers, read_answers
 from sprachbund.report.stats import LEVEL, RESAMPLES, Interval
 from sprachbund.report.table import HEADLINE_PAIRS, Cell, Results, compared
 from sprachbund.store.calibration import ece, nll
@@ -50,6 +50,7 @@ __all__ = [
     "analysis_of",
     "comparison",
     "contrast",
+    "read_and_analyse",
 ]
 
 MACRO_F1_RESAMPLES = 1_000
@@ -204,13 +205,27 @@ def analysis_of(
     macro_f1_resamples: int = MACRO_F1_RESAMPLES,
     seed: int = 0,
 ) -> Analysis:
+    """Return the analysis alone, for who has no use for single predictions, see :func:`read_and_analyse`."""
+    return read_and_analyse(
+        results_dir, results, resamples=resamples, macro_f1_resamples=macro_f1_resamples, seed=seed
+    )[1]
+
+
+def read_and_analyse(
+    results_dir: Path,
+    results: Results,
+    *,
+    resamples: int = RESAMPLES,
+    macro_f1_resamples: int = MACRO_F1_RESAMPLES,
+    seed: int = 0,
+) -> tuple[Answers, Analysis]:
     """Read the predictions and :func:`analyse` them; where none can be read there are scores by the records alone."""
     try:
         answers = read_answers(results_dir, results)
     except StoreError as error:
         known = {cell: _score_of_record(cell, record, None) for cell, record in results.records.items()}
-        return Analysis(known, {}, (), resamples, macro_f1_resamples, seed, LEVEL, blank=str(error))
-    return analyse(results, answers, resamples=resamples, macro_f1_resamples=macro_f1_resamples, seed=seed)
+        return NO_ANSWERS, Analysis(known, {}, (), resamples, macro_f1_resamples, seed, LEVEL, blank=str(error))
+    return answers, analyse(results, answers, resamples=resamples, macro_f1_resamples=macro_f1_resamples, seed=seed)
 
 
 def contrast(answers: Answers, first: str, second: str) -> tuple[Contrast, ...]:
