@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests
 from sprachbund.adaptation import Adaptation
-from sprachbund.checkpoints import WEIGHTS
+from sprachbund.checkpoints import WEIGHTS, open_checkpoint
 from sprachbund.errors import CheckpointError
 from sprachbund.recipe import Recipe
 
@@ -157,6 +157,22 @@ def read_blend(folder: Path) -> BlendDetails | None:
     """Return how the model in a folder was blended; None if it was not, or if the details belong to other tensors."""
     details = _read(folder / BLEND, BlendDetails)
     return details if details and when_written(folder) == details.written else None
+
+
+def details_of(folder: Path) -> Details:
+    """Return how the model in a folder came about.
+
+    Raises:
+        CheckpointError: there is no such model, or it was not made here.
+    """
+    open_checkpoint(folder)
+    details = read_details(folder) or read_blend(folder)
+    if details is None:
+        raise CheckpointError(
+            f"{folder} is a model of which nothing says how it was made ({DETAILS} or {BLEND}, written for its "
+            "tensors): name one that sprachbund merge, adapt or experiment has made."
+        )
+    return details
 
 
 def _read(path: Path, kind: type[_Read]) -> _Read | None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.config import CardConfig
-from sprachbund.errors import CheckpointError
 
-if TYPE_CHECKING:
-    from sprachbund.cards import BlendDetails, MergeDetails
-
-__all__ = ["card", "details_of"]
+__all__ = ["card"]
 
 
 @app.command
 def card(*, config: Annotated[CardConfig, Parameter(name="*")]) -> int:
     """Write the model card of a model anew (README.md), with the results that there are of it."""
-    from sprachbund.cards import CARD, records_of, write_card
+    from sprachbund.cards import CARD, details_of, records_of, write_card
     from sprachbund.plan import check_writable
     from sprachbund.store import RunStore
 
@@ -38,22 +33,3 @@ def card(*, config: Annotated[CardConfig, Parameter(name="*")]) -> int:
         lambda: console.print(f"Model card: {path}, {found}", soft_wrap=True, markup=False),
     )
     return 0
-
-
-def details_of(folder: Path) -> MergeDetails | BlendDetails:
-    """Return how the model in a folder came about.
-
-    Raises:
-        CheckpointError: there is no such model, or it was not made here.
-    """
-    from sprachbund.cards import read_blend, read_details
-    from sprachbund.checkpoints import open_checkpoint
-
-    open_checkpoint(folder)
-    details = read_details(folder) or read_blend(folder)
-    if details is None:
-        raise CheckpointError(
-            f"{folder} is a model of which nothing says how it was made (merge_details.json or blend.json, written for its "
-            "tensors): name one that sprachbund merge, adapt or experiment has made."
-        )
-    return details

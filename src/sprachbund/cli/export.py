@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from sprachbund.cli.app import app
-from sprachbund.cli.card import details_of
 from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.cli.sentences import SEE_HELP
 from sprachbund.config import ExportConfig
@@ -59,6 +58,7 @@ def _onnx(model: str, out: Path | None) -> int:
 def _recipe(model: Path, out: Path | None) -> int:
     from sprachbund import files
     from sprachbund.blends import UNION
+    from sprachbund.cards import details_of
     from sprachbund.inputs import open_each
     from sprachbund.mergekit import blend_of, write_recipe
     from sprachbund.plan import check_writable

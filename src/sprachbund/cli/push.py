@@ -9,7 +9,6 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from sprachbund.cli.app import app
-from sprachbund.cli.card import details_of
 from sprachbund.cli.console import console, result, say
 from sprachbund.config import PushConfig
 from sprachbund.plan import size
@@ -20,7 +19,7 @@ __all__ = ["push"]
 @app.command
 def push(*, config: Annotated[PushConfig, Parameter(name="*")]) -> int:
     """Upload a model with its card to the hub: the files that make it, and no other; paths of this machine are cut."""
-    from sprachbund.cards import CARD, lacks_results, published_files
+    from sprachbund.cards import CARD, details_of, lacks_results, published_files
     from sprachbund.checkpoints.publishing import check_repository
     from sprachbund.checkpoints.publishing import push as upload
 
