@@ -1,8 +1,8 @@
 """How a sweep scales: what :mod:`sprachbund.simulation` plays through, of an experiment with its own models or of a mere shape.
 
 Of an experiment, sizes are counted and rates measured on the spot, as :mod:`sprachbund.estimate` does. A shape needs no model:
-who is merged for whom is chosen as ever, sizes follow from layers and widths, and what things take stands in a file, each figure
-with whether it was measured, scaled from something measured, or assumed.
+who is merged for whom is chosen as ever, sizes follow from layers and widths, and what things take stands in a file, each
+figure with whether it was measured, scaled from something measured, or assumed.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def of_shape(config: ExperimentConfig, asked: SimulationConfig) -> Scale:
     Raises:
         UserError: there is no such shape, no costs are named, or a variant needs models to be chosen.
     """
-    if asked.shape not in SHAPES:
+    if asked.shape is None or asked.shape not in SHAPES:
         raise UnknownName("shape", str(asked.shape), SHAPES)
     if asked.costs is None:
         raise UserError(

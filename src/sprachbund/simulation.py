@@ -1,9 +1,9 @@
 """A sweep on many workers, played through on paper: who reads, merges and evaluates when, and who waits for whom.
 
-Discrete events. Workers (GPUs, or processes) take groups of targets: they read the sources that they need and do not hold, make
-the group's merges, then evaluate cell by cell; whoever is free takes the open group that shares most source bytes with what it
-has at hand. Sources come from a shared file system, whose bandwidth, in all and for each node, is shared fairly by those who read
-at the same moment (max-min). What a node has read stays in its memory as long as there is room, and is not fetched again;
+Discrete events. Workers (GPUs, or processes) take groups of targets: they read the sources that they need and do not hold,
+make the group's merges, then evaluate cell by cell; whoever is free takes the open group that shares most source bytes with
+what it has at hand. Sources come from a shared file system, whose bandwidth, in all and for each node, is shared fairly by those who
+read at the same moment (max-min). What a node has read stays in its memory as long as there is room, and is not fetched again;
 who wants what a neighbour is fetching waits for it. Nothing here knows about models, files or clocks.
 """
 
@@ -237,7 +237,7 @@ class _Play:
         """What is on its way to a node, and who waits there for it."""
         self.at: list[_Step | None] = [None] * workers
         self.since = [0.0] * workers
-        self.stages: Counter[str] = Counter(dict.fromkeys(STAGES, 0.0))
+        self.stages: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self.read = self.written = self.delivering = self.peak = 0.0
 
     def run(self) -> Simulated:

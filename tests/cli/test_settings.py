@@ -51,7 +51,8 @@ COMPLETE = {
     "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
     "--dtype float16 --seed 3 --text a.txt b.txt --lines 0 0.5 --layers 0-5=1,0 rest=0,1 --layerwise --head-policy wide",
     "methods": "",
-    "plan": "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
+    "plan": "--simulate --shape xlm-r-base --workers 1 8 --times 5 --costs c.yaml "
+    "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
     "--num-languages 2 --include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL "
     "--variants average --skip-baseline --skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev "
     "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision fp16 --memory 0.5 --head-policy wide "
