@@ -3,8 +3,8 @@
 Discrete events. Workers (GPUs, or processes) take groups of targets: they read the sources that they need and do not hold,
 make the group's merges, then evaluate cell by cell; whoever is free takes the open group that shares most source bytes with
 what it has at hand. Sources come from a shared file system, whose bandwidth, in all and for each node, is shared fairly by
-those who read at the same moment (max-min). What a node has read stays in its memory as long as there is room, and is not fetched
-again; who wants what a neighbour is fetching waits for it. Nothing here knows about models, files or clocks.
+those who read at the same moment (max-min). What a node has read stays in its memory as long as there is room, and is not
+fetched again; who wants what a neighbour is fetching waits for it. Nothing here knows about models, files or clocks.
 """
 
 from __future__ import annotations
