@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, field_validator
 
 from sprachbund.errors import UnknownName, UserError
 from sprachbund.recipe import AVERAGE, SEED_VARIANTS, check_head_policy
@@ -45,6 +45,7 @@ __all__ = [
     "ReportConfig",
     "ResultsConfig",
     "SimilarityConfig",
+    "SimulationConfig",
     "Sort",
     "TransferConfig",
     "WatchConfig",
@@ -260,6 +261,27 @@ class ExperimentConfig(
     def wants_zero_shot(self) -> bool:
         """Whether every source is to be evaluated on every chosen locale as well."""
         return (self.zero_shot or self.demo) and not self.skip_zero_shot
+
+
+class SimulationConfig(_Config):
+    """How a sweep would go on many workers."""
+
+    shape: str | None = Field(
+        default=None,
+        description="With --simulate: models of this shape that need not be there, xlm-r-base or xlm-r-large, on MASSIVE.",
+    )
+    workers: tuple[PositiveInt, ...] = Field(
+        default=(), description="With --simulate: numbers of workers (GPUs, or processes). Default: 1 8 64."
+    )
+    times: int | None = Field(
+        default=None,
+        ge=1,
+        description="With --simulate: every variant so many times, as with other settings: 4 variants 5 times are 20.",
+    )
+    costs: Path | None = Field(
+        default=None,
+        description="With --simulate: YAML file of what things take, in place of what is measured here.",
+    )
 
 
 class MergeConfig(_OutputConfig, HeadConfig, MethodConfig, ChoiceConfig, BaseConfig, InputsConfig):
