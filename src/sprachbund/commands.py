@@ -413,7 +413,8 @@ def run_experiment(
     from sprachbund.store import RESULTS, RunStore
 
     inference.quieten()
-    RunStore(config.output_dir / RESULTS).check_free()  # before sources are read, which may take minutes
+    if not config.join:
+        RunStore(config.output_dir / RESULTS).check_free()  # before sources are read, which may take minutes
     prepared = _prepared(config, report, say)
     if expect:
         _announce(prepared, expect, detail)

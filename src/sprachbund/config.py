@@ -250,7 +250,25 @@ class ExperimentConfig(
         default=False, description="Also evaluate every source on every chosen locale; --demo does."
     )
     skip_zero_shot: bool = Field(default=False, description="With --demo: leave out the single sources.")
-    jobs: int = Field(default=0, ge=0, description="Processes for --zero-shot; 0: one per core.")
+    jobs: int = Field(
+        default=0,
+        ge=0,
+        description="Worker processes, or tasks of Ray at a time; 0: one per GPU or four cores, to ask single sources "
+        "one per core; with Ray as many as it has room for.",
+    )
+    executor: Literal["local", "ray"] = Field(
+        default="local",
+        description="Where the work is done: processes of this machine, or tasks of Ray (sprachbund[ray]).",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="Ray cluster to use: HOST:PORT, or auto for the one of this machine. Default: RAY_ADDRESS or, without "
+        "that, a Ray of its own.",
+    )
+    threads: int = Field(default=1, ge=1, description="With Ray: cores that each task computes on.")
+    join: bool = Field(
+        default=False, description="Where another run works in the same folder: share the work with it, not refuse."
+    )
     sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
     track: str | None = Field(
         default=None,
