@@ -31,6 +31,8 @@ ROWS = (
         "zero_shot",
         "measuring",
         "adapt",
+        "executors",
+        "prepared",
         "experiment",
         "preparing",
         "estimate",
