@@ -6,6 +6,8 @@ worker has loaded once (the experiment, sources on its GPU) it keeps for the tas
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +23,7 @@ __all__ = ["on_ray"]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+SECONDS_TO_ANSWER = 10.0
 RETRIES = 2
 """How often a task is done again whose worker or node was lost."""
 _kept: dict[str, Any] = {}
@@ -41,12 +44,14 @@ def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor
         raise UserError('--executor ray: Ray is not installed: pip install "sprachbund[ray]", or leave it out.')
     import ray
 
+    address = address or os.environ.get("RAY_ADDRESS") or None
     try:
+        _check_reachable(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:  # no answer; another version there; no such address
+    except (OSError, RuntimeError, ValueError) as error:  # no answer; another version there; no such address
         said = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"--executor ray: the cluster at {address or 'RAY_ADDRESS'} is not to be used ({said}): "
+            f"--executor ray: the cluster at {address} is not to be used ({said}): "
             "look whether it runs (ray status), and name it with --ray-address HOST:PORT."
         ) from error
     try:
@@ -59,6 +64,17 @@ def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor
         yield _Ray(threads, gpus, min(at_once or slots, slots))
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Complain of a place where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
 def _slots(node: dict[str, float], threads: int, *, gpus: bool) -> int:
