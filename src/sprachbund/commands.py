@@ -82,11 +82,11 @@ def merge_for_target(config: MergeConfig, report: Report, say: Say) -> Merged[Me
     from sprachbund.candidates import merge_candidate
     from sprachbund.choosing import by_method, check_method, choose
     from sprachbund.evaluation import label_names
-    from sprachbund.experiment import MERGED_MODELS
     from sprachbund.heads import unlabelled_for, with_head_policy
     from sprachbund.inputs import open_inputs, open_sources
     from sprachbund.measuring import asked_sources, similarity_for
     from sprachbund.plan import check_room, check_writable, with_pool
+    from sprachbund.prepared import MERGED_MODELS
     from sprachbund.recipe import MANUAL, VARIANTS
     from sprachbund.similarity import is_measured
     from sprachbund.store import RESULTS, RunStore

@@ -83,7 +83,8 @@ class Experiment(Prepared):
             outcome = self._run(report, told, found, is_first=False)
             with suppress(InUse), self.store.exclusive():  # the other one is gone, or done
                 started = store.now()
-                results = {**outcome.records, **{(f.locale, f.variant): f for f in outcome.failures}}
+                failed = {(failure.locale, failure.variant): failure for failure in outcome.failures}
+                results: dict[tuple[str, str], Record | Failure] = {**outcome.records, **failed}
                 self._write_progress(started, results)
                 self._write_final(started, outcome)
             return outcome

@@ -143,7 +143,7 @@ def _pattern_length(locale: babel.Locale, unit: str) -> str | None:
 @cache
 def _root() -> localedata.LocaleDataDict:
     """Return what all locales inherit; since Babel 2.19 some of it points to other parts, which this kind of dict looks up."""
-    return localedata.LocaleDataDict(localedata.load("root"))
+    return localedata.LocaleDataDict(localedata.load("root"))  # type: ignore[arg-type]
 
 
 # --- which concepts there are ------------------------------------------------------------------------------------------

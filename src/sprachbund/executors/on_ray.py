@@ -6,6 +6,7 @@ worker has loaded once (the experiment, sources on its GPU) it keeps for the tas
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
@@ -47,7 +48,7 @@ def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor
     address = address or os.environ.get("RAY_ADDRESS") or None
     try:
         _check_reachable(address)
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:  # no answer; another version there; no such address
         said = str(error).strip().partition("\n")[0]
         raise UserError(
@@ -55,7 +56,7 @@ def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor
             "look whether it runs (ray status), and name it with --ray-address HOST:PORT."
         ) from error
     try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         gpus = any(node.get("GPU") for node in nodes)
         slots = sum(_slots(node, threads, gpus=gpus) for node in nodes)
         if not slots:
