@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import shutil
 from collections.abc import Callable
@@ -19,11 +20,13 @@ from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, pipeline
 
 from sprachbund import cells
+from sprachbund.adapt import check_unseen
 from sprachbund.blends import Blend, Ingredients
 from sprachbund.blends import make as make_blend
 from sprachbund.candidates import merge_candidate
 from sprachbund.cards import (
     MergeDetails,
+    labels_met,
     lacks_results,
     model_digest,
     origin_of,
@@ -39,6 +42,7 @@ from sprachbund.checkpoints import open_checkpoint
 from sprachbund.choosing import choose
 from sprachbund.cli import run
 from sprachbund.config import ChoiceConfig
+from sprachbund.errors import UserError
 from sprachbund.recipe import VARIANTS, Recipe
 from sprachbund.similarity import load
 from sprachbund.store import Record, RunStore
@@ -218,7 +222,7 @@ def test_licences_that_differ_are_named_with_who_has_which(pico: Pico, tmp_path:
     card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
     assert (front_of(card)["license"], front_of(card)["license_name"]) == ("other", "several")
     assert card.count("mit: ro-RO; cc-by-nc-4.0: el-GR.") == 2  # as a warning, and under its title
-    assert "> **Warning.** The sources have different licences" in card
+    assert "> **Warning.** The models that this one is made of have different licences" in card
 
 
 # --- for people --------------------------------------------------------------------------------------------------------
@@ -486,3 +490,89 @@ def test_details_of_an_adaptation_from_before_tell_by_their_recipe_whether_it_wa
 def test_transformers_gives_the_names_of_intents(details: MergeDetails, tmp_path: Path) -> None:
     (found,) = pipeline("text-classification", str(tmp_path / "out"))("bala aska")
     assert found["label"] in ("ask", "count", "greet", "leave")
+
+
+# --- whose provenance it is --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def blended(pico: Pico, tmp_path: Path) -> Path:
+    """A blend of a source that was trained on German and one that nothing says of."""
+    first = pico.source("a")
+    (first.folder / "training.json").write_text('{"locale": "de-DE"}')
+    sources = (first, pico.source("b"))
+    make_blend(
+        Blend(method="linear", sources=("a", "b"), weights=(0.5, 0.5)), Ingredients(sources=sources), tmp_path / "out"
+    )
+    return tmp_path / "out"
+
+
+def test_a_copy_of_a_blend_is_known_by_its_content(blended: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(blended, tmp_path / "copy", copy_function=shutil.copyfile)  # another time of writing
+    assert read_blend(copy) == read_blend(blended)
+    assert labels_met(copy) == ("de-DE",)
+    with pytest.raises(UserError, match="has met labels of de-DE"):
+        check_unseen({"copy": open_checkpoint(copy)}, ["de-DE"])
+
+
+def test_tensors_that_were_changed_are_not_those_of_a_blend(blended: Path) -> None:
+    weights, before = blended / "model.safetensors", (blended / "model.safetensors").stat()
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # the header stays as it is
+    weights.write_bytes(content)
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with safe_open(weights, "np") as file:
+        assert "sprachbund_candidate" in file.metadata()
+    assert read_blend(blended) is None
+
+
+def test_a_blend_from_before_is_known_by_the_time_of_its_tensors_and_its_copy_is_not(
+    blended: Path, tmp_path: Path
+) -> None:
+    weights, path = (blended / "model.safetensors").stat(), blended / "blend.json"
+    kept = json.loads(path.read_text())
+    del kept["tensors_digest"]
+    path.write_text(json.dumps(kept | {"written": [weights.st_size, weights.st_mtime_ns]}))
+    assert read_blend(blended)
+    assert read_blend(shutil.copytree(blended, tmp_path / "copy", copy_function=shutil.copyfile)) is None
+    path.write_text(json.dumps(kept))  # nothing says whose it is
+    assert read_blend(blended) is None
+
+
+def test_a_blend_names_the_languages_that_its_sources_have_met(blended: Path) -> None:
+    assert front_of((blended / "README.md").read_text(encoding="utf-8"))["language"] == ["de"]
+
+
+def test_two_sources_in_one_repository_are_linked_once(details: MergeDetails) -> None:
+    sources = tuple(
+        source.model_copy(update={"model": f"org/x@{COMMIT}:{source.locale}"}) for source in details.sources
+    )
+    assert front_of(model_card(details.model_copy(update={"sources": sources}), ["ask"]))["base_model"] == ["org/x"]
+
+
+def test_licences_without_a_name_are_not_one() -> None:
+    found = licence_of_all([("a", "other"), ("b", "other")])
+    assert (found.conflict, found.front["license_name"]) == (True, "several")
+    assert "licences without a name" in found.sentence
+    assert licence_of_all([("a", "other")]).front == {"license": "other"}
+    unknown = licence_of_all([("a", "unknown"), ("b", "unknown")])
+    assert (unknown.front, unknown.conflict) == ({}, False)
+
+
+def test_a_card_that_does_not_know_its_licence_says_none(pico: Pico) -> None:
+    source = pico.source("de-DE")
+    say(source.folder, "license: unknown")
+    assert origin_of(source).licence is None
+
+
+def test_the_base_of_a_merge_is_asked_for_its_licence(workplace: Path) -> None:
+    for name, licence in (("ro-RO", "mit"), ("el-GR", "mit"), ("base", "cc-by-nc-4.0")):
+        say(Path("models", name), f"license: {licence}")
+    line = "--method task_arithmetic --base models/base"
+    assert run(["merge", "--source", "models/ro-RO", "models/el-GR", *shlex.split(line), "--out", "blend"]) == 0
+    for_target = "--mode manual --target-lang sq-AL --sources ro-RO el-GR --weights 1 1 --models models/{locale}"
+    assert run(["merge", *shlex.split(f"{for_target} {line}")]) == 0
+    for folder in ("blend", "merged_models/manual_merge_sq-AL"):
+        card = Path(folder, "README.md").read_text(encoding="utf-8")
+        assert front_of(card)["license_name"] == "several"
+        assert "cc-by-nc-4.0: base." in card

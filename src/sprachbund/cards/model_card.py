@@ -94,7 +94,8 @@ def model_card(
 
 
 def _front(details: Details, records: Sequence[Record]) -> dict[str, Any]:
-    published = [source.model.partition("@")[0] for source in details.sources if is_published(source.model)]
+    repositories = (source.model.partition("@")[0] for source in details.sources if is_published(source.model))
+    published = list(dict.fromkeys(repositories))  # two sources may lie in one
     relation = _relation(details)
     datasets = {*(name for source in details.sources for name in source.datasets)}
     datasets |= {dataset_id(record.dataset_info.name) for record in records}
@@ -123,6 +124,7 @@ def _relation(details: Details) -> str | None:
 def _languages(details: Details, records: Sequence[Record]) -> list[str]:
     """Return the codes of all languages that the model has to do with, where they have one: ISO 639-1, else 639-3."""
     named = [record.evaluation_info.locale for record in records]
+    named += [name for source in details.sources for name in source.met]
     if isinstance(details, MergeDetails):
         named += [details.recipe.target, *(source.locale for source in details.sources)]
     return sorted({found for name in named if re.fullmatch("[a-z]{2,3}", found := name.split("-")[0])})
@@ -153,7 +155,9 @@ def _measured(record: Record) -> dict[str, Any]:
 
 
 def _licences(details: Details) -> list[tuple[str, str | None]]:
-    return [(public_name(source.model), source.licence) for source in details.sources]
+    """Return who has which: the sources, and a base that has a part in the model."""
+    models = [*details.sources, *([details.base] if details.base else [])]
+    return [(public_name(model.model), model.licence) for model in models]
 
 
 # --- for people --------------------------------------------------------------------------------------------------------

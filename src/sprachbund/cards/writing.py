@@ -16,7 +16,6 @@ from sprachbund.cards.details import (
     BlendDetails,
     MergeDetails,
     model_digest,
-    when_written,
 )
 from sprachbund.cards.model_card import write_card
 from sprachbund.cards.text import details_text
@@ -45,7 +44,7 @@ def write_details(folder: Path, details: MergeDetails) -> MergeDetails:
 def write_blend(folder: Path, details: BlendDetails) -> BlendDetails:
     """Write how the model in ``folder``, which was just made, was blended; return the details as written."""
     label_tensors(folder / WEIGHTS, {CANDIDATE: model_digest(details)})
-    complete = details.model_copy(update={"written": when_written(folder)})
+    complete = details.model_copy(update={"tensors_digest": digests.of_file(folder / WEIGHTS)})
     files.write_json(folder / BLEND, complete.model_dump())
     write_card(folder, complete)
     return complete
