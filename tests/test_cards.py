@@ -404,12 +404,22 @@ def test_the_command_on_the_card_of_a_blend_makes_the_same_blend(workplace: Path
     assert read_blend(Path("merged")).candidate == read_blend(Path("first")).candidate  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("more", ["--method pick-confidence", "--method distilled-merge-uniform --epochs 2 --seed 3"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--method pick-confidence",
+        "--method distilled-merge-uniform --epochs 2 --seed 3 --learning-rate 0.0015 --freeze-embeddings",
+        "--method merge-overlap --num-languages 2 --base models/base",
+        "--method few-soup-1 --labelled labelled-texts.tsv",
+        "--method merge-wide --num-languages 2",
+    ],
+)
 def test_the_command_on_the_card_of_an_adaptation_makes_the_same_model(
     more: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPRACHBUND_CACHE", str(workplace / "cache"))
     Path("raw-texts.txt").write_text("\n".join(f"{filler} aska" for filler in FILLERS), encoding="utf-8")
+    Path("labelled-texts.tsv").write_text("ask\tbala aska\ngreet\tlisu greete\n", encoding="utf-8")
     line = "adapt --target sq-AL --models models/{locale} --sources ro-RO el-GR it-IT --unlabelled raw-texts.txt --out first"
     assert run(shlex.split(f"{line} {more}")) == 0
     card = Path("first/README.md").read_text(encoding="utf-8")
@@ -419,7 +429,7 @@ def test_the_command_on_the_card_of_an_adaptation_makes_the_same_model(
     assert second
     assert (first.recipe, first.candidate) == (second.recipe, second.candidate)
     assert first.trained is ("distilled" in more)
-    assert ("tags:\n- merge" in card) is False  # one source as it is; a student
+    assert ("tags:\n- merge" in card) is more.split()[1].startswith(("merge-", "few-soup"))
     known, made = state(Path("first")), state(Path(f"{more.split()[1]}-sq-AL"))
     assert all(made[name].allclose(known[name], atol=1e-6) for name in known)
     with safe_open("first/model.safetensors", "np") as file:

@@ -323,7 +323,8 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     out: Path = Field(description="Folder of the model that is made.")
     unlabelled: Path | None = Field(
         default=None,
-        description="Raw text of the target: a UTF-8 file, one text a line. Default: what the data (split:…, cldr) sets aside.",
+        description="Raw text of the target: a UTF-8 file, one text a line. Default: what the data (split:…, cldr; --demo) "
+        "sets aside.",
     )
     labelled: Path | None = Field(
         default=None,

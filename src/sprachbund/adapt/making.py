@@ -171,6 +171,8 @@ def _details(
             for number in used
         ),
         asked=tuple(names),
+        texts_of=material.texts_of,
+        labels_of=material.labels_of if material.labelled is not None else None,
         base=base_of(base) if base else None,
         effective_sources=weighting.effective_number(made.weights),
         head_agreement=agreement.cosine if agreement else None,
