@@ -21,6 +21,7 @@ from transformers import AutoModelForSequenceClassification, pipeline
 
 from sprachbund import cells
 from sprachbund.adapt import check_unseen
+from sprachbund.adaptation import ADAPTATIONS
 from sprachbund.blends import Blend, Ingredients
 from sprachbund.blends import make as make_blend
 from sprachbund.candidates import merge_candidate
@@ -33,6 +34,7 @@ from sprachbund.cards import (
     read_blend,
     read_details,
     records_of,
+    why,
     write_card,
 )
 from sprachbund.cards.model_card import model_card
@@ -43,7 +45,8 @@ from sprachbund.choosing import choose
 from sprachbund.cli import run
 from sprachbund.config import ChoiceConfig
 from sprachbund.errors import UserError
-from sprachbund.recipe import VARIANTS, Recipe
+from sprachbund.measures import RELIABILITIES
+from sprachbund.recipe import VARIANTS, Recipe, adapted
 from sprachbund.similarity import load
 from sprachbund.store import Record, RunStore
 
@@ -281,6 +284,40 @@ def test_it_says_why_these_sources_these_weights_and_which_head(
 ) -> None:
     changed = details.model_copy(update={"recipe": details.recipe.model_copy(update=recipe)})
     assert words in model_card(changed, ["ask"])
+
+
+TRUE_WORDS = {
+    "pick": "The one that scores best is the model, as it is.",
+    "merge": "were merged, and have weights that grow with their score (sharpness ",
+    "learned": "learned on that text for each layer, so that the merge",
+    "distilled": "; then the ",
+    "auto": "what follows says which of them it is",
+    "few-soup": "(a greedy soup), and count the same.",
+    "few-coefficients": "were merged with coefficients that were learned on at most ",
+    "few-head": "The last layer was fitted to what they say of that text together, and to at most ",
+    "few-finetuned": "and was fine-tuned on at most ",
+}
+
+
+@pytest.mark.parametrize(
+    "mode", [name for name, (adaptation, _) in ADAPTATIONS.items() if adaptation.kind != "ensemble"]
+)
+def test_each_adaptation_is_told_in_its_own_words(mode: str, details: MergeDetails) -> None:
+    adaptation = ADAPTATIONS[mode][0]
+    told = details.model_copy(update={"mode": mode, "recipe": adapted(adaptation, "sq-AL")})
+    card = model_card(told, ["ask"])
+    front_of(card)
+    words = {kind for kind, words in TRUE_WORDS.items() if words in card}
+    assert words - ({"merge"} if adaptation.kind == "few-head" else set()) == {adaptation.kind}
+    labels = f"Adapted to raw text, and to at most {adaptation.labels} labelled text"
+    assert (labels in card) is bool(adaptation.labels)
+    assert ("Dawid and Skene" in card) is ("dawid-skene" in adaptation.reliability)
+    if adaptation.kind in ("pick", "learned", "few-soup", "few-coefficients"):
+        assert "sharpness" not in card  # the table does not show weights that come of it
+
+
+def test_every_reliability_has_words_of_its_own() -> None:
+    assert why._SCORES.keys() == set(RELIABILITIES)
 
 
 def test_a_wide_head_is_loaded_with_its_own_code(details: MergeDetails) -> None:

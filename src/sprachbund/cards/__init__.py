@@ -2,9 +2,9 @@
 
 :mod:`details` is what a program reads back, :mod:`text` the same for people. The model card (:mod:`model_card`) is made of the
 details and of the records of this very model: written once with the model, and once more when it has been measured. Licence and
-data come from what the sources' own cards say (:mod:`origins`), the command that makes the model again from recipe and mode
-(:mod:`reproducing`). Nothing of it names a place on this machine (:mod:`public`), and nothing that is sent to the hub does
-(:mod:`publishing`).
+data come from what the sources' own cards say (:mod:`origins`), the reasons from the recipe (:mod:`why`), the command that makes
+the model again from recipe and mode (:mod:`reproducing`). Nothing of it names a place on this machine (:mod:`public`), and
+nothing that is sent to the hub does (:mod:`publishing`).
 """
 
 from sprachbund.cards.details import (

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from sprachbund.cards.origins import MASSIVE, ON_HUB, dataset_id, licence_of_all
 from sprachbund.cards.public import code, is_published, one_line, plain, public_name, public_text, row
 from sprachbund.cards.reproducing import LABELS, RECIPE, TEXTS, command_of
 from sprachbund.cards.text import language_of, or_dash, score_of, title_of
+from sprachbund.cards.why import adapted_to, why_so
 from sprachbund.checkpoints import CONFIG, EMBEDDED_ZOO, WIDE_HEAD, open_checkpoint
-from sprachbund.recipe import AVERAGE, FROM, GREEDY_SOUP, MANUAL, REFIT, WIDE, Recipe, single
+from sprachbund.recipe import single
 from sprachbund.store import Record, RunStore
 from sprachbund.uses import TARGET_FEW, TARGET_TRAIN, UNLABELLED
 
@@ -169,7 +170,7 @@ def _opening(details: Details, intents: Sequence[str]) -> str:
     if isinstance(details, BlendDetails):
         return f"# Merged model\n\nA classifier of {len(intents)} intents, {made}: method {code(details.method)}."
     recipe = details.recipe
-    what = "" if recipe.adaptation is None else f" Adapted to raw text of the target: {code(details.mode)}."
+    what = "" if recipe.adaptation is None else f" Adapted to {adapted_to(recipe)} of the target: {code(details.mode)}."
     seen = "; ".join(_SEEN[use] for use in details.uses if use in _SEEN)
     return "\n\n".join(
         [
@@ -188,7 +189,7 @@ def _made_of(details: Details) -> str:
     licence = licence_of_all(_licences(details))
     said += [f"> **Warning.** {plain(licence.sentence)}"] if licence.conflict else []
     table = _blended(details) if isinstance(details, BlendDetails) else _merged(details)
-    why = [] if isinstance(details, BlendDetails) else _why(details, known)
+    why = [] if isinstance(details, BlendDetails) else why_so(details, known)
     base = [f"The base is {code(public_name(details.base.model))}."] if details.base else []
     return "\n\n".join(["## What was merged, and why", *why, table, *base, *said])
 
@@ -210,60 +211,6 @@ def _merged(details: MergeDetails) -> str:
     ]
     table = "\n".join([row("source", "weight", title, "model"), "|---|--:|--:|---|", *rows])
     return f"{table}\n\nThe weights amount to {details.effective_sources:.2f} equally weighted sources."
-
-
-def _why(details: MergeDetails, known: Iterable[str]) -> list[str]:
-    """Return why these sources, why these weights, and what became of their heads."""
-    recipe = details.recipe
-    if recipe.adaptation is not None:
-        found = recipe.adaptation
-        first = (
-            f"The sources were asked about raw text of the target, and how far to trust each was inferred from their answers "
-            f"({code(str(found['reliability']))}); the weights grow with that (sharpness {found['sharpness']:g})."
-        )
-        return [first, *(plain(public_text(reason, known)) for reason in details.reasons)]
-    options = ", ".join(f"{name} {value}" for name, value in (recipe.options or {}).items())
-    method = [f"Settings of the method: {code(options)}."] if options else []
-    reasons = [plain(public_text(reason, known)) for reason in details.reasons]
-    return [f"{_choice(details)} {_weights(recipe)} {_heads(recipe, details)}", *method, *reasons]
-
-
-def _choice(details: MergeDetails) -> str:
-    recipe, count = details.recipe, len(details.sources)
-    by = code(public_text(recipe.similarity or ""))
-    match recipe.selection:
-        case "topk":
-            return f"The sources are the {count} most similar to the target by {by}."
-        case "original":
-            return f"The sources are the {count} that the original experiment chose: by {by}, normalised (Sinkhorn)."
-        case selection if selection == MANUAL:
-            return "The sources were named by hand."
-    if recipe.weighting == GREEDY_SOUP:
-        return "Sources were added, the best first, as long as the merge got no worse on the dev splits of their languages."
-    return "All sources that there were take part."
-
-
-def _weights(recipe: Recipe) -> str:
-    match recipe.weighting:
-        case "similarity":
-            return f"Their weights are the softmax of {recipe.sharpness:g} times their similarity."
-        case "proportional":
-            return "Their weights are in proportion to what they were chosen by."
-        case weighting if weighting == MANUAL:
-            return "Their weights were given by hand."
-    return "They count the same."
-
-
-def _heads(recipe: Recipe, details: MergeDetails) -> str:
-    agreement = details.head_agreement
-    alike = "" if agreement is None else f" (smallest cosine between two of them: {agreement:.2f})"
-    if recipe.head_policy == AVERAGE:
-        return f"Their classification heads were merged like the rest{alike}."
-    if recipe.head_policy == WIDE:
-        return f"Their classification heads stand side by side, and their weighted logits add up{alike}."
-    if recipe.head_policy == REFIT:
-        return f"One classification head was fitted, on raw text, to what theirs say together{alike}."
-    return f"The classification head is that of {plain(recipe.head_policy.removeprefix(FROM))}{alike}."
 
 
 def _evaluation(records: Sequence[Record]) -> str:
