@@ -27,6 +27,7 @@ from sprachbund.blends import make as make_blend
 from sprachbund.candidates import merge_candidate
 from sprachbund.cards import (
     MergeDetails,
+    is_changed,
     labels_met,
     lacks_results,
     model_digest,
@@ -36,6 +37,7 @@ from sprachbund.cards import (
     records_of,
     why,
     write_card,
+    write_details,
 )
 from sprachbund.cards.model_card import model_card
 from sprachbund.cards.origins import Origin, licence_of_all
@@ -436,6 +438,7 @@ def test_the_command_on_the_card_of_a_blend_makes_the_same_blend(workplace: Path
     assert run(["merge", "--source", "models/ro-RO", "models/el-GR", *shlex.split(line), "--out", "first"]) == 0
     card = Path("first/README.md").read_text(encoding="utf-8")
     assert "the base is `base`" in card.lower()
+    assert str(workplace) not in card
     assert front_of(card)["tags"] == ["merge", "sprachbund"]
     assert run(command_in(card)) == 0
     assert read_blend(Path("merged")).candidate == read_blend(Path("first")).candidate  # type: ignore[union-attr]
@@ -466,6 +469,8 @@ def test_the_command_on_the_card_of_an_adaptation_makes_the_same_model(
     assert second
     assert (first.recipe, first.candidate) == (second.recipe, second.candidate)
     assert first.trained is ("distilled" in more)
+    assert "base_model" not in front_of(card)
+    assert str(workplace) not in card
     assert ("tags:\n- merge" in card) is more.split()[1].startswith(("merge-", "few-soup"))
     known, made = state(Path("first")), state(Path(f"{more.split()[1]}-sq-AL"))
     assert all(made[name].allclose(known[name], atol=1e-6) for name in known)
@@ -494,8 +499,11 @@ def test_a_card_is_written_anew_with_the_results_that_there_are(
     details: MergeDetails, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(["card", "--model", "out", "--results-dir", "nowhere"]) == 0
-    assert "without a result: nowhere has none of it" in capsys.readouterr().out
+    Path("empty").mkdir()
+    assert run(["card", "--model", "out", "--results-dir", "empty"]) == 0
+    assert "without a result: empty has none of it" in capsys.readouterr().out
+    assert run(["card", "--model", "out", "--results-dir", "nowhere"]) == 2
+    assert "There is no folder nowhere: name the one with the results (--results-dir)." in capsys.readouterr().err
     assert run(["card", "--model", "out", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["card"], found["results"]) == ("out/README.md", [record.identity])
@@ -623,3 +631,24 @@ def test_the_base_of_a_merge_is_asked_for_its_licence(workplace: Path) -> None:
         card = Path(folder, "README.md").read_text(encoding="utf-8")
         assert front_of(card)["license_name"] == "several"
         assert "cc-by-nc-4.0: base." in card
+
+
+def test_a_card_that_was_changed_by_hand_is_not_written_over(
+    details: MergeDetails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    card = Path("out/README.md")
+    written = card.read_bytes()
+    card.write_bytes(written.replace(b"\n", b"\r\n"))  # another tool's line ends are no change
+    assert not is_changed(Path("out"))
+    for changed in (written.replace(b"It knows", b"It hardly knows"), written + b"Thanks to all.\n", b"", b"# Mine\n"):
+        card.write_bytes(changed)
+        assert run(["card", "--model", "out"]) == 2
+        assert "out/README.md is not as sprachbund wrote it" in capsys.readouterr().err
+        write_details(Path("out"), details)
+        assert card.read_bytes() == changed
+    assert run(["card", "--model", "out", "--overwrite"]) == 0
+    assert card.read_bytes() == written
+    card.unlink()
+    assert run(["card", "--model", "out"]) == 0
+    assert card.read_bytes() == written

@@ -458,7 +458,10 @@ class MadeConfig(_Config):
 class CardConfig(MadeConfig):
     """Its model card."""
 
-    results_dir: Path = Field(default=Path("results"), description="Where results of this very model are looked for.")
+    results_dir: Path | None = Field(
+        default=None, description="Where results of this very model are looked for. Default: results, if it is there."
+    )
+    overwrite: bool = Field(default=False, description="Replace a card that was changed by hand.")
 
 
 class PushConfig(MadeConfig):

@@ -17,8 +17,9 @@ from typing import Any
 
 import yaml
 
-from sprachbund import digests, files
+from sprachbund import digests
 from sprachbund.cards.details import BLEND, CARD, DETAILS, BlendDetails, Details, MergeDetails, model_digest
+from sprachbund.cards.marking import write_marked
 from sprachbund.cards.origins import MASSIVE, ON_HUB, dataset_id, licence_of_all
 from sprachbund.cards.public import code, is_published, one_line, plain, public_name, public_text, row
 from sprachbund.cards.reproducing import LABELS, RECIPE, TEXTS, command_of
@@ -46,12 +47,10 @@ _SEEN = {
 
 
 def write_card(folder: Path, details: Details, records: Sequence[Record] = ()) -> str:
-    """Write the card of the model in a folder, with what was measured of it; return the card."""
+    """Write the card of the model in a folder, with what was measured of it, over whatever card is there; return the card."""
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     intents = list((config.get("id2label") or {}).values())
-    card = model_card(details, intents, records, custom=WIDE_HEAD in config)
-    files.write_text(folder / CARD, card)
-    return card
+    return write_marked(folder, model_card(details, intents, records, custom=WIDE_HEAD in config))
 
 
 def records_of(folder: Path, details: Details, results: RunStore) -> list[Record]:
