@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sprachbund import __version__, digests, files, merging
-from sprachbund.candidates import made_before, new_head
+from sprachbund.candidates import base_of, made_before, new_head
 from sprachbund.cards import BlendDetails, BlendedModel, origin_of, read_blend, write_blend
 from sprachbund.checkpoints import (
     COMPANIONS,
@@ -424,7 +424,7 @@ def _details(blend: Blend, using: Ingredients, alignment: Alignment | None) -> B
             BlendedModel(model=source.reference, digest=source.digest, weight=weight, **asdict(origin_of(source)))
             for source, weight in zip(using.sources, shown, strict=True)
         ),
-        base=BlendedModel(model=using.base.reference, digest=using.base.digest) if using.base else None,
+        base=base_of(using.base) if using.base else None,
         seed=_seed(blend),
         dtype=blend.dtype,
         asked=blend.model_dump(mode="json"),

@@ -363,7 +363,8 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     out: Path = Field(description="Folder of the model that is made.")
     unlabelled: Path | None = Field(
         default=None,
-        description="Raw text of the target: a UTF-8 file, one text a line. Default: what the data (split:…, cldr) sets aside.",
+        description="Raw text of the target: a UTF-8 file, one text a line. Default: what the data (split:…, cldr; --demo) "
+        "sets aside.",
     )
     labelled: Path | None = Field(
         default=None,
@@ -497,7 +498,10 @@ class MadeConfig(_Config):
 class CardConfig(MadeConfig):
     """Its model card."""
 
-    results_dir: Path = Field(default=Path("results"), description="Where results of this very model are looked for.")
+    results_dir: Path | None = Field(
+        default=None, description="Where results of this very model are looked for. Default: results, if it is there."
+    )
+    overwrite: bool = Field(default=False, description="Replace a card that was changed by hand.")
 
 
 class PushConfig(MadeConfig):

@@ -1,7 +1,8 @@
 """``merge_details.json`` and ``blend.json``: how a model came about, for programs.
 
 It is also how an evaluation learns what a folder is: it names the candidate by content (digests of the sources, weights,
-method) and the digest of the tensors it was written for, so that it cannot speak for any others.
+method) and the digest of the file of tensors it was written for, so that it speaks for a copy of that, wherever it lies, and
+for no others. What the header of that file says (``sprachbund_candidate``) would not do: tools that change tensors keep it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ __all__ = [
     "model_digest",
     "read_blend",
     "read_details",
-    "when_written",
 ]
 
 DETAILS, DETAILS_TEXT, CARD = "merge_details.json", "merge_details.txt", "README.md"
@@ -88,6 +88,10 @@ class MergeDetails(BaseModel):
     sources: tuple[MergedSource, ...]
     asked: tuple[str, ...] = ()
     """All sources that an adaptation asked about its texts, those without a weight too; empty where none was asked."""
+    texts_of: str | None = None
+    """The data set that set aside the texts of an adaptation; None for a file, and where it was not noted."""
+    labels_of: str | None = None
+    """The same for the few labels, where it has seen some."""
     base: BlendedModel | None = None
     """What the model was made with besides its sources; None where no base has a part in it."""
     effective_sources: float
@@ -131,8 +135,10 @@ class BlendDetails(BaseModel):
     """What was asked for, with the names as they were typed."""
     warnings: tuple[str, ...]
     candidate: dict[str, Any]
-    written: tuple[int, int] = (0, 0)
-    """Size of model.safetensors in bytes, and when it was written in ns, filled in on writing: who changes it changes these."""
+    tensors_digest: str = ""
+    """SHA-256 of model.safetensors, filled in on writing; empty in what was written before it was noted."""
+    written: tuple[int, int] | None = None
+    """What was noted instead: size of model.safetensors in bytes, and when it was written in ns. No copy is known by that."""
     created: str
     version: str
     """Of sprachbund."""
@@ -149,14 +155,15 @@ def model_digest(details: Details) -> str:
 def read_details(folder: Path) -> MergeDetails | None:
     """Return how the model in a folder was merged; None if it was not, or if the details belong to other tensors."""
     details = _read(folder / DETAILS, MergeDetails)
-    weights = folder / WEIGHTS
-    return details if details and weights.is_file() and digests.of_file(weights) == details.tensors_digest else None
+    return details if details and _holds(folder, details.tensors_digest) else None
 
 
 def read_blend(folder: Path) -> BlendDetails | None:
     """Return how the model in a folder was blended; None if it was not, or if the details belong to other tensors."""
     details = _read(folder / BLEND, BlendDetails)
-    return details if details and when_written(folder) == details.written else None
+    if details is None or details.tensors_digest:
+        return details if details and _holds(folder, details.tensors_digest) else None
+    return details if details.written and _when_written(folder) == tuple(details.written) else None
 
 
 def details_of(folder: Path) -> Details:
@@ -186,11 +193,14 @@ def _read(path: Path, kind: type[_Read]) -> _Read | None:
         ) from error
 
 
-def when_written(folder: Path) -> tuple[int, int] | None:
-    """Return size and modification time of the tensors in a folder, None if there are none.
+def _holds(folder: Path, digest: str) -> bool:
+    """Return whether the tensors in a folder are those of a digest; they are read once on a machine, as any source's are."""
+    weights = folder / WEIGHTS
+    return weights.is_file() and digests.of_file(weights) == digest
 
-    Reading them again for a digest would take as long as many merges do.
-    """
+
+def _when_written(folder: Path) -> tuple[int, int] | None:
+    """Return size and modification time of the tensors in a folder, None if there are none."""
     try:
         status = (folder / WEIGHTS).stat()
     except FileNotFoundError:

@@ -18,7 +18,7 @@ from sprachbund.parallel import Report
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 from sprachbund.uses import UNLABELLED
 
-__all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure", "is_made"]
+__all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_data", "chosen_size", "ensure", "is_made"]
 
 SIZE_VARIABLE = "SPRACHBUND_DEMO_SIZE"
 
@@ -82,6 +82,11 @@ def chosen_size() -> str:
     if name not in SIZES:
         raise UnknownName(f"size in {SIZE_VARIABLE}", name, SIZES)
     return name
+
+
+def chosen_data() -> str:
+    """Return the data of the size that the environment asks for, made or not."""
+    return SIZES[chosen_size()].data
 
 
 def is_made(size: str | None = None) -> bool:
