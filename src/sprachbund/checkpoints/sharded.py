@@ -7,7 +7,6 @@ any work.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from sprachbund import digests
 from sprachbund.checkpoints.tensors import Extent, TensorFile, TensorInfo
 from sprachbund.errors import CheckpointError
+from sprachbund.untrusted import read_json
 
 __all__ = ["ShardedTensors", "read_index"]
 
@@ -68,7 +68,7 @@ def read_index(path: Path) -> dict[str, str]:
         CheckpointError: this is no index, or a file is missing or elsewhere.
     """
     try:
-        place = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        place = read_json(path)["weight_map"]
     except (ValueError, KeyError, TypeError) as error:
         raise _broken(path, "it is no index of shards") from error
     if not isinstance(place, dict) or not place or not all(isinstance(name, str) for name in place.values()):
