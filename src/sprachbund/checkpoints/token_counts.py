@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from zipfile import BadZipFile
 
 import ml_dtypes
@@ -48,7 +49,16 @@ def read_token_counts(checkpoint: Checkpoint) -> IntArray | None:
         counts: IntArray = np.load(path, mmap_mode="r", allow_pickle=False).astype(np.int64, casting="safe")
     except FileNotFoundError:
         return None
-    except (ValueError, EOFError, TypeError, AttributeError, OverflowError, BadZipFile) as error:
+    except (
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        SyntaxError,
+        TokenError,
+        BadZipFile,
+    ) as error:
         raise CheckpointError(f"{path} does not hold token counts: remove it, or save the checkpoint again.") from error
     if counts.shape != (len(_embeddings(checkpoint)),):
         raise CheckpointError(f"{path} counts other tokens than the model has: remove it.")
