@@ -1,4 +1,4 @@
-"""Spoiled files, for hypothesis: bytes flipped, cut, doubled or nested without end, and JSON with other values in its places."""
+"""Spoiled files, for hypothesis: bytes flipped, cut, doubled, nested without end; JSON with other values in its places."""
 
 from __future__ import annotations
 

@@ -289,7 +289,8 @@ def name_labels(folder: Path, names: Sequence[str]) -> None:
     id2label = {str(number): name for number, name in enumerate(names)}
     if names and config.get("id2label") != id2label:
         label2id = {name: number for number, name in enumerate(names)}
-        files.write_json(folder / CONFIG, {**config, "id2label": id2label, "label2id": label2id})
+        named = json.dumps({**config, "id2label": id2label, "label2id": label2id}, indent=2, ensure_ascii=False)
+        files.write_text(folder / CONFIG, named + "\n")  # with Infinity, if that is what transformers wrote
 
 
 def _pickles(folder: Path) -> list[Path]:

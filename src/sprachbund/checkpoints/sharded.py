@@ -19,6 +19,9 @@ from sprachbund.untrusted import read_json
 
 __all__ = ["ShardedTensors", "read_index"]
 
+LONGEST_NAME = 255
+"""Bytes of one name, on nearly all file systems."""
+
 
 class ShardedTensors:
     """The safetensors files that an index names, with the interface of one :class:`TensorFile`.
@@ -74,7 +77,7 @@ def read_index(path: Path) -> dict[str, str]:
     if not isinstance(place, dict) or not place or not all(isinstance(name, str) for name in place.values()):
         raise _broken(path, "it names no shards")
     for name in dict.fromkeys(place.values()):
-        if Path(name).name != name or "\\" in name:
+        if Path(name).name != name or "\\" in name or len(name.encode()) > LONGEST_NAME:
             raise _broken(path, f"it names {name}, which is not a file beside it")
         if not (path.parent / name).is_file():
             raise _broken(path, f"it names {name}, which is not there")
