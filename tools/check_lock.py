@@ -3,9 +3,9 @@
     make audit
 
 The lock holds one version with its hashes for all that pyproject.toml asks for, to run and to develop, on every system; `make
-lock` writes it. torch is not in it: which build of it is the right one depends on the machine, so the Makefile pins its version,
-and what only comes with its CUDA build is left to that. The audit asks osv.dev through pip-audit, and nothing is installed for
-it. Where osv.dev cannot be reached within a few seconds, that is said and counts as no failure.
+lock` writes it. torch is not in it: which build of it is the right one depends on the machine, so the Makefile pins its
+version, and what only comes with its CUDA build is left to that. The audit asks osv.dev through pip-audit, and installs
+nothing for that. Where osv.dev cannot be reached within a few seconds, that is said and counts as no failure.
 """
 
 from __future__ import annotations
@@ -77,10 +77,17 @@ def audit() -> int:
         return 0
     line = ["-r", str(LOCK), "--disable-pip", "--vulnerability-service", "osv", "--progress-spinner", "off"]
     try:
-        return subprocess.run([sys.executable, "-m", "pip_audit", *line], timeout=AUDIT_SECONDS).returncode
+        done = subprocess.run(
+            [sys.executable, "-m", "pip_audit", *line], timeout=AUDIT_SECONDS, stderr=subprocess.PIPE, text=True
+        )
     except subprocess.TimeoutExpired:
         print(f"audit skipped: no answer within {AUDIT_SECONDS} s.")
         return 0
+    if done.returncode and ("ConnectionError" in done.stderr or "ServiceError" in done.stderr):
+        print(f"audit skipped: {SERVICE} stopped answering.")
+        return 0
+    print(done.stderr, end="", file=sys.stderr)
+    return done.returncode
 
 
 if __name__ == "__main__":
