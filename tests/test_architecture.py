@@ -19,7 +19,7 @@ SCRIPTS = (
 )
 
 ROWS = (
-    ("errors", "registry", "uses", "locales", "cache", "digests", "files", "locks", "parallel"),
+    ("errors", "registry", "uses", "locales", "cache", "digests", "files", "untrusted", "locks", "parallel"),
     ("methods", "similarity", "data", "checkpoints"),
     ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards", "tracking"),
     ("merging", "inference", "training"),

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, fie
 
 from sprachbund.errors import UnknownName, UserError
 from sprachbund.recipe import AVERAGE, SEED_VARIANTS, check_head_policy
+from sprachbund.untrusted import Unreadable, parse_yaml
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
 __all__ = [
@@ -202,8 +203,8 @@ class MethodConfig(_Config):
             if name in options:
                 raise UserError(f"--set {name} stands there twice: write it once.")
             try:
-                options[name] = yaml.safe_load(value)
-            except yaml.YAMLError as error:
+                options[name] = parse_yaml(value)
+            except Unreadable as error:
                 raise UserError(
                     f"--set {assignment}: {value} is no value: write a number, a word, or [ONE,EACH]."
                 ) from error

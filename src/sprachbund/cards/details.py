@@ -10,13 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sprachbund import digests
 from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import WEIGHTS, open_checkpoint
 from sprachbund.errors import CheckpointError
 from sprachbund.recipe import Recipe
+from sprachbund.untrusted import check_version, read_json
 
 __all__ = [
     "BLEND",
@@ -36,6 +37,8 @@ __all__ = [
 DETAILS, DETAILS_TEXT, CARD = "merge_details.json", "merge_details.txt", "README.md"
 BLEND = "blend.json"
 """In the place of the first two beside a merge of any checkpoints, which has no target."""
+DETAILS_VERSION = 1
+"""Of both."""
 _Read = TypeVar("_Read", bound=BaseModel)
 
 
@@ -80,7 +83,7 @@ class MergeDetails(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = 1
+    schema_version: int = DETAILS_VERSION
     mode: str
     recipe: Recipe
     uses: tuple[str, ...]
@@ -122,7 +125,7 @@ class BlendDetails(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = 1
+    schema_version: int = DETAILS_VERSION
     method: str
     options: dict[str, Any]
     """All of them, defaults too."""
@@ -186,8 +189,10 @@ def _read(path: Path, kind: type[_Read]) -> _Read | None:
     if not path.is_file():
         return None
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+        told = read_json(path)
+        check_version(told, DETAILS_VERSION, path, CheckpointError)
+        return kind.model_validate(told)
+    except ValueError as error:
         raise CheckpointError(
             f"{path} does not describe a merge of sprachbund: merge again, or remove the file to evaluate the model as it is."
         ) from error

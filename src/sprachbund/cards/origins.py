@@ -9,18 +9,16 @@ say which would hold: it is ``other``, and who has which is said. Where one is n
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sprachbund.cards.details import read_blend, read_details
 from sprachbund.checkpoints import TRAINING_CARD, Checkpoint, split_subfolder
 from sprachbund.data.massive_hub import REPOSITORY as MASSIVE
+from sprachbund.untrusted import Unreadable, parse_json, parse_yaml
 
 __all__ = [
     "JOINED",
@@ -84,8 +82,8 @@ def front_matter(path: Path) -> Mapping[str, Any]:
     """Return the front matter of a model card; nothing where there is no card, or none that can be read."""
     found = _FRONT.match(_read(path) or "")
     try:
-        content = yaml.safe_load(found[1]) if found else None
-    except yaml.YAMLError:
+        content = parse_yaml(found[1]) if found else None
+    except Unreadable:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -115,8 +113,8 @@ def _names(value: Any) -> list[str]:
 def _training(folder: Path) -> Mapping[str, Any]:
     """Return what a training card of ours says; one that cannot be read says nothing."""
     try:
-        card = json.loads(_read(folder / TRAINING_CARD) or "{}")
-    except json.JSONDecodeError:
+        card = parse_json(_read(folder / TRAINING_CARD) or "{}")
+    except Unreadable:
         return {}
     return card if isinstance(card, dict) else {}
 

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, cast
 
 from sprachbund.blends import UNION, Blend, Dtype, Weight, Where, equally
 from sprachbund.errors import MixError, UnknownName, UserError
 from sprachbund.mergekit.tables import DTYPES, FOREIGN, OUR_NAMES, Foreign
 from sprachbund.methods import METHODS
+from sprachbund.untrusted import read_yaml
 
 __all__ = ["read_recipe"]
 
@@ -35,13 +34,13 @@ def read_recipe(path: Path) -> Blend:
 
 def _content(path: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}: name a mergekit recipe (YAML).") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder: name a mergekit recipe (YAML), or sources with --source.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML ({' '.join(str(error).split())}): mend it.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML ({error}): mend it.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"{path} is no recipe: it must have lines `key: value`, merge_method and models among them.")
     return content
@@ -243,7 +242,7 @@ class _Recipe:
             if isinstance(value, list) and value:
                 return tuple(_number(each) for each in value)
             return _number(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self.error(
                 f"{what} must be a finite number, such numbers for the layers, or a list of filter and value; got {value!r}"
             ) from error
@@ -255,9 +254,9 @@ class _Recipe:
             value = self.content.get(key)
             if value is None:
                 continue
-            if value not in DTYPES:
+            if not isinstance(value, str) or value not in DTYPES:
                 raise UnknownName(f"{key} in {self.path}", str(value), DTYPES)
-            return value  # type: ignore[no-any-return]
+            return cast(Dtype, value)
         return None
 
     def _tokenizer(self, base: str | None) -> str | None:

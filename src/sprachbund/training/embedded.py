@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sprachbund import cache, data, digests, files, locks, parallel
-from sprachbund.checkpoints import EMBEDDED_ZOO, PUBLISHED, ZOO_CARD
+from sprachbund.checkpoints import EMBEDDED_ZOO, PUBLISHED, ZOO_CARD, ZOO_CARD_VERSION
 from sprachbund.errors import UnknownName
 from sprachbund.parallel import Report
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
@@ -113,7 +113,8 @@ def ensure(size: str | None = None, report: Report = lambda stage, done, total: 
         if not card.exists():
             _make(embedded, report)
             # The base has read the train texts of all locales, as what they are translations of, but no label.
-            files.write_json(card, {"name": f"{EMBEDDED_ZOO}{root.name}", "data": embedded.data, "uses": [UNLABELLED]})
+            told = {"name": f"{EMBEDDED_ZOO}{root.name}", "data": embedded.data, "uses": [UNLABELLED]}
+            files.write_json(card, {"schema_version": ZOO_CARD_VERSION, **told})
     return embedded
 
 
