@@ -486,6 +486,9 @@ class ExportConfig(_Config):
     out: Path | None = Field(
         default=None, description="File of the recipe (default: standard output), or folder of the ONNX model."
     )
+    overwrite: bool = Field(
+        default=False, description="Replace a recipe, or another ONNX model, that is there already."
+    )
 
 
 class PredictConfig(PrecisionConfig):
@@ -494,11 +497,18 @@ class PredictConfig(PrecisionConfig):
     model: str = Field(
         description="The classifier: MODEL[@REVISION][:SUBFOLDER], where MODEL is a folder or a repository on the hub."
     )
-    file: Path | None = Field(default=None, description="Texts: a UTF-8 file, one text a line.")
+    file: Path | None = Field(
+        default=None,
+        description="Texts: a UTF-8 file, one text a line; of a table (.csv, .tsv, .jsonl, .parquet), the column of texts.",
+    )
+    column: str | None = Field(
+        default=None, description="That column of --file. Default: text, utt, utterance or sentence."
+    )
     top: int = Field(default=1, ge=1, description="How many intents to print of each text, the most probable first.")
     out: Path | None = Field(
         default=None, description="Write the answers to this file, .csv or .jsonl, in the place of printing them."
     )
+    overwrite: bool = Field(default=False, description="Replace a file of answers that is there already.")
 
 
 def as_yaml(settings: Mapping[str, Any]) -> str:
