@@ -532,10 +532,18 @@ def wrong_setting(complaint: Mapping[str, Any], name: str, advice: str = "") -> 
         return str(UnknownName(name, str(value), re.findall(r"'([^']*)'", details["expected"])))
     if kind in _BOUNDS:
         return f"{name} is {value}, but must be {_BOUNDS[kind].format(**details)}."
-    if kind in {"int_parsing", "int_from_float", "int_type"}:
+    if kind in {"int_parsing", "int_from_float", "int_type", "finite_number"}:
         return f"{name}: {value!r} is not a whole number."
     if kind in {"float_parsing", "float_type"}:
         return f"{name}: {value!r} is not a number."
     if kind in {"bool_parsing", "bool_type"}:
         return f"{name} is true or false, not {value!r}."
+    if kind in {"tuple_type", "list_type"}:
+        return f"{name} is {value!r}, but takes several values: give a list of them."
+    if kind == "too_long":
+        return f"{name} has {details['actual_length']} values, but takes {details['max_length']}."
+    if kind in {"string_type", "path_type"}:
+        return f"{name}: {value!r} is no text: write it as one."
+    if kind in {"mapping_type", "dict_type", "dict_attributes_type"}:
+        return f"{name} is {value!r}, but takes names with their values: give a dict."
     return f"{name}: {complaint['msg']}; got {value!r}. {advice}".rstrip()
