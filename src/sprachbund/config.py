@@ -531,6 +531,9 @@ class ExportConfig(_Config):
     out: Path | None = Field(
         default=None, description="File of the recipe (default: standard output), or folder of the ONNX model."
     )
+    overwrite: bool = Field(
+        default=False, description="Replace a recipe, or another ONNX model, that is there already."
+    )
 
 
 class PredictConfig(PrecisionConfig):
@@ -539,11 +542,18 @@ class PredictConfig(PrecisionConfig):
     model: str = Field(
         description="The classifier: MODEL[@REVISION][:SUBFOLDER], where MODEL is a folder or a repository on the hub."
     )
-    file: Path | None = Field(default=None, description="Texts: a UTF-8 file, one text a line.")
+    file: Path | None = Field(
+        default=None,
+        description="Texts: a UTF-8 file, one text a line; of a table (.csv, .tsv, .jsonl, .parquet), the column of texts.",
+    )
+    column: str | None = Field(
+        default=None, description="That column of --file. Default: text, utt, utterance or sentence."
+    )
     top: int = Field(default=1, ge=1, description="How many intents to print of each text, the most probable first.")
     out: Path | None = Field(
         default=None, description="Write the answers to this file, .csv or .jsonl, in the place of printing them."
     )
+    overwrite: bool = Field(default=False, description="Replace a file of answers that is there already.")
 
 
 def as_yaml(settings: Mapping[str, Any]) -> str:
@@ -567,10 +577,18 @@ def wrong_setting(complaint: Mapping[str, Any], name: str, advice: str = "") -> 
         return str(UnknownName(name, str(value), re.findall(r"'([^']*)'", details["expected"])))
     if kind in _BOUNDS:
         return f"{name} is {value}, but must be {_BOUNDS[kind].format(**details)}."
-    if kind in {"int_parsing", "int_from_float", "int_type"}:
+    if kind in {"int_parsing", "int_from_float", "int_type", "finite_number"}:
         return f"{name}: {value!r} is not a whole number."
     if kind in {"float_parsing", "float_type"}:
         return f"{name}: {value!r} is not a number."
     if kind in {"bool_parsing", "bool_type"}:
         return f"{name} is true or false, not {value!r}."
+    if kind in {"tuple_type", "list_type"}:
+        return f"{name} is {value!r}, but takes several values: give a list of them."
+    if kind == "too_long":
+        return f"{name} has {details['actual_length']} values, but takes {details['max_length']}."
+    if kind in {"string_type", "path_type"}:
+        return f"{name}: {value!r} is no text: write it as one."
+    if kind in {"mapping_type", "dict_type", "dict_attributes_type"}:
+        return f"{name} is {value!r}, but takes names with their values: give a dict."
     return f"{name}: {complaint['msg']}; got {value!r}. {advice}".rstrip()

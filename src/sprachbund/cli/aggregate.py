@@ -11,6 +11,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import AggregateConfig
+from sprachbund.plan import check_writable
 from sprachbund.report import (
     print_missing,
     print_results,
@@ -26,6 +27,7 @@ __all__ = ["aggregate"]
 @app.command
 def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = AggregateConfig()) -> int:
     """Compare all results of a folder and write them as CSV, JSON, Markdown, Parquet, LaTeX or HTML."""
+    check_writable(config.output_dir)
     results = load_results(config)
     summary = summarise(results)
     answers, analysis = read_and_analyse(config.results_dir, results)

@@ -12,7 +12,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result, say
 from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import ReportConfig
-from sprachbund.plan import size
+from sprachbund.plan import check_file, size
 from sprachbund.report import read_and_analyse, summarise, write_html
 
 __all__ = ["report"]
@@ -21,6 +21,7 @@ __all__ = ["report"]
 @app.command
 def report(*, config: Annotated[ReportConfig, Parameter(name="*")] = ReportConfig()) -> int:
     """Write all results as one page with tables, pictures and examples, which opens from disk."""
+    check_file(config.out, overwrite=True)
     results = load_results(config)
     texts = texts_of(results, config.texts)
     say(f"Computing intervals of {len(results.records)} results, then drawing.")

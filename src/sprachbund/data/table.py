@@ -37,7 +37,7 @@ from sprachbund.data.schema import PARTITIONS, DataSet, Row, check_name
 from sprachbund.errors import DataError, UnknownName, nearest
 from sprachbund.untrusted import Unreadable, lines_of, parse_json, read_yaml
 
-__all__ = ["Description", "TableData", "load"]
+__all__ = ["Description", "TableData", "load", "read_texts"]
 
 USUAL = {
     "locale": ("locale", "lang", "language"),
@@ -123,6 +123,32 @@ def load(argument: str) -> TableData:
         locales=tuple(dict.fromkeys(row.locale for row in sorted(rows, key=lambda row: locales.position(row.locale)))),
         held=_by_locale(rows),
     )
+
+
+def read_texts(path: Path, column: str | None = None) -> tuple[str, ...]:
+    """Return the texts of one table, row by row, from the column of that name, by default a usual one.
+
+    Raises:
+        DataError: there is no such table, it cannot be read, has no such column, or a row has no text; names file and row.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise DataError(
+            f"{path} {what}: name a table of texts ({', '.join(READ)}), or a text file with one text a line."
+        )
+    names = (column,) if column else USUAL["text"]
+    texts = []
+    for where, record in _records(path):
+        theirs = next((name for name in names if name in record), None)
+        if theirs is None:
+            meant = nearest(names[0], [str(name) for name in record]).rstrip(".")
+            looked = " or ".join(map(repr, names))
+            raise DataError(f"{where} has no column {looked} for the texts ({meant}): name it with --column.")
+        value = record[theirs]
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"{where} has no text in its column {theirs!r}: fill it in, or remove the row.")
+        texts.append(value.strip())
+    return tuple(texts)
 
 
 def _check_mapped(path: Path, mapped: Iterable[str], seen: Iterable[str]) -> None:

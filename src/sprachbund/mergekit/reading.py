@@ -17,6 +17,7 @@ from sprachbund.untrusted import read_yaml
 __all__ = ["read_recipe"]
 
 KEYS = ("merge_method", "models", "parameters", "base_model", "dtype", "out_dtype", "tokenizer_source", "tokenizer")
+SCALE = "lambda"
 NOT_HONOURED = ("slices", "modules", "chat_template")
 """Keys of mergekit that there is nothing like here."""
 
@@ -90,6 +91,7 @@ class _Recipe:
             normalize=self._normalize(foreign),
             options=options,
             base=base if METHODS[method].needs_base else None,
+            scales=self._scales(foreign),
             dtype=self._dtype(),
             tokenizer=self._tokenizer(base),
         )
@@ -161,8 +163,15 @@ class _Recipe:
         return {
             OUR_NAMES.get(name, name): self._option(name, default, sources)
             for name, default in foreign.options.items()
-            if name != "t"
+            if name != "t" and not (name == SCALE and self._varies(name))
         }
+
+    def _varies(self, name: str) -> bool:
+        return isinstance(self.shared.get(name), list | dict)
+
+    def _scales(self, foreign: Foreign) -> Weight | None:
+        """Return the scale where it differs between tensors; where it does not, it is an option of the method."""
+        return self._varying(SCALE, self.shared[SCALE]) if SCALE in foreign.options and self._varies(SCALE) else None
 
     def _option(self, name: str, default: object, sources: Sequence[_Model]) -> object:
         """Return one value for all sources or, where some have their own, one each."""
@@ -176,7 +185,7 @@ class _Recipe:
     def _plain(self, what: str, value: object) -> object:
         if isinstance(value, list | dict):
             raise self.error(
-                f"{what} differs between tensors, which is honoured for weight and t alone: give one number"
+                f"{what} differs between tensors, which is honoured for weight, t and lambda alone: give one number"
             )
         return value
 
