@@ -20,10 +20,10 @@ import yaml
 from sprachbund import digests, files
 from sprachbund.cards.details import BLEND, CARD, DETAILS, BlendDetails, Details, MergeDetails, model_digest
 from sprachbund.cards.origins import MASSIVE, ON_HUB, dataset_id, licence_of_all
-from sprachbund.cards.public import code, is_published, one_line, plain, public_name, public_text, row
 from sprachbund.cards.reproducing import LABELS, RECIPE, TEXTS, command_of
 from sprachbund.cards.text import language_of, or_dash, score_of, title_of
 from sprachbund.checkpoints import CONFIG, EMBEDDED_ZOO, WIDE_HEAD, open_checkpoint
+from sprachbund.public import code, is_published, one_line, plain, public_name, public_text, row
 from sprachbund.recipe import AVERAGE, FROM, GREEDY_SOUP, MANUAL, REFIT, WIDE, Recipe, single
 from sprachbund.store import Record, RunStore
 from sprachbund.uses import TARGET_FEW, TARGET_TRAIN, UNLABELLED

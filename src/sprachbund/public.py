@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from sprachbund.checkpoints.zoo_file import ENDINGS
-
 __all__ = [
     "PLACE",
+    "ZOO_FILES",
     "code",
     "is_local",
     "is_published",
@@ -28,6 +27,8 @@ __all__ = [
 
 PLACE = "path/to/"
 """Stands before what readers have somewhere of their own."""
+ZOO_FILES = (".csv", ".tsv", ".jsonl", ".json", ".yaml", ".yml")
+"""Endings of files that name a zoo: those that checkpoints read."""
 _PUBLISHED = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)?@[0-9a-f]{40}(?::.+)?")
 _PATH = re.compile(r"(?<![\w.~}:/-])(?:~[\w.-]*|\.{1,2})?(?:/[^\s/,;:()'\"`]+)+/?")
 _BAR = re.compile(r"(?<!\\)\|")
@@ -46,7 +47,7 @@ def public_name(model: str) -> str:
 
 def is_local(zoo: str) -> bool:
     """Return whether the name of a zoo says where its folders, or the file that names them, lie on some machine."""
-    return os.path.isabs(zoo) or zoo.startswith(("~", ".")) or zoo.lower().endswith(ENDINGS)
+    return os.path.isabs(zoo) or zoo.startswith(("~", ".")) or zoo.lower().endswith(ZOO_FILES)
 
 
 def public_zoo(zoo: str) -> str:
