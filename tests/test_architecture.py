@@ -19,7 +19,7 @@ SCRIPTS = (
 )
 
 ROWS = (
-    ("errors", "registry", "uses", "locales", "cache", "digests", "files", "untrusted", "locks", "parallel"),
+    ("errors", "registry", "uses", "locales", "public", "cache", "digests", "files", "untrusted", "locks", "parallel"),
     ("methods", "similarity", "data", "checkpoints"),
     ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards", "tracking"),
     ("merging", "inference", "training"),
@@ -51,7 +51,7 @@ STRANGERS = {"methods", "similarity", "data", "checkpoints"}
 
 KNOWN_TO = {
     "methods": {"errors", "registry"},
-    "report": {"errors", "uses", "locales", "files", "similarity", "store"},
+    "report": {"errors", "uses", "locales", "public", "files", "similarity", "store"},
 }
 """Units that may know less than their row allows."""
 

@@ -41,13 +41,13 @@ from sprachbund.cards import (
 )
 from sprachbund.cards.model_card import model_card
 from sprachbund.cards.origins import Origin, licence_of_all
-from sprachbund.cards.public import code, plain, public_text, public_zoo, row
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.choosing import choose
 from sprachbund.cli import run
 from sprachbund.config import ChoiceConfig
 from sprachbund.errors import UserError
 from sprachbund.measures import RELIABILITIES
+from sprachbund.public import code, plain, public_text, public_zoo, row
 from sprachbund.recipe import VARIANTS, Recipe, adapted
 from sprachbund.similarity import load
 from sprachbund.store import Record, RunStore

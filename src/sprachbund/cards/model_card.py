@@ -21,11 +21,11 @@ from sprachbund import digests
 from sprachbund.cards.details import BLEND, CARD, DETAILS, BlendDetails, Details, MergeDetails, model_digest
 from sprachbund.cards.marking import write_marked
 from sprachbund.cards.origins import MASSIVE, ON_HUB, dataset_id, licence_of_all
-from sprachbund.cards.public import code, is_published, one_line, plain, public_name, public_text, row
 from sprachbund.cards.reproducing import LABELS, RECIPE, TEXTS, command_of
 from sprachbund.cards.text import language_of, or_dash, score_of, title_of
 from sprachbund.cards.why import adapted_to, why_so
 from sprachbund.checkpoints import CONFIG, EMBEDDED_ZOO, WIDE_HEAD, open_checkpoint
+from sprachbund.public import code, is_published, one_line, plain, public_name, public_text, row
 from sprachbund.recipe import single
 from sprachbund.store import Record, RunStore
 from sprachbund.uses import TARGET_FEW, TARGET_TRAIN, UNLABELLED

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sprachbund.cards.details import BLEND, CARD, DETAILS, DETAILS_TEXT, BlendDetails, Details, MergeDetails
-from sprachbund.cards.public import public_name, public_text, public_zoo
 from sprachbund.cards.text import details_text
 from sprachbund.checkpoints import COMPANIONS, CONFIG, WEIGHTS
 from sprachbund.errors import CheckpointError
+from sprachbund.public import public_name, public_text, public_zoo
 
 __all__ = ["published_files"]
 

@@ -15,8 +15,8 @@ from typing import Any
 from sprachbund import locales
 from sprachbund.adaptation import ADAPTATIONS, Adaptation
 from sprachbund.cards.details import BlendDetails, Details, MergeDetails
-from sprachbund.cards.public import PLACE, is_local, is_published, public_name, public_zoo
 from sprachbund.checkpoints import EMBEDDED_ZOO
+from sprachbund.public import PLACE, is_local, is_published, public_name, public_zoo
 from sprachbund.recipe import AVERAGE, REFIT, Recipe
 
 __all__ = ["LABELS", "RECIPE", "TEXTS", "command_of"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sprachbund.adaptation import Adaptation
 from sprachbund.cards.details import MergeDetails
-from sprachbund.cards.public import code, plain, public_text
+from sprachbund.public import code, plain, public_text
 from sprachbund.recipe import AVERAGE, FROM, GREEDY_SOUP, MANUAL, REFIT, WIDE, Recipe
 
 __all__ = ["adapted_to", "why_so"]

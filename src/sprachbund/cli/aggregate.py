@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from sprachbund.cli.console import console, result
 from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import AggregateConfig
 from sprachbund.plan import check_writable
+from sprachbund.public import public_place
 from sprachbund.report import (
     print_missing,
     print_results,
@@ -32,7 +34,7 @@ def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = Aggre
     summary = summarise(results)
     answers, analysis = read_and_analyse(config.results_dir, results)
     now = datetime.now()
-    command = f"sprachbund aggregate --results-dir {config.results_dir}"
+    command = shlex.join(["sprachbund", "aggregate", "--results-dir", public_place(str(config.results_dir))])
     as_page = config.format == "html"
     written = write_aggregate(
         results,
