@@ -25,7 +25,7 @@ ROWS = (
     ("merging", "inference", "training"),
     ("ensembles", "evaluation", "measures", "statistics"),
     ("selection", "choosing", "heads", "coefficients", "distillation", "candidates", "blends", "mergekit", "survey"),
-    ("inputs", "cells", "zero_shot", "measuring", "adapt", "experiment", "preparing", "estimate", "commands"),
+    ("inputs", "cells", "zero_shot", "measuring", "adapt", "experiment", "preparing", "estimate", "commands", "cluster"),
     ("report",),
     ("api",),
     ("cli",),
