@@ -1,9 +1,9 @@
 """The file that runs an experiment on an allocation of Slurm.
 
-It starts Ray on every node, waits for all of them, runs the experiment on the first one and stops Ray again; its status is that
-of the experiment. Ray has a command of its own for this, ``ray symmetric-run``. It is not used, since as of Ray 2.60 it exits with
-0 where Ray could not be started, does not hear the signal that Slurm sends before the time is up, and ends with ``ray stop``,
-which stops each Ray of the user on a node, those of other jobs too.
+It starts Ray on every node, waits for all of them, runs the experiment on the first one and stops Ray again; its status is
+that of the experiment. Ray has a command of its own for this, ``ray symmetric-run``. It is not used, since as of Ray 2.60 it
+exits with 0 where Ray could not be started, does not hear the signal that Slurm sends before the time is up, and ends with
+``ray stop``, which stops each Ray of the user on a node, those of other jobs too.
 
 What users type becomes words of a shell, whatever stands in it: all of it is quoted here, and nowhere else.
 """
