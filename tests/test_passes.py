@@ -104,7 +104,7 @@ def test_of_the_vocabulary_only_what_the_texts_take_is_merged(
         seen.extend(made(*arguments, **settings))
         return seen
 
-    monkeypatch.setattr("sprachbund.experiment.merges_in_memory", look)
+    monkeypatch.setattr("sprachbund.prepared.merges_in_memory", look)
     make(keep_models="none", max_locales=1, variants=("average",)).run(quiet)
     (found,) = seen
     assert found.rows is not None

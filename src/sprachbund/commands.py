@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sprachbund import __version__, locales
-from sprachbund.config import ChoiceConfig, EvaluateConfig, ExperimentConfig, MergeConfig
+from sprachbund.config import ChoiceConfig, EvaluateConfig, ExperimentConfig, MergeConfig, SimulationConfig
 from sprachbund.errors import MixError, SprachbundError, UserError
 from sprachbund.parallel import Report
 from sprachbund.tracking import check_tracker, tracker
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sprachbund.estimate import Estimate
     from sprachbund.experiment import Experiment, Outcome, Told
     from sprachbund.inputs import Inputs, Sources
+    from sprachbund.scale import Scale
     from sprachbund.store import Failure, Record
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "merge_for_target",
     "plan_experiment",
     "run_experiment",
+    "simulate_experiment",
 ]
 
 Say = Callable[[str], None]
@@ -80,11 +82,11 @@ def merge_for_target(config: MergeConfig, report: Report, say: Say) -> Merged[Me
     from sprachbund.candidates import merge_candidate
     from sprachbund.choosing import by_method, check_method, choose
     from sprachbund.evaluation import label_names
-    from sprachbund.experiment import MERGED_MODELS
     from sprachbund.heads import unlabelled_for, with_head_policy
     from sprachbund.inputs import open_inputs, open_sources
     from sprachbund.measuring import asked_sources, similarity_for
     from sprachbund.plan import check_room, check_writable, with_pool
+    from sprachbund.prepared import MERGED_MODELS
     from sprachbund.recipe import MANUAL, VARIANTS
     from sprachbund.similarity import is_measured
     from sprachbund.store import RESULTS, RunStore
@@ -374,6 +376,25 @@ def plan_experiment(config: ExperimentConfig, report: Report, say: Say) -> Estim
     return estimate(_prepared(config, report, say))
 
 
+def simulate_experiment(config: ExperimentConfig, asked: SimulationConfig, report: Report, say: Say) -> Scale | None:
+    """Say how an experiment, or one with models of a shape, would go on many workers; None as of :func:`plan_experiment`.
+
+    Raises:
+        UserError: says what stands in the way.
+    """
+    from sprachbund import inference, scale
+    from sprachbund.estimate import estimate
+    from sprachbund.training import embedded
+
+    if asked.shape is not None:
+        return scale.of_shape(config, asked)
+    inference.quieten()
+    if config.demo and not embedded.is_made():
+        return None
+    prepared = _prepared(config, report, say)
+    return scale.of_experiment(prepared, estimate(prepared), asked)
+
+
 def run_experiment(
     config: ExperimentConfig,
     report: Report,
@@ -392,7 +413,8 @@ def run_experiment(
     from sprachbund.store import RESULTS, RunStore
 
     inference.quieten()
-    RunStore(config.output_dir / RESULTS).check_free()  # before sources are read, which may take minutes
+    if not config.join:
+        RunStore(config.output_dir / RESULTS).check_free()  # before sources are read, which may take minutes
     prepared = _prepared(config, report, say)
     if expect:
         _announce(prepared, expect, detail)

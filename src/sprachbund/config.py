@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationInfo, field_validator
 
 from sprachbund.errors import UnknownName, UserError
 from sprachbund.recipe import AVERAGE, SEED_VARIANTS, check_head_policy
@@ -45,7 +45,7 @@ __all__ = [
     "ReportConfig",
     "ResultsConfig",
     "SimilarityConfig",
-    "SlurmConfig",
+    "SimulationConfig",
     "Sort",
     "TransferConfig",
     "WatchConfig",
@@ -250,7 +250,25 @@ class ExperimentConfig(
         default=False, description="Also evaluate every source on every chosen locale; --demo does."
     )
     skip_zero_shot: bool = Field(default=False, description="With --demo: leave out the single sources.")
-    jobs: int = Field(default=0, ge=0, description="Processes for --zero-shot; 0: one per core.")
+    jobs: int = Field(
+        default=0,
+        ge=0,
+        description="Worker processes, or tasks of Ray at a time; 0: one per GPU or four cores, to ask single sources "
+        "one per core; with Ray as many as it has room for.",
+    )
+    executor: Literal["local", "ray"] = Field(
+        default="local",
+        description="Where the work is done: processes of this machine, or tasks of Ray (sprachbund[ray]).",
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="Ray cluster to use: HOST:PORT, or auto for the one of this machine. Default: RAY_ADDRESS or, without "
+        "that, a Ray of its own.",
+    )
+    threads: int = Field(default=1, ge=1, description="With Ray: cores that each task computes on.")
+    join: bool = Field(
+        default=False, description="Where another run works in the same folder: share the work with it, not refuse."
+    )
     sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
     track: str | None = Field(
         default=None,
@@ -261,6 +279,27 @@ class ExperimentConfig(
     def wants_zero_shot(self) -> bool:
         """Whether every source is to be evaluated on every chosen locale as well."""
         return (self.zero_shot or self.demo) and not self.skip_zero_shot
+
+
+class SimulationConfig(_Config):
+    """How a sweep would go on many workers."""
+
+    shape: str | None = Field(
+        default=None,
+        description="With --simulate: models of this shape that need not be there, xlm-r-base or xlm-r-large, on MASSIVE.",
+    )
+    workers: tuple[PositiveInt, ...] = Field(
+        default=(), description="With --simulate: numbers of workers (GPUs, or processes). Default: 1 8 64."
+    )
+    times: int | None = Field(
+        default=None,
+        ge=1,
+        description="With --simulate: every variant so many times, as with other settings: 4 variants 5 times are 20.",
+    )
+    costs: Path | None = Field(
+        default=None,
+        description="With --simulate: YAML file of what things take, in place of what is measured here.",
+    )
 
 
 class MergeConfig(_OutputConfig, HeadConfig, MethodConfig, ChoiceConfig, BaseConfig, InputsConfig):

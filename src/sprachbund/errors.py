@@ -120,6 +120,10 @@ class StoreError(UserError):
     """A results folder that does not fit this run, or a folder that another run is working in."""
 
 
+class InUse(StoreError):
+    """A folder that another process is working in."""
+
+
 class CellsFailed(SprachbundError):
     """The run went through, but some of its cells did not: each is named, with its reason."""
 

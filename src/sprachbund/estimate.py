@@ -19,9 +19,10 @@ from sprachbund import inference, merging, parallel, plan
 from sprachbund.candidates import Wanted, can_live_in_memory
 from sprachbund.checkpoints import Checkpoint, TensorInfo
 from sprachbund.data import Partition
-from sprachbund.experiment import Experiment, answers
+from sprachbund.experiment import Experiment
 from sprachbund.methods import METHODS, Method
 from sprachbund.plan import Cell
+from sprachbund.prepared import answers
 from sprachbund.recipe import OWN
 from sprachbund.uses import union_of_uses
 from sprachbund.zero_shot import known_row, still_open

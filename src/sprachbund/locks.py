@@ -32,9 +32,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sprachbund import files
-from sprachbund.errors import StoreError
+from sprachbund.errors import InUse
 
-__all__ = ["Holder", "check_free", "exclusive", "holder", "made_once"]
+__all__ = ["Holder", "check_free", "claim", "exclusive", "holder", "made_once", "wait_for_claim"]
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -63,7 +63,7 @@ def exclusive(
     waits for the first one; without, it is refused, and told to choose another folder with the flag ``instead``.
 
     Raises:
-        StoreError: another process holds the lock, and nobody wants to wait for it.
+        InUse: another process holds the lock, and nobody wants to wait for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = _path(folder, name)
@@ -75,7 +75,7 @@ def exclusive(
     except Timeout:
         who = _alive(note) or "another process"
         if wait is None:
-            raise StoreError(
+            raise InUse(
                 f"{folder / name} is in use by {who}: wait until it is done, or choose another {instead}."
             ) from None
         wait(str(who))
@@ -90,11 +90,33 @@ def exclusive(
         lock.release()
 
 
+@contextmanager
+def claim(folder: Path, name: str) -> Iterator[bool]:
+    """Tell whether ``name`` in ``folder`` is ours while the block runs: not if another process has claimed it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(_path(folder, name))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def wait_for_claim(folder: Path, name: str) -> None:
+    """Wait until nobody claims ``name`` in ``folder``."""
+    with FileLock(_path(folder, name)).acquire(poll_interval=SECONDS_BETWEEN_LOOKS):
+        pass
+
+
 def check_free(folder: Path, name: str = "", *, instead: str = "--output-dir") -> None:
     """Complain if another process holds the lock; where nobody ever took it, nothing is made.
 
     Raises:
-        StoreError: says who holds it.
+        InUse: says who holds it.
     """
     if _path(folder, name).exists():
         with exclusive(folder, name, instead=instead):

@@ -12,19 +12,23 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
-from typing import Any, Self, TypeVar
+from multiprocessing.connection import wait as wait_for_any
+from typing import Any, Protocol, Self, TypeVar, cast
 
 from sprachbund.errors import MixError, SprachbundError, is_no_room
 
 __all__ = [
     "ALONE",
+    "Executor",
     "Failed",
+    "Processes",
     "Report",
     "Team",
     "attempts",
@@ -53,6 +57,8 @@ class Failed:
 
     reason: str
     traceback: str = ""
+    killed: bool = False
+    """Whether its process died under it, which is not always its own fault."""
 
     @classmethod
     def by(cls, error: BaseException) -> Self:
@@ -61,29 +67,118 @@ class Failed:
         return cls(reason, "".join(traceback.format_exception(error)))
 
 
-def attempts(
-    work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
-) -> Iterator[tuple[Task, Result | Failed]]:
-    """Yield each task with ``work(task)``, or with how it failed, as they are done; with one job, here and in order.
+def _nothing(task: Any) -> tuple[()]:
+    return ()
 
-    ``work`` and tasks cross process borders, so they must be picklable; each process gets its share of the cores.
+
+class Executor(Protocol):
+    """Where tasks are done, and whoever hands them in sees what comes of them as it comes."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks are done at once."""
+
+    def stream(
+        self,
+        work: Callable[[Task], Iterable[Result]],
+        tasks: Iterable[Task],
+        reads: Callable[[Task], Collection[Hashable]] = _nothing,
+    ) -> Iterator[tuple[Task, Result | Failed]]:
+        """Yield each task with everything that ``work(task)`` yields and, if it fails, with how, as it comes.
+
+        ``work`` and tasks cross process borders, so they must be picklable. ``reads`` names what a task reads: whoever has read
+        it already is the best one to do the task.
+        """
+
+    def alone(self) -> Executor:
+        """Return what does one task at a time, each on its own: nobody else is harmed, or to blame, when it is killed."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Worker processes of this machine; for one job, or one task, none but this one."""
+
+    jobs: int
+    """How many share the cores, and the memory: each gets its share of both, however many tasks there are."""
+    gpus: tuple[str, ...] = ()
+    """Where there are any: those that a worker sees, each another one."""
+    at_once: int | None = None
+    """Fewer workers than jobs."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks are done at once."""
+        return self.at_once or max(1, self.jobs)
+
+    @property
+    def threads(self) -> int:
+        """How many cores each worker computes on."""
+        return max(1, cores() // max(1, self.jobs))
+
+    def alone(self) -> Processes:
+        """Return one worker that shares the machine as these do."""
+        return replace(self, at_once=1)
+
+    def stream(
+        self,
+        work: Callable[[Task], Iterable[Result]],
+        tasks: Iterable[Task],
+        reads: Callable[[Task], Collection[Hashable]] = _nothing,
+    ) -> Iterator[tuple[Task, Result | Failed]]:
+        """Yield each task with what it yields, as :class:`Executor` says; with one worker in this process, in order."""
+        tasks = tasks if self.jobs <= 1 else list(tasks)
+        if self.at_once is None and (self.jobs <= 1 or (isinstance(tasks, list) and len(tasks) <= 1)):
+            with _on_threads(self.threads):
+                for task in tasks:
+                    yield from _here(work, task)
+            return
+        yield from _on_processes(work, list(tasks), self, reads)
+
+
+def attempts(
+    work: Callable[[Task], Result], tasks: Iterable[Task], jobs: Executor | int
+) -> Iterator[tuple[Task, Result | Failed]]:
+    """Yield each task with ``work(task)``, or with how it failed, as they are done, on an executor or so many processes.
+
+    A task whose process was killed is tried once more, alone: it may have been another's memory that was too much.
     """
-    tasks = list(tasks)
-    jobs = min(jobs, len(tasks))
-    if jobs <= 1:
-        yield from ((task, _attempt(work, task)) for task in tasks)
-        return
+    executor = Processes(jobs) if isinstance(jobs, int) else jobs
     cut_off = []
-    for task, outcome in _on_processes(work, tasks, jobs):
-        if isinstance(outcome, _CutOff):
+    for task, outcome in executor.stream(partial(_once, work), tasks):
+        if isinstance(outcome, Failed) and outcome.killed:
             cut_off.append(task)
         else:
             yield task, outcome
-    # A process was killed, and the pool with it. By which task? Each now breaks no pool but its own.
-    for task in cut_off:
-        for _, outcome in _on_processes(work, [task], 1):
-            killed = Failed("its process was killed; if memory ran out, fewer --jobs may help.")
-            yield task, killed if isinstance(outcome, _CutOff) else outcome
+    yield from executor.alone().stream(partial(_once, work), cut_off)
+
+
+def _once(work: Callable[[Task], Result], task: Task) -> Iterator[Result]:
+    yield work(task)
+
+
+def _here(work: Callable[[Task], Iterable[Result]], task: Task) -> Iterator[tuple[Task, Result | Failed]]:
+    try:
+        for item in work(task):
+            yield task, item
+    except Exception as error:  # whatever it was, it is told to who asked, and the next task gets its turn
+        if is_no_room(error):  # which would not fare better
+            raise
+        yield task, Failed.by(error)
+
+
+@contextmanager
+def _on_threads(threads: int) -> Iterator[None]:
+    """Compute on as many threads as a worker would: sums of floating-point numbers hang on how many there are."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else threads
+    if torch is None or before <= threads:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def side_by_side(
@@ -242,42 +337,111 @@ def _join_in(
         link.send(RuntimeError("".join(traceback.format_exception(error))))
 
 
-class _CutOff:
-    """Stands for what a task would have ended in, had its process lived."""
+class _Over:
+    """Says that a task has been done."""
 
 
-def _attempt(work: Callable[[Task], Result], task: Task) -> Result | Failed:
-    try:
-        return work(task)
-    except Exception as error:  # whatever it was, it is told to who asked, and the next task gets its turn
-        if is_no_room(error):  # which would not fare better
-            raise
-        return Failed.by(error)
+@dataclass(frozen=True)
+class _Stop:
+    """Says that no task would fare better."""
+
+    error: Exception
+
+
+class _Worker:
+    """A process that does one task after the other, and the line to it."""
+
+    def __init__(self, work: Callable[[Any], Iterable[Any]], threads: int, gpu: str | None) -> None:
+        # spawn: forking a process that has run torch's thread pools can hang.
+        context = get_context("spawn")
+        self.link, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, _prepare, threads, gpu, work), daemon=True)
+        self.gpu = gpu
+        self.has_read: Collection[Hashable] = ()
+        self.process.start()
+        theirs.close()
+
+    def begin(self, task: Any, reads: Collection[Hashable]) -> None:
+        with suppress(BrokenPipeError):  # it was killed before it began: whoever listens to it hears of that
+            self.link.send(task)
+        self.has_read = reads
+
+    def said(self) -> Any:
+        """Return what it says, :class:`Failed` if it has died."""
+        try:
+            return self.link.recv()
+        except (EOFError, ConnectionResetError):
+            return Failed("its process was killed; if memory ran out, fewer --jobs may help.", killed=True)
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.join()
+        self.link.close()
 
 
 def _on_processes(
-    work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
-) -> Iterator[tuple[Task, Result | Failed | _CutOff]]:
-    """Yield what came of each task, :class:`_CutOff` for those that were waiting or under way when a process was killed."""
-    threads = max(1, cores() // jobs)
-    # spawn: forking a process that has run torch's thread pools can hang.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start, initargs=(_prepare, threads)) as pool:
-        try:
-            futures = {pool.submit(_attempt, work, task): task for task in tasks}
-            for future in as_completed(futures):
-                killed = isinstance(future.exception(), BrokenProcessPool)
-                yield futures[future], _CutOff() if killed else future.result()
-        except BaseException:  # Ctrl-C, or nobody wants the rest: what is under way is not waited for
-            for worker in active_children():
-                worker.terminate()
-            raise
+    work: Callable[[Task], Iterable[Result]],
+    tasks: Sequence[Task],
+    executor: Processes,
+    reads: Callable[[Task], Collection[Hashable]],
+) -> Iterator[tuple[Task, Result | Failed]]:
+    """Yield what comes of each task; who is free takes, of those that wait, the first that reads most of what it has read."""
+    waiting = list(tasks)
+    gpus = [executor.gpus[place % len(executor.gpus)] if executor.gpus else None for place in range(executor.workers)]
+    idle: list[_Worker] = []
+    busy: dict[Connection, tuple[_Worker, Task]] = {}
+    try:
+        while waiting or busy:
+            while waiting and (idle or gpus):
+                worker = idle.pop() if idle else _Worker(work, executor.threads, gpus.pop(0))
+                known = set(worker.has_read)
+                place = max(range(len(waiting)), key=lambda place: (len(known & set(reads(waiting[place]))), -place))
+                task = waiting.pop(place)
+                worker.begin(task, reads(task))
+                busy[worker.link] = worker, task
+            for link in wait_for_any(list(busy)):
+                worker, task = busy[cast(Connection, link)]
+                said = worker.said()
+                if isinstance(said, _Stop):
+                    raise said.error
+                if isinstance(said, _Over):
+                    del busy[worker.link]
+                    idle.append(worker)
+                    continue
+                if isinstance(said, Failed) and said.killed:
+                    del busy[worker.link]
+                    worker.end()
+                    gpus.append(worker.gpu)
+                yield task, said
+    finally:  # also on Ctrl-C, or if nobody wants the rest: what is under way is not waited for
+        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+            worker.end()
 
 
-def _start(prepare: Callable[[int], None], threads: int) -> None:
+def _serve(
+    link: Connection,
+    prepare: Callable[[int], None],
+    threads: int,
+    gpu: str | None,
+    work: Callable[[Any], Iterable[Any]],
+) -> None:
     # Ctrl-C ends a worker at once and without a word: the parent has its say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, name="die with parent", daemon=True).start()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     prepare(threads)
+    while True:
+        try:
+            task = link.recv()
+        except EOFError:
+            return
+        try:
+            for item in work(task):
+                link.send(item)
+        except Exception as error:  # whatever it was, it is told to who asked, and the next task gets its turn
+            link.send(_Stop(error) if is_no_room(error) else Failed.by(error))
+        link.send(_Over())
 
 
 def _die_with_parent() -> None:

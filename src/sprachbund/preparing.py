@@ -33,7 +33,7 @@ from sprachbund.data import DataSet
 from sprachbund.data.few import Labelled
 from sprachbund.errors import MixError, StoreError, UserError
 from sprachbund.evaluation import label_names
-from sprachbund.experiment import MERGED_MODELS, Experiment, answers, material_for
+from sprachbund.experiment import Experiment
 from sprachbund.heads import AVERAGE, unlabelled_for, with_head_policy
 from sprachbund.inputs import Inputs
 from sprachbund.measures import Kitchen, find_soup
@@ -41,6 +41,7 @@ from sprachbund.measuring import asked_sources, similarity_for
 from sprachbund.methods import METHODS
 from sprachbund.parallel import Report
 from sprachbund.plan import Cell
+from sprachbund.prepared import MERGED_MODELS, answers, material_for
 from sprachbund.recipe import OWN, Recipe, Variant, adapted
 from sprachbund.similarity import SimilarityMatrix, is_measured, load
 from sprachbund.store import RESULTS, RunStore

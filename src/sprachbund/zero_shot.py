@@ -18,8 +18,8 @@ from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CheckpointError, StoreError
 from sprachbund.evaluation import label_names
 from sprachbund.measures import evaluate_transfer
-from sprachbund.parallel import Failed, Report
-from sprachbund.store import Columns, RunStore, Transfer, TransferCell
+from sprachbund.parallel import Executor, Failed, Report
+from sprachbund.store import RunStore, Transfer, TransferCell
 from sprachbund.uses import union_of_uses
 
 __all__ = ["ZeroShot", "known_row", "run_zero_shot", "still_open"]
@@ -44,7 +44,7 @@ def run_zero_shot(
     targets: Sequence[str],
     *,
     precision: Precision,
-    jobs: int,
+    jobs: Executor | int,
     report: Report,
     overwrite: bool = False,
     keep_answers: bool = True,
@@ -61,14 +61,20 @@ def run_zero_shot(
     )
     stage = f"zero-shot {split}"
     report(stage, len(rows) + len(failures), len(sources))
-    for task, outcome in parallel.attempts(_evaluate, tasks, jobs or parallel.cores()):
-        if isinstance(outcome, Failed):
-            failures[task.row.source] = outcome.reason
-        else:
-            row, answers = outcome if keep_answers else (outcome[0].without_answers(), None)
-            store.write_transfer(row, answers)
-            rows[row.source] = row
-        report(stage, len(rows) + len(failures), len(sources))
+    while tasks:
+        busy = []
+        for task, outcome in parallel.attempts(_evaluate, tasks, jobs or parallel.cores()):
+            if outcome is None:
+                busy.append(task)
+            elif isinstance(outcome, Failed):
+                failures[task.row.source] = outcome.reason
+            else:
+                rows[outcome.source] = outcome
+            report(stage, len(rows) + len(failures), len(sources))
+        if busy:
+            report(f"{stage}, waiting for another run", len(rows) + len(failures), len(sources))
+            store.wait_for_claim(busy[0].claim)
+        tasks = busy
     return ZeroShot(
         [rows[source] for source in sources if source in rows],
         {source: failures[source] for source in sources if source in failures},
@@ -84,13 +90,16 @@ class _Task:
     partitions: tuple[Partition, ...]
     precision: Precision
     row: Transfer
+    """What is known already."""
+    store: RunStore
+    before: Transfer | None
+    """What stood in the store when the work was shared out: if something else stands there, another run has done it."""
+    keep_answers: bool
 
-
-def _task(
-    checkpoint: Checkpoint, data: DataSet, split: str, targets: Sequence[str], precision: Precision, row: Transfer
-) -> _Task:
-    names = label_names(checkpoint.labels, data, checkpoint.name).names
-    return _Task(checkpoint, names, tuple(data.partitions(split, targets)), precision, row)
+    @property
+    def claim(self) -> str:
+        """What the work on it is called, for other runs."""
+        return f"{self.row.split} {self.row.source}"
 
 
 def _known_and_open(
@@ -114,7 +123,10 @@ def _known_and_open(
             row = known_row(store, checkpoint, source, data, split, precision, overwrite)
             open_targets = still_open(row, targets, with_answers=overwrite and keep_answers)
             if open_targets:
-                tasks.append(_task(checkpoint, data, split, open_targets, precision, row))
+                names = label_names(checkpoint.labels, data, checkpoint.name).names
+                partitions = tuple(data.partitions(split, open_targets))
+                before = store.transfer(source, split)
+                tasks.append(_Task(checkpoint, names, partitions, precision, row, store, before, keep_answers))
                 continue
         except CheckpointError as error:
             failures[source] = str(error)
@@ -125,10 +137,23 @@ def _known_and_open(
     return rows, tasks, failures
 
 
-def _evaluate(task: _Task) -> tuple[Transfer, dict[str, Columns]]:
+def _evaluate(task: _Task) -> Transfer | None:
+    """Return the row of a source, which is in the store by then; None if another run is working on it."""
     inference.quieten()
-    cells, answers = evaluate_transfer(task.checkpoint, task.names, task.partitions, task.precision)
-    return task.row.model_copy(update={"cells": {**task.row.cells, **cells}}), answers
+    with task.store.claim(task.claim) as ours:
+        if not ours:
+            return None
+        there = task.store.transfer(task.row.source, task.row.split)
+        row = task.row if there is None or there == task.before else there
+        wanted = still_open(row, [each.locale for each in task.partitions], with_answers=False)
+        if row is there and not wanted:
+            return row
+        partitions = [each for each in task.partitions if row is task.row or each.locale in wanted]
+        cells, answers = evaluate_transfer(task.checkpoint, task.names, partitions, task.precision)
+        made = row.model_copy(update={"cells": {**row.cells, **cells}})
+        made = made if task.keep_answers else made.without_answers()
+        task.store.write_transfer(made, answers if task.keep_answers else None)
+        return made
 
 
 def still_open(row: Transfer, targets: Sequence[str], *, with_answers: bool) -> tuple[str, ...]:

@@ -209,6 +209,25 @@ def test_a_plan_gives_what_is_left_to_do(line: str, capsys: Capture, fresh: Path
     assert content(fresh) == before, "nothing is written"
 
 
+@pytest.mark.usefixtures("fresh")
+def test_a_plan_is_simulated_with_sizes_and_rates_of_its_own(capsys: Capture, fresh: Path) -> None:
+    before = content(fresh)
+    line = f"plan {POOL} --num-languages 2 --simulate --workers 1 2 --keep-models none"
+    found = document(line, capsys)
+    assert (found["cells"], found["targets"], found["sources"]) == (9, 3, 3)
+    assert {name: figure["how"] for name, figure in found["figures"].items()} == dict.fromkeys(
+        ("merge", "build", "texts"), "measured"
+    )
+    one, two = found["rows"]
+    assert one["speed_up"] == 1
+    assert 1 < two["speed_up"] <= 2
+    assert one["found"]["bytes_read"] == found["source_bytes"]
+    assert "binds" in typed(line, capsys)[0]
+    assert content(fresh) == before, "nothing is written"
+    refusal = typed(f"plan {POOL} --num-languages 2 --workers 1 2", capsys, status=2)[1]
+    assert "--workers has no effect without --simulate" in refusal
+
+
 @pytest.mark.usefixtures("here")
 def test_a_plan_of_what_is_finished_says_so(capsys: Capture) -> None:
     line = f"plan {POOL} --num-languages 2 --zero-shot"

@@ -19,7 +19,7 @@ from workshop import INPUTS, content, make_workshop
 from sprachbund import locales
 from sprachbund.cli import run
 from sprachbund.cli.app import app
-from sprachbund.config import ExperimentConfig, as_yaml
+from sprachbund.config import ExperimentConfig, SimulationConfig, as_yaml
 from sprachbund.experiment import CONFIGURATION
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -51,7 +51,8 @@ COMPLETE = {
     "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
     "--dtype float16 --seed 3 --text a.txt b.txt --lines 0 0.5 --layers 0-5=1,0 rest=0,1 --layerwise --head-policy wide",
     "methods": "",
-    "plan": "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
+    "plan": "--simulate --shape xlm-r-base --workers 1 8 --times 5 --costs c.yaml "
+    "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
     "--num-languages 2 --include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL "
     "--variants average --skip-baseline --skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev "
     "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision fp16 --memory 0.5 --head-policy wide "
@@ -398,7 +399,10 @@ def test_any_settings_are_read_back_from_the_yaml_of_a_run(
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         assert run(["plan", "--config", str(path), "--print-config", "--json"]) == 0
-    assert ExperimentConfig.model_validate_json(out.getvalue()) == config
+    printed = json.loads(out.getvalue())
+    simulated = {name: printed.pop(name) for name in SimulationConfig.model_fields}
+    assert not any(simulated.values()), "nobody asked"
+    assert ExperimentConfig.model_validate(printed) == config
 
 
 def test_as_json_they_are_the_same_settings(capsys: Capture) -> None:

@@ -19,7 +19,7 @@ from sprachbund.cli import run
 
 pytestmark = pytest.mark.cluster
 
-HOSTILE = "it's $(touch here) `id` \"two\"  & <blanks> \\ ünï"
+HOSTILE = 'it\'s $(touch here) `id` "two"  & <blanks> \\ ünï'
 """A folder that a shell must not read as anything but a name."""
 
 WITNESS = """\
@@ -65,7 +65,9 @@ def witness(folder: Path, then: str) -> str:
 
 
 def written(*flags: str, experiment: Sequence[str]) -> str:
-    assert run(["cluster", "slurm", "--nodes", "2", "--cpus-per-task", "2", *flags, "--", "experiment", *experiment]) == 0
+    assert (
+        run(["cluster", "slurm", "--nodes", "2", "--cpus-per-task", "2", *flags, "--", "experiment", *experiment]) == 0
+    )
     return "run.sbatch"
 
 
@@ -81,7 +83,9 @@ def output(folder: Path) -> str:
 def assert_nothing_is_left(slurm: Slurm, job: str) -> None:
     """No process of the job's Ray, and none of its folders."""
     name = f"/tmp/ray-{job}-"
-    slurm.wait(lambda: not any(name in part for process in psutil.process_iter() for part in _line(process)), "Ray is gone")
+    slurm.wait(
+        lambda: not any(name in part for process in psutil.process_iter() for part in _line(process)), "Ray is gone"
+    )
     slurm.wait(lambda: not list(Path("/tmp").glob(f"ray-{job}-*")), "the folders of Ray are gone")
 
 
@@ -92,8 +96,10 @@ def _line(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_tasks_run_on_the_gpus_of_both_nodes_and_the_status_is_that_of_the_experiment(slurm: Slurm, folder: Path) -> None:
-    models = 'models; exit 9 "$HOME" \'{locale}\''
+def test_tasks_run_on_the_gpus_of_both_nodes_and_the_status_is_that_of_the_experiment(
+    slurm: Slurm, folder: Path
+) -> None:
+    models = "models; exit 9 \"$HOME\" '{locale}'"
     file = written(
         "--gpus-per-node", "2", "--mem", "1G", "--time", "5", "--partition", "main", "--setup", witness(folder, "sys.exit(3)"),
         experiment=("--models", models),
@@ -111,7 +117,9 @@ def test_tasks_run_on_the_gpus_of_both_nodes_and_the_status_is_that_of_the_exper
 
 def test_before_the_time_is_up_it_stops_and_goes_on_from_the_queue(slurm: Slurm, folder: Path) -> None:
     then = "time.sleep(0 if told['restart'] else 600)"
-    job = slurm.submit(written("--requeue", "--gpus-per-node", "2", "--setup", witness(folder, then), experiment=()), folder)
+    job = slurm.submit(
+        written("--requeue", "--gpus-per-node", "2", "--setup", witness(folder, then), experiment=()), folder
+    )
     slurm.wait(lambda: len(told(folder)) == 1, "the first run works", folder=folder)
     slurm.ask("scancel", "--batch", "--signal=USR1", job)  # what --signal=B:USR1@120 has Slurm send
     end = slurm.ended(job, folder)
@@ -136,7 +144,9 @@ def test_a_node_that_does_not_join_is_said_in_time(slurm: Slurm, folder: Path) -
     setup = witness(folder, "")
     broken = folder / "programs" / "ray"
     real = shlex.quote(str(Path(sys.executable).with_name("ray")))
-    broken.write_text(f'#!/bin/sh\n[ "$SLURMD_NODENAME" = n1 ] || {{ echo no module here; exit 5; }}\nexec {real} "$@"\n')
+    broken.write_text(
+        f'#!/bin/sh\n[ "$SLURMD_NODENAME" = n1 ] || {{ echo no module here; exit 5; }}\nexec {real} "$@"\n'
+    )
     broken.chmod(0o755)
     job = slurm.submit(written("--start-timeout", "15", "--setup", setup, experiment=()), folder)
     end = slurm.ended(job, folder)

@@ -90,12 +90,17 @@ class Slurm:
         key.chmod(0o400)
         try:
             mine = (f"--{what}={self.folder}/munged.{what[:4]}" for what in ("pid-file", "seed-file", "log-file"))
-            self._begin("munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", f"--key-file={key}", *mine)
+            self._begin(
+                "munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", f"--key-file={key}", *mine
+            )
             self.wait((self.folder / "munge.socket").exists, "munged listens")
             self._begin("slurmctld", "-D", "-c")
             for node in NODES:
                 self._begin("slurmd", "-D", "-N", node)
-            self.wait(lambda: self.ask("sinfo", "-h", "-t", "idle", "-o", "%D", fails=True).strip() == "2", "both nodes are idle")
+            self.wait(
+                lambda: self.ask("sinfo", "-h", "-t", "idle", "-o", "%D", fails=True).strip() == "2",
+                "both nodes are idle",
+            )
         except BaseException:
             self.__exit__()
             raise
@@ -114,7 +119,12 @@ class Slurm:
     def ask(self, name: str, *arguments: str, cwd: Path | None = None, fails: bool = False) -> str:
         """Return what a program of Slurm answers; ``fails`` says that it may fail, and then answers nothing."""
         done = subprocess.run(
-            [str(program(name)), *arguments], cwd=cwd, env=self.environment(), capture_output=True, text=True, timeout=PATIENCE
+            [str(program(name)), *arguments],
+            cwd=cwd,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         assert fails or done.returncode == 0, f"{name} {arguments}: {done.stderr}\n{self.logs()}"
         return done.stdout if done.returncode == 0 else ""
@@ -138,14 +148,17 @@ class Slurm:
         """Wait until it is so."""
         end = time.monotonic() + patience
         while not so():
-            said = "".join(path.read_text(errors="replace") for path in sorted((folder or self.folder).glob("slurm-*.out")))
+            said = "".join(
+                path.read_text(errors="replace") for path in sorted((folder or self.folder).glob("slurm-*.out"))
+            )
             assert time.monotonic() < end, f"in {patience:.0f} s it is not so that {what}\n{said}\n{self.logs()}"
             time.sleep(0.2)
 
     def logs(self) -> str:
         """Return the ends of what the daemons have logged."""
         return "\n".join(
-            f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in sorted(self.folder.glob("*.log*"))
+            f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}"
+            for path in sorted(self.folder.glob("*.log*"))
         )
 
     def environment(self) -> dict[str, str]:
@@ -158,7 +171,11 @@ class Slurm:
         with (self.folder / f"{name}-{len(self._daemons)}.said.log").open("wb") as said:
             self._daemons.append(
                 subprocess.Popen(
-                    [str(program(name)), *arguments], env=self.environment(), stdin=subprocess.DEVNULL, stdout=said, stderr=said
+                    [str(program(name)), *arguments],
+                    env=self.environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
                 )
             )
 

@@ -12,18 +12,15 @@ from cyclopts import App, Parameter
 
 from sprachbund.cli.app import app, understood
 from sprachbund.cli.console import console, result
-from sprachbund.cli.experiment import experiment
-from sprachbund.cli.sentences import SEE_HELP
 from sprachbund.config import ExperimentConfig, SlurmConfig
 from sprachbund.errors import StoreError, UserError
 
 __all__ = ["cluster", "slurm"]
 
+EXPERIMENT = "experiment"
 EXAMPLE = "as in sprachbund cluster slurm --nodes 2 -- experiment --data massive"
 NOT_FOR_A_JOB = ("list_locales", "dry_run")
 """What an experiment answers at once."""
-OF_THE_FILE = ("--executor", "--ray-address")
-"""What the file says itself."""
 
 cluster = App(name="cluster", help="Write a file that runs an experiment on a cluster.")
 app.command(cluster)
@@ -40,9 +37,16 @@ def slurm(*words: str, config: Annotated[SlurmConfig, Parameter(name="*")]) -> i
     from sprachbund.cluster import sbatch_file
     from sprachbund.plan import check_writable
 
-    _check_experiment(words)
+    if not words or words[0] != EXPERIMENT:
+        raise UserError(f"What the job runs is an experiment: write it behind --, {EXAMPLE}.")
+    if any(word.partition("=")[0] == "--executor" for word in words):
+        raise UserError(
+            "--executor: leave it out, since the job starts a Ray of its own and says so to the experiment."
+        )
+    words = (*words, "--executor", "ray")
+    _check_experiment(words, config)
     check_writable(config.out.parent)
-    text = sbatch_file(config, [*words, "--executor", "ray"], Path.cwd())
+    text = sbatch_file(config, words, Path.cwd())
     content = os.fsencode(text)  # names of files may be no text
     if not config.overwrite and config.out.exists() and config.out.read_bytes() != content:
         raise StoreError(
@@ -57,26 +61,26 @@ def slurm(*words: str, config: Annotated[SlurmConfig, Parameter(name="*")]) -> i
     return 0
 
 
-def _check_experiment(words: Sequence[str]) -> None:
-    """Complain of an experiment now rather than when a queue has been waited in.
+def _check_experiment(words: Sequence[str], slurm: SlurmConfig) -> None:
+    """Complain of the flags of an experiment now rather than when a queue has been waited in.
 
     Raises:
-        CycloptsError, UserError: it would not be begun, or is none.
+        CycloptsError, UserError: it would not be begun.
     """
     from sprachbund.choosing import check_method
     from sprachbund.methods import METHODS
     from sprachbund.plan import chosen_variants
 
-    if not words:
-        raise UserError(f"The experiment is needed: write it behind --, {EXAMPLE}.")
-    if said := next((word for word in words if word.partition("=")[0] in OF_THE_FILE), None):
-        raise UserError(f"{said}: leave it out, since the file starts a Ray of its own and says so to the experiment.")
-    command, arguments = understood(words)
-    if command is not experiment:
-        raise UserError(f"{words[0]!r} is not what a job can run: write an experiment behind --, {EXAMPLE}. {SEE_HELP}")
+    _, arguments = understood(words)
     if idle := next((name for name in NOT_FOR_A_JOB if arguments[name]), None):
         raise UserError(f"--{idle.replace('_', '-')} is answered at once, and needs no cluster: leave it out.")
     config: ExperimentConfig = arguments["config"]
+    if config.ray_address:
+        raise UserError(f"--ray-address {config.ray_address}: leave it out, since the job starts a Ray of its own.")
+    if slurm.cpus_per_task and config.threads > slurm.cpus_per_task:
+        raise UserError(
+            f"--threads {config.threads} is more than a node will have: raise --cpus-per-task {slurm.cpus_per_task}, or lower it."
+        )
     chosen_variants(config)
     check_method(config)
     METHODS[config.method].settle(config.options, config.num_languages)

@@ -13,8 +13,9 @@ from sprachbund import locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, detail, duration, result, say
 from sprachbund.cli.results import load_results
-from sprachbund.config import ExperimentConfig, ResultsConfig
-from sprachbund.errors import CellsFailed
+from sprachbund.cli.simulated import print_scale, scale_document
+from sprachbund.config import ExperimentConfig, ResultsConfig, SimulationConfig
+from sprachbund.errors import CellsFailed, UserError
 from sprachbund.plan import size
 from sprachbund.report import analysis_of, print_results, summarise
 from sprachbund.store import Record
@@ -49,20 +50,31 @@ def experiment(
 
 
 @app.command
-def plan(*, config: Annotated[ExperimentConfig, Parameter(name="*")] = ExperimentConfig()) -> int:
+def plan(
+    *,
+    simulate: Annotated[bool, Parameter(help="Say how it would go on 1, 8, 64 workers, and what binds there.")] = False,
+    simulation: Annotated[SimulationConfig, Parameter(name="*")] = SimulationConfig(),
+    config: Annotated[ExperimentConfig, Parameter(name="*")] = ExperimentConfig(),
+) -> int:
     """Say what an experiment would do and what it takes: cells, sources, bytes, memory, time. Nothing is written.
 
     A similarity that has to be measured is, and a greedy soup is found, since the plan depends on them; both are kept in the
     cache folder.
     """
-    from sprachbund.commands import NOT_MADE, plan_experiment
+    from sprachbund.commands import NOT_MADE, plan_experiment, simulate_experiment
 
+    idle = [name for name, value in simulation if value]
+    if idle and not simulate:
+        raise UserError(f"--{idle[0]} has no effect without --simulate: leave it out.")
     with Reporter() as report:
-        found = plan_experiment(config, report, say)
-    if found is None:
+        found = None if simulate else plan_experiment(config, report, say)
+        simulated = simulate_experiment(config, simulation, report, say) if simulate else None
+    if simulated is not None:
+        result(lambda: scale_document(simulated), lambda: print_scale(simulated))
+    elif found is not None:
+        result(lambda: {**asdict(found), "total_seconds": found.total_seconds}, lambda: _print_estimate(found))
+    else:
         result(lambda: {"embedded_models": "not made yet"}, lambda: console.print(NOT_MADE))
-        return 0
-    result(lambda: {**asdict(found), "total_seconds": found.total_seconds}, lambda: _print_estimate(found))
     return 0
 
 

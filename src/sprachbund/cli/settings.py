@@ -166,7 +166,7 @@ def expand_home(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
             argument.tokens[:] = [token.evolve(value=os.path.expanduser(token.value)) for token in argument.tokens]
 
 
-QUESTIONS = ("list", "list_locales", "dry_run")
+QUESTIONS = ("list", "list_locales", "dry_run", "simulate")
 """Flags that ask for something else than what the command does: where they are off there is nothing to say."""
 
 

@@ -136,8 +136,14 @@ def _quantity(locale: babel.Locale, key: str) -> str | None:
 
 def _pattern_length(locale: babel.Locale, unit: str) -> str | None:
     """Return "long" or, where CLDR lets long forms fall back on short ones, "short"; None for the root's patterns."""
-    own, root = locale._data["unit_patterns"].get(unit, {}), localedata.load("root")["unit_patterns"].get(unit, {})
+    own, root = (data["unit_patterns"].get(unit, {}) for data in (locale._data, _root()))
     return next((length for length in ("long", "short") if length in own and own[length] != root.get(length)), None)
+
+
+@cache
+def _root() -> localedata.LocaleDataDict:
+    """Return what all locales inherit; since Babel 2.19 some of it points to other parts, which this kind of dict looks up."""
+    return localedata.LocaleDataDict(localedata.load("root"))  # type: ignore[arg-type]
 
 
 # --- which concepts there are ------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from sprachbund import digests, files, inference, parallel
 from sprachbund.checkpoints import Checkpoint
 from sprachbund.config import EXACT, Precision
 from sprachbund.errors import CheckpointError
-from sprachbund.parallel import Failed, Report
+from sprachbund.parallel import Executor, Failed, Report
 
 __all__ = ["AnswerStore", "HalfArray"]
 
@@ -45,11 +45,17 @@ class AnswerStore:
         return logits if logits.shape[:1] == (len(texts),) else None
 
     def collect(
-        self, checkpoints: Mapping[str, Checkpoint], texts: Sequence[Sequence[str]], *, jobs: int, report: Report
+        self,
+        checkpoints: Mapping[str, Checkpoint],
+        texts: Sequence[Sequence[str]],
+        *,
+        jobs: Executor | int,
+        report: Report,
     ) -> Mapping[str, str]:
         """Ask every checkpoint about every one of several lots of texts, except where the answers are known.
 
-        ``jobs`` is the number of processes; 0: one per core, and one alone where models run on a GPU, which they would share.
+        ``jobs`` is an executor, or the number of processes; 0: one per core, and one alone where models run on a GPU, which
+        they would share.
         Returns the reasons of those that failed, by name; all others have answered.
         """
         failures: dict[str, str] = {}

@@ -82,6 +82,10 @@ PREDICTION_COLUMNS = ("id", "gold", "predicted", "confidence", "gold_probability
 """The last one is not there in files of schema version 1."""
 
 
+CLAIMS = ".claims"
+"""Folder of empty files, one for each piece of work that somebody has begun; what counts is who holds the lock of one."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -101,6 +105,8 @@ class EvaluationInfo(_Section):
     """Wall time of making and evaluating the candidate."""
     precision: str
     versions: dict[str, str]
+    threads: int | None = None
+    """Of the CPU that it was computed on: sums of floating-point numbers hang on them. None on a GPU, and in older records."""
 
 
 class SourceInfo(_Section):
@@ -312,6 +318,16 @@ class RunStore:
         with suppress(OSError):  # what cannot be locked is told when it is needed
             if self.root.is_dir():
                 locks.check_free(self.root, instead=instead)
+
+    @contextmanager
+    def claim(self, what: str) -> Iterator[bool]:
+        """Tell whether a piece of the work is ours while the block runs: not if another process is at it."""
+        with locks.claim(self.root / CLAIMS, what) as ours:
+            yield ours
+
+    def wait_for_claim(self, what: str) -> None:
+        """Wait until nobody is at a piece of the work."""
+        locks.wait_for_claim(self.root / CLAIMS, what)
 
     def folder(self, prefix: str, locale: str) -> Path:
         """Return where a cell's files stand."""

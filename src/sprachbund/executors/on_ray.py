@@ -1,0 +1,159 @@
+"""Tasks of Ray: on this machine, or on all of a cluster that sees the same files.
+
+Ray shares out the tasks, does them again where a worker or a node is lost, and gives each a GPU where there are any. What a
+worker has loaded once (the experiment, sources on its GPU) it keeps for the tasks that come after.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from sprachbund.errors import UserError, is_no_room
+from sprachbund.parallel import Executor, Failed
+
+__all__ = ["on_ray"]
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+SECONDS_TO_ANSWER = 10.0
+RETRIES = 2
+"""How often a task is done again whose worker or node was lost."""
+_kept: dict[str, Any] = {}
+"""In a worker: the work that it does, by the run that sent it."""
+
+
+@contextmanager
+def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor]:
+    """Give an executor on a cluster, or on a Ray of this machine that ends with the block.
+
+    ``threads`` is how many cores a task computes on; ``at_once`` how many tasks there are at a time, 0 for as many as there is
+    room for.
+
+    Raises:
+        UserError: Ray is not installed, the cluster is not to be reached, or no node of it has so many cores.
+    """
+    if find_spec("ray") is None:
+        raise UserError('--executor ray: Ray is not installed: pip install "sprachbund[ray]", or leave it out.')
+    import ray
+
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    try:
+        _check_reachable(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except (OSError, RuntimeError, ValueError) as error:  # no answer; another version there; no such address
+        said = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"--executor ray: the cluster at {address} is not to be used ({said}): "
+            "look whether it runs (ray status), and name it with --ray-address HOST:PORT."
+        ) from error
+    try:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        gpus = any(node.get("GPU") for node in nodes)
+        slots = sum(_slots(node, threads, gpus=gpus) for node in nodes)
+        if not slots:
+            most = max((int(node.get("CPU", 0)) for node in nodes), default=0)
+            raise UserError(f"--threads {threads}: no node of this cluster has more than {most} cores: name fewer.")
+        yield _Ray(threads, gpus, min(at_once or slots, slots))
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Complain of a place where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+
+
+def _slots(node: dict[str, float], threads: int, *, gpus: bool) -> int:
+    """Return how many tasks a node does at once."""
+    by_cores = int(node.get("CPU", 0)) // threads
+    return min(by_cores, int(node.get("GPU", 0))) if gpus else by_cores
+
+
+@dataclass(frozen=True)
+class _Ray:
+    threads: int
+    gpus: bool
+    workers: int
+
+    def alone(self) -> _Ray:
+        return replace(self, workers=1)
+
+    def stream(
+        self,
+        work: Callable[[Task], Iterable[Result]],
+        tasks: Iterable[Task],
+        reads: Callable[[Task], Collection[Hashable]] = lambda task: (),
+    ) -> Iterator[tuple[Task, Result | Failed]]:
+        """Yield each task with what it has yielded, when it is done, as :class:`sprachbund.parallel.Executor` says."""
+        import ray
+        from ray.exceptions import RayError
+
+        waiting = list(tasks)
+        if not waiting:
+            return
+        run, there = uuid4().hex, ray.put(work)
+        # Work that was cut off is done again here, and finds what is done already; an error of ours comes back as a value.
+        remote = ray.remote(
+            num_cpus=self.threads,
+            num_gpus=1 if self.gpus else 0,
+            max_retries=RETRIES,
+            scheduling_strategy="SPREAD",
+        )(_do)
+        under_way: dict[Any, Task] = {}
+        try:
+            while waiting or under_way:
+                while waiting and len(under_way) < self.workers:
+                    task = waiting.pop(0)
+                    under_way[remote.remote(run, [there], self.threads, task)] = task
+                (ready,), _ = ray.wait(list(under_way), num_returns=1)
+                task = under_way.pop(ready)
+                try:
+                    items, error = ray.get(ready)
+                except RayError as lost:  # its worker was killed again and again, or its node went
+                    yield task, Failed(f"Ray lost it ({_first_line(lost)}).", killed=True)
+                    continue
+                if error is not None:
+                    raise error
+                for item in items:
+                    yield task, item
+        finally:
+            for ready in under_way:
+                ray.cancel(ready, force=True)
+
+
+def _do(run: str, there: list[Any], threads: int, task: Any) -> tuple[list[Any], Exception | None]:
+    """Do a task in a worker; return what it yields and, where no other would fare better, the error that ends them all."""
+    import ray
+    import torch
+
+    torch.set_num_threads(threads)
+    if run not in _kept:
+        _kept.clear()
+        _kept[run] = ray.get(there[0])
+    items: list[Any] = []
+    try:
+        items.extend(_kept[run](task))
+    except Exception as error:  # whatever it was, it is told to who asked, and the next task gets its turn
+        if is_no_room(error):
+            return items, error
+        items.append(Failed.by(error))
+    return items, None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")

@@ -1,0 +1,146 @@
+"""The same results, whoever works on the cells and however many; what kills a worker fails its cell alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killing import differences, tree
+
+from sprachbund import parallel
+from sprachbund.errors import InUse
+from sprachbund.executors import local
+from sprachbund.experiment import FINAL, Experiment
+from sprachbund.parallel import Processes
+from sprachbund.plan import Cell
+from sprachbund.prepared import Busy, Done
+
+Make = Callable[..., Experiment]
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@pytest.mark.parametrize("keep", ["all", "none"])
+def test_two_workers_leave_what_one_leaves(make: Make, tmp_path: Path, keep: str) -> None:
+    made = {jobs: make(str(jobs), keep_models=keep, zero_shot=True, jobs=jobs).run(quiet) for jobs in (1, 2)}
+    assert len(made[1].records) == len(made[2].records) == 12
+    assert list(made[1].records) == list(made[2].records)
+    one, two = tree(tmp_path / "1"), tree(tmp_path / "2")
+    settings = {"experiment_config.yaml", FINAL}  # which say how many there are
+    assert set(differences(one, two)) <= settings
+
+
+def test_an_experiment_says_what_each_group_reads(make: Make) -> None:
+    experiment = make()
+    (german,) = {experiment.reads([cell]) for cell in experiment.cells if cell.target == "de-DE" and cell.model_folder}
+    assert german == {"nl-NL", "da-DK"}
+
+
+def test_several_workers_get_several_groups_each(make: Make) -> None:
+    experiment = make()
+    assert len(experiment.groups()) == 1
+    assert experiment.groups(2) == (("de-DE",), ("ja-JP",), ("sq-AL",), ("sw-KE",))
+
+
+class Fatal(Experiment):
+    """Whose work on one cell kills the worker."""
+
+    def work(self, group: Sequence[Cell]) -> Any:
+        """Work as the others do, up to that cell."""
+        for cell in group:
+            if (cell.target, cell.variant.name) == ("ja-JP", "average"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield from super().work([cell])
+
+
+def test_a_cell_that_kills_its_worker_is_a_failed_cell(make: Make) -> None:
+    experiment = make(jobs=2)
+    outcome = Fatal(**{name: getattr(experiment, name) for name in experiment.__dataclass_fields__}).run(quiet)
+    (failure,) = outcome.failures
+    assert (failure.locale, failure.variant) == ("ja-JP", "average")
+    assert "its process was killed" in failure.reason
+    assert len(outcome.records) == 11
+    again = make().run(quiet)
+    assert (len(again.records), again.reused) == (12, 11)
+
+
+def test_who_joins_does_what_nobody_has_begun(make: Make) -> None:
+    """The first run stops in the middle of a target; the second does all others, and then waits for it."""
+    first, second = make(jobs=1), make(jobs=1, join=True)
+    begun, go_on = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def stop(result: Any, was_there: bool) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    def waits(stage: str, done: int, total: int) -> None:
+        seen.append(stage)
+        if "waiting for another run" in stage:
+            go_on.set()
+
+    run = threading.Thread(target=lambda: first.run(quiet, stop))
+    run.start()
+    assert begun.wait(60)
+    with pytest.raises(InUse, match="in use by"):
+        make().run(quiet)
+    outcome = second.run(waits)
+    run.join()
+    assert any("waiting for another run" in stage for stage in seen)
+    assert len(outcome.records) == 12
+    assert outcome.reused > 0
+
+
+def test_a_claimed_target_is_left_alone(make: Make) -> None:
+    experiment = make()
+    group = experiment.cells[:6]
+    with experiment.store.claim("de-DE") as ours:
+        assert ours
+        said = list(experiment.work(group))
+    assert said[0] == Busy(group[:3])
+    assert [what.cell for what in said if isinstance(what, Done)] == list(group[3:])
+
+
+def test_workers_are_as_many_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "cores", lambda: 16)
+    memory = type("Memory", (), {"total": 64e9})
+    monkeypatch.setattr(local.psutil, "virtual_memory", lambda: memory)
+    assert local.for_working(0, 10**9) == Processes(4)
+    assert local.for_working(0, 10**10) == Processes(1)
+    assert local.for_working(7, 10**10) == Processes(7)
+    assert local.for_asking(0) == Processes(16)
+    monkeypatch.setattr(local, "_gpus", lambda: ("2", "5"))
+    assert local.for_working(0, 10**9) == local.for_asking(0) == Processes(2, ("2", "5"))
+
+
+def seen_gpu(task: int) -> tuple[str | None, int]:
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
+
+
+def test_each_worker_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_prepare", light)
+    found = [what for _, what in parallel.attempts(seen_gpu, range(12), Processes(2, ("2", "5")))]
+    assert {gpu for gpu, _ in found} <= {"2", "5"}
+    assert len({process for _, process in found}) == len(set(found))
+
+
+def light(threads: int) -> None:
+    """Instead of loading torch."""
+
+
+def test_a_worker_takes_first_what_reads_what_it_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_prepare", light)
+    one = Processes(2).alone()
+    order = [task for task, _ in one.stream(twice, ["ab", "cd", "ac", "bd", "ab"], reads=set)]
+    assert order[::2] == ["ab", "ab", "ac", "cd", "bd"]
+
+
+def twice(task: str) -> list[str]:
+    return [task, task]
