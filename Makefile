@@ -29,8 +29,8 @@ ORACLE := .venv-oracle/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo test coverage fuzz audit lock soak-resume bench bench-inference bench-adapt docs notebook dist \
-    lint types check format clean
+.PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume bench bench-inference bench-adapt docs notebook \
+    dist lint types check format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ demo: $(INSTALLED)  ## Run the whole job on embedded models and data, into demo/
 
 test: $(INSTALLED_DEV)  ## Run the tests, one process per core, without the network
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+test-cluster: $(INSTALLED_DEV)  ## Run jobs on a Slurm of two nodes, started here of Debian's slurmctld, slurmd and munge (2 minutes)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster tests/cluster $(PYTEST_ARGS)
 
 coverage: $(INSTALLED_DEV)  ## Run the tests and say which lines of the package none of them runs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)

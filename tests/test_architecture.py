@@ -39,6 +39,7 @@ ROWS = (
         "simulation",
         "scale",
         "commands",
+        "cluster",
     ),
     ("report",),
     ("api",),

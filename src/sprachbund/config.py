@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationInfo, field_validator
 
 from sprachbund.errors import UnknownName, UserError
 from sprachbund.recipe import AVERAGE, SEED_VARIANTS, check_head_policy
@@ -554,6 +554,70 @@ class PredictConfig(PrecisionConfig):
         default=None, description="Write the answers to this file, .csv or .jsonl, in the place of printing them."
     )
     overwrite: bool = Field(default=False, description="Replace a file of answers that is there already.")
+
+
+_FORMS = {
+    "gpus_per_node": (r"([\w.-]+:)?[1-9]\d*", "a number, or type:number (4, a100:4)"),
+    "mem": (r"\d+[KMGT]?", "a number with K, M, G or T behind it (64G); 0 is all of a node"),
+    "time": (r"(\d+-)?\d+(:\d{1,2}){0,2}", "minutes (90), hours:minutes:seconds (04:00:00) or days-hours (2-12)"),
+}
+"""How options of sbatch are written, and how that is said."""
+_NAME = (r"[\w.,:=&|*()\[\]@%+/-]+", "one word of letters, digits and .,:=&|*()[]@%+/_-")
+
+
+class SlurmConfig(_Config):
+    """An allocation of Slurm for an experiment; options of sbatch have its own names and its own defaults."""
+
+    nodes: int = Field(ge=1, description="Nodes of the allocation.")
+    cpus_per_task: int | None = Field(default=None, ge=1, description="CPUs that the experiment has on each node.")
+    gpus_per_node: str | None = Field(
+        default=None, description="GPUs that the experiment has on each node: 4, or with their type a100:4."
+    )
+    mem: str | None = Field(default=None, description="Memory of each node, such as 64G.")
+    time: str | None = Field(
+        default=None,
+        description="Time limit: minutes, hours:minutes:seconds, or days-hours. Two minutes before, it stops.",
+    )
+    partition: str | None = Field(default=None, description="Partition of the cluster.")
+    account: str | None = Field(default=None, description="Account that pays.")
+    qos: str | None = Field(default=None, description="Quality of service.")
+    constraint: str | None = Field(default=None, description="Features that the nodes must have.")
+    job_name: str = Field(default="sprachbund", description="Name of the job.")
+    requeue: bool = Field(
+        default=False,
+        description="Back to the queue when the time is nearly up or a node fails, and on from there, until all is finished.",
+    )
+    setup: tuple[str, ...] = Field(
+        default=(),
+        description="Lines of shell to run first, such as 'module load cuda'; the folder of this sprachbund is in PATH "
+        "before them.",
+    )
+    start_timeout: int = Field(default=600, ge=1, description="Seconds that all nodes have to join.")
+    out: Path = Field(default=Path("run.sbatch"), description="The file.")
+    overwrite: bool = Field(default=False, description="Replace another file that is in the way.")
+
+    @field_validator("gpus_per_node", "mem", "time", "partition", "account", "qos", "constraint", "job_name")
+    @classmethod
+    def _is_written_so(cls, value: str | None, about: ValidationInfo) -> str | None:
+        name = str(about.field_name)
+        form, said = _FORMS.get(name, _NAME)
+        if value is not None and not re.fullmatch(form, value, flags=re.ASCII):
+            raise UserError(f"--{name.replace('_', '-')} {value!r} is not how sbatch takes it: write {said}.")
+        return value
+
+    @field_validator("setup")
+    @classmethod
+    def _are_lines(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        if broken := next((line for line in lines if not line.isprintable()), None):
+            raise UserError(f"--setup {broken!r} is not one line of text: write each line by itself.")
+        return lines
+
+    @field_validator("out")
+    @classmethod
+    def _is_printable(cls, out: Path) -> Path:
+        if not out.name or not out.name.isprintable():
+            raise UserError(f"--out {str(out)!r} is no name for a file that people type: choose another.")
+        return out
 
 
 def as_yaml(settings: Mapping[str, Any]) -> str:

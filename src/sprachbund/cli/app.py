@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,9 +28,9 @@ from sprachbund.cli.settings import (
     settle_mode,
 )
 from sprachbund.config import as_yaml
-from sprachbund.errors import SprachbundError
+from sprachbund.errors import SprachbundError, UserError
 
-__all__ = ["INTERRUPTED", "app", "main", "run"]
+__all__ = ["INTERRUPTED", "app", "main", "run", "understood"]
 
 INTERRUPTED = 130
 UNREAD = 141
@@ -85,10 +85,35 @@ def launch(
     typed = {"quiet": quiet, "verbose": verbose, "json": json}
     said = {name: value for name, value in typed.items() if value is not None}
     set_mode(**settle_mode(file.mode if file else {}, mode_of_environment(), said))
-    app.config = [partial(environment, app), *([file] if file else []), expand_home]
+    app.config = _layers(file)
     if print_config:
         return _print_config(words)
     return app(list(words), exit_on_error=False, print_error=False) or 0
+
+
+def _layers(file: SettingsFile | None) -> Sequence[Any]:
+    """Return what gives values to flags that are not typed, and mends those that are."""
+    return [partial(environment, app), *([file] if file else []), expand_home]
+
+
+def understood(words: Sequence[str]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the command that a line names and its arguments, settled as if it were run now; nothing is run.
+
+    Raises:
+        CycloptsError, UserError: the line cannot be read, its --config FILE neither; or it only asks how to write one.
+    """
+    _, common, _ = app.meta.parse_args(list(words), exit_on_error=False, print_error=False)
+    common.apply_defaults()
+    if common.arguments.get("print_config", True):  # where it is not even there, help is what is asked for
+        raise UserError("--help, --version and --print-config are answered at once: leave them out here.")
+    path = common.arguments["config"]
+    before, app.config = app.config, _layers(SettingsFile.read(path) if path else None)
+    try:
+        command, bound, _ = app.parse_args(list(common.arguments["words"]), exit_on_error=False, print_error=False)
+    finally:
+        app.config = before
+    bound.apply_defaults()
+    return command, bound.arguments
 
 
 def _print_config(words: Sequence[str]) -> int:

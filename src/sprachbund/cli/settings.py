@@ -8,7 +8,7 @@ command, and just as closed: a variable that nobody reads is an error, one of an
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -211,8 +211,16 @@ def _commands(root: App) -> list[str]:
 
 def _all_variables(root: App) -> list[str]:
     """Return every variable that a user can set."""
-    of_commands = (_variables(root[name].assemble_argument_collection(), name) for name in _commands(root))
-    return sorted(chain(*of_commands, _variables(root.meta.assemble_argument_collection()), FOR_USERS))
+    return sorted(chain(_of_commands(root), _variables(root.meta.assemble_argument_collection()), FOR_USERS))
+
+
+def _of_commands(parent: App, *names: str) -> Iterator[str]:
+    """Yield the environment variables of all commands, those of a group of commands included."""
+    for name in _commands(parent):
+        command = parent[name]
+        if command.default_command:
+            yield from _variables(command.assemble_argument_collection(), *names, name)
+        yield from _of_commands(command, *names, name)
 
 
 def _truth(variable: str, value: str) -> bool:
