@@ -30,7 +30,7 @@ COMPLETE = {
     "adapt": "--target sq-AL --out o --unlabelled u.txt --labelled l.tsv --method pick-overlap --base b --epochs 3 "
     "--learning-rate 1e-4 --freeze-embeddings --num-languages 2 --seed 7 --jobs 2 --overwrite --data split:cldr --demo "
     "--models m/{locale} --sources af-ZA --allow-missing",
-    "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
+    "aggregate": "--long --results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
     "card": "--model m --results-dir r --overwrite",
     "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
