@@ -1507,7 +1507,9 @@ CASES = {
             ("--plot map.svg is a folder",),
             write("map.svg/x", ""),
         ),
-        Case("a folder in place of a table", "similarity --out data", ("--out data is a folder", "name a file")),
+        Case(
+            "a folder in place of a table to write", "similarity --out data", ("--out data is a folder", "name a file")
+        ),
     ),
     "Using and sharing a model": (
         Case("a card of what was not made here", "card --model base", ("base", "how it was made")),
@@ -1565,7 +1567,7 @@ CASES = {
             together(blended, write("recipe.yml", "mine")),
         ),
         Case(
-            "a folder in place of a recipe",
+            "a folder in place of a recipe to write",
             "export --mergekit --model merged --out data",
             ("--out data is a folder", "name a file"),
             blended,
