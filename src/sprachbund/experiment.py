@@ -131,8 +131,9 @@ class Experiment(Prepared):
         Where a worker was killed, nobody knows by which of its cells: each of them that is left is done alone. What another run
         is working on is looked at again when that has left it.
         """
-        groups = [self._open_cells(group) for group in self.groups(executor.workers)]
-        waiting = [group for group in groups if group]
+        # A GPU that holds the sources needs no pass over them, and a target at a time is told of soonest.
+        groups = [(target,) for target in self.targets] if self.resident else self.groups(executor.workers)
+        waiting = [found for group in groups if (found := self._open_cells(group))]
         while waiting:
             left = {(cell.target, cell.variant.name): cell for group in waiting for cell in group}
             cut_off: list[Cell] = []

@@ -108,10 +108,8 @@ class Prepared:
         """Return the targets in groups whose open merges are made in one pass over the sources.
 
         One of several workers holds the merges of a group in its share of the memory, and gets :data:`TURNS` groups or more, so
-        that all of them are done at about the same time. Where a GPU holds the sources, each target is a group.
+        that all of them are done at about the same time.
         """
-        if self._resident:
-            return tuple((target,) for target in self.targets)
         bytes_of = {target: sum(map(self._bytes_of, self.open_merges(target))) for target in self.targets}
         found = plan.groups(self.targets, bytes_of, plan.memory_for_merges(self.config) / workers)
         if workers == 1:
@@ -147,7 +145,7 @@ class Prepared:
         return frozenset(source for each in chosen if each for source in each.mix.sources)
 
     @cached_property
-    def _resident(self) -> Resident | None:
+    def resident(self) -> Resident | None:
         """Return what makes the merges on a GPU, if there is one that holds all their sources, and nobody keeps the merges."""
         if self.config.keep_models == "all":
             return None
@@ -160,20 +158,19 @@ class Prepared:
 
     def _open_singles(self, target: str) -> list[Cell]:
         """Return the cells of a target whose model is a source as it is."""
-        return [
-            cell
-            for cell in self._cells_of(target)
-            if cell.model_folder is None and not cell.variant.adaptation and self.finished(cell) is None
-        ]
+        return [cell for cell in self._cells_of(target) if self._is_open_single(cell)]
+
+    def _is_open_single(self, cell: Cell) -> bool:
+        return cell.model_folder is None and not cell.variant.adaptation and self.finished(cell) is None
 
     def _single(self, cell: Cell) -> InMemory | None:
         """Return a source that is a cell's model from the device that holds the sources; None where none does."""
-        if self._resident is None or cell.model_folder is not None or cell.variant.adaptation or self.finished(cell):
+        if self.resident is None or not self._is_open_single(cell):
             return None
         with suppress(SprachbundError):  # the cell says what is wrong with its source
             source = self.inputs.zoo.checkpoint(cell.target)
             rows = cells.tokens_of(source, self._partition(cell.target).texts)[1]
-            return InMemory(source, self._resident.single(source, rows), rows, None)
+            return InMemory(source, self.resident.single(source, rows), rows, None)
         return None
 
     def _cells_of(self, target: str) -> list[Cell]:
@@ -230,7 +227,7 @@ class Prepared:
         wanted = [self._wanted(cell) for cell in merges]
         texts = [self._partition(cell.target).texts for cell in merges]
         rows_of = [lambda lead, texts=each: cells.tokens_of(lead, texts)[1] for each in texts]
-        engine = self._resident.merge if self._resident else merging.in_memory
+        engine = self.resident.merge if self.resident else merging.in_memory
         made = merges_in_memory(wanted, self.inputs.zoo, rows_of, base=self._base(), engine=engine)
         return {(cell.target, cell.variant.name): each for cell, each in zip(merges, made, strict=True)}
 
@@ -247,20 +244,18 @@ class Prepared:
         except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn
             if is_no_room(error):  # which would not fare better
                 raise
-            return self.failed(cell, Failed.by(error)), False
+            return self.failed(cell, error), False
 
-    def failed(self, cell: Cell, how: Failed) -> Failure:
+    def failed(self, cell: Cell, how: BaseException | Failed) -> Failure:
         """Record how a cell failed."""
-        failure = Failure(
+        failure = store.failure_of(
+            how,
             variant=cell.variant.name,
             locale=cell.target,
             dataset=self.inputs.data.name,
             split=self.config.split,
             zoo=self.zoo,
             identity=cell.identity,
-            reason=how.reason,
-            traceback=how.traceback,
-            timestamp=store.now(),
         )
         return store.write_failure(cell.results_folder, failure)
 

@@ -542,9 +542,9 @@ def write_record(folder: Path, record: Record, predictions: Sequence[Prediction]
     return complete
 
 
-def failure_of(error: BaseException, **cell: Any) -> Failure:
+def failure_of(error: BaseException | Failed, **cell: Any) -> Failure:
     """Describe why a cell failed; ``cell`` names its variant, locale, dataset, split, zoo and identity."""
-    failed = Failed.by(error)
+    failed = error if isinstance(error, Failed) else Failed.by(error)
     return Failure(**cell, reason=failed.reason, traceback=failed.traceback, timestamp=now())
 
 
