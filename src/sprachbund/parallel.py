@@ -35,6 +35,8 @@ __all__ = [
     "can_fork",
     "cores",
     "in_order",
+    "nothing",
+    "outcomes",
     "side_by_side",
     "together",
 ]
@@ -67,7 +69,8 @@ class Failed:
         return cls(reason, "".join(traceback.format_exception(error)))
 
 
-def _nothing(task: Any) -> tuple[()]:
+def nothing(task: Any) -> tuple[()]:
+    """Say of a task that it reads nothing that another one does."""
     return ()
 
 
@@ -82,7 +85,7 @@ class Executor(Protocol):
         self,
         work: Callable[[Task], Iterable[Result]],
         tasks: Iterable[Task],
-        reads: Callable[[Task], Collection[Hashable]] = _nothing,
+        reads: Callable[[Task], Collection[Hashable]] = nothing,
     ) -> Iterator[tuple[Task, Result | Failed]]:
         """Yield each task with everything that ``work(task)`` yields and, if it fails, with how, as it comes.
 
@@ -123,14 +126,15 @@ class Processes:
         self,
         work: Callable[[Task], Iterable[Result]],
         tasks: Iterable[Task],
-        reads: Callable[[Task], Collection[Hashable]] = _nothing,
+        reads: Callable[[Task], Collection[Hashable]] = nothing,
     ) -> Iterator[tuple[Task, Result | Failed]]:
         """Yield each task with what it yields, as :class:`Executor` says; with one worker in this process, in order."""
         tasks = tasks if self.jobs <= 1 else list(tasks)
         if self.at_once is None and (self.jobs <= 1 or (isinstance(tasks, list) and len(tasks) <= 1)):
             with _on_threads(self.threads):
                 for task in tasks:
-                    yield from _here(work, task)
+                    for item in outcomes(work, task):
+                        yield task, item
             return
         yield from _on_processes(work, list(tasks), self, reads)
 
@@ -156,14 +160,18 @@ def _once(work: Callable[[Task], Result], task: Task) -> Iterator[Result]:
     yield work(task)
 
 
-def _here(work: Callable[[Task], Iterable[Result]], task: Task) -> Iterator[tuple[Task, Result | Failed]]:
+def outcomes(work: Callable[[Task], Iterable[Result]], task: Task) -> Iterator[Result | Failed]:
+    """Yield what a task yields and, if it fails, how; for whoever does the tasks of an executor.
+
+    Raises:
+        OSError: there is no room on the disk, so that no other task would fare better.
+    """
     try:
-        for item in work(task):
-            yield task, item
+        yield from work(task)
     except Exception as error:  # whatever it was, it is told to who asked, and the next task gets its turn
-        if is_no_room(error):  # which would not fare better
+        if is_no_room(error):
             raise
-        yield task, Failed.by(error)
+        yield Failed.by(error)
 
 
 @contextmanager

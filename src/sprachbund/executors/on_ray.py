@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sprachbund.errors import UserError, is_no_room
-from sprachbund.parallel import Executor, Failed
+from sprachbund.errors import UserError
+from sprachbund.parallel import Executor, Failed, nothing, outcomes
 
 __all__ = ["on_ray"]
 
@@ -97,7 +97,7 @@ class _Ray:
         self,
         work: Callable[[Task], Iterable[Result]],
         tasks: Iterable[Task],
-        reads: Callable[[Task], Collection[Hashable]] = lambda task: (),
+        reads: Callable[[Task], Collection[Hashable]] = nothing,
     ) -> Iterator[tuple[Task, Result | Failed]]:
         """Yield each task with what it has yielded, when it is done, as :class:`sprachbund.parallel.Executor` says."""
         import ray
@@ -112,6 +112,7 @@ class _Ray:
             num_cpus=self.threads,
             num_gpus=1 if self.gpus else 0,
             max_retries=RETRIES,
+            max_calls=0,  # else a task with a GPU gets a process of its own, which keeps nothing
             scheduling_strategy="SPREAD",
         )(_do)
         under_way: dict[Any, Task] = {}
@@ -147,11 +148,9 @@ def _do(run: str, there: list[Any], threads: int, task: Any) -> tuple[list[Any],
         _kept[run] = ray.get(there[0])
     items: list[Any] = []
     try:
-        items.extend(_kept[run](task))
-    except Exception as error:  # whatever it was, it is told to who asked, and the next task gets its turn
-        if is_no_room(error):
-            return items, error
-        items.append(Failed.by(error))
+        items.extend(outcomes(_kept[run], task))
+    except OSError as error:
+        return items, error
     return items, None
 
 
