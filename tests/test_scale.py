@@ -75,6 +75,7 @@ def test_costs_that_are_none_are_told(content: str, said: str, tmp_path: Path) -
         ({}, {"shape": "xlm-r-base"}, "--costs"),
         ({"variants": ("auto",)}, {"shape": "xlm-r-base", "costs": H200}, "auto"),
         ({"demo": True}, {"shape": "xlm-r-base", "costs": H200}, "--demo"),
+        ({"zero_shot": True}, {"shape": "xlm-r-base", "costs": H200}, "leave out --zero-shot"),
     ],
 )
 def test_what_cannot_be_simulated_is_told(settings: dict, asked: dict, said: str) -> None:

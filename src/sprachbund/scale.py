@@ -199,7 +199,7 @@ def of_experiment(experiment: Experiment, found: Estimate, asked: SimulationConf
     config = experiment.config
     if found.rates is None:
         raise UserError("Nothing is left to do: there is nothing to simulate.")
-    _check_variants(experiment.variants)
+    _check_asked(config, experiment.variants)
     rates = found.rates
     figures = {
         "merge": Figure(value=rates.merge, how="measured", why="here and now, on these sources"),
@@ -229,7 +229,9 @@ def _costs(figures: Mapping[str, Figure]) -> Costs:
     return Costs(**{name: figure.value for name, figure in figures.items()})
 
 
-def _check_variants(variants: Sequence[Variant]) -> None:
+def _check_asked(config: ExperimentConfig, variants: Sequence[Variant]) -> None:
+    if config.zero_shot:
+        raise UserError("Cells are simulated, and not what single sources do: leave out --zero-shot.")
     others = [variant.name for variant in variants if variant.adaptation or is_soup(variant)]
     if others:
         raise UserError(
@@ -240,7 +242,7 @@ def _check_variants(variants: Sequence[Variant]) -> None:
 def _chosen(config: ExperimentConfig) -> list[Choice]:
     """Return the choices of all cells, target by target, as an experiment makes them."""
     targets, variants = plan.chosen_locales(config, locales.names()), plan.chosen_variants(config)
-    _check_variants(variants)
+    _check_asked(config, variants)
     ranked = any(map(ranks, variants))
     if ranked and is_measured(config.similarity):
         raise UserError(f"--similarity {config.similarity} is measured on models, and a shape has none: name another.")
