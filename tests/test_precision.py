@@ -18,10 +18,10 @@ from sprachbund.checkpoints import Checkpoint
 from sprachbund.config import ExperimentConfig, Precision
 from sprachbund.data import split
 from sprachbund.errors import StoreError, UserError
-from sprachbund.experiment import ANSWERS
 from sprachbund.inference import devices, precision
 from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
+from sprachbund.prepared import ANSWERS
 from sprachbund.preparing import prepare
 from sprachbund.zero_shot import run_zero_shot
 

@@ -43,8 +43,9 @@ from sprachbund.config import ExperimentConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import SprachbundError, UnknownName, UserError
 from sprachbund.evaluation import label_names
-from sprachbund.experiment import ANSWERS, CONFIGURATION
+from sprachbund.experiment import CONFIGURATION
 from sprachbund.measures import AnswerStore
+from sprachbund.prepared import ANSWERS
 from sprachbund.report.drawing import INK, QUIET
 from sprachbund.report.plots import Dumbbells, Mark, Row, draw_dumbbells
 from sprachbund.report.stats import RESAMPLES, holm, intervals, sign_flip

@@ -45,7 +45,7 @@ from sprachbund.recipe import Mix, Variant
 from sprachbund.similarity import SimilarityMatrix
 from sprachbund.store import RESULTS, Failure, Record, RunStore
 
-__all__ = ["MERGED_MODELS", "Busy", "Done", "Prepared", "answers", "material_for"]
+__all__ = ["ANSWERS", "MERGED_MODELS", "Busy", "Done", "Prepared", "answers", "material_for"]
 
 MERGED_MODELS, ANSWERS = "merged_models", "answers"
 TURNS = 3
