@@ -1,8 +1,8 @@
 """A Slurm of two nodes on one machine, of the programs that Debian packages: munged, slurmctld and a slurmd for each node.
 
-Everything lies in one folder, listens on 127.0.0.1 on ports that are free, runs as whoever runs the tests (root is not needed) and
-ends with them. Each node has two CPUs and two GPUs, which are /dev/null and /dev/zero: Slurm counts and hands out GPUs by the names
-of their devices, and never opens them.
+Everything lies in one folder, listens on free ports, runs as whoever runs the tests (root is not needed) and ends with them.
+Each node has two CPUs and two GPUs, which are /dev/null and /dev/zero: Slurm counts and hands out GPUs by the names of their
+devices, and never opens them.
 """
 
 from __future__ import annotations
