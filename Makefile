@@ -18,6 +18,10 @@ BENCH_ARGS ?=
 # How often `make soak-resume` kills its run; each time about half a minute on two cores
 KILLS ?= 100
 
+# How long `make fuzz` gives to each of the parsers, and which ones: make fuzz FUZZ_ARGS="--parsers safetensors config"
+FUZZ_SECONDS ?= 60
+FUZZ_ARGS ?=
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
@@ -25,8 +29,8 @@ ORACLE := .venv-oracle/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo test test-cluster coverage soak-resume bench bench-inference bench-adapt docs notebook dist \
-    lint types check format clean
+.PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume bench bench-inference bench-adapt docs notebook \
+    dist lint types check format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +46,22 @@ test-cluster: $(INSTALLED_DEV)  ## Run jobs on a Slurm of two nodes, started her
 
 coverage: $(INSTALLED_DEV)  ## Run the tests and say which lines of the package none of them runs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
+
+fuzz: $(INSTALLED_DEV)  ## Let atheris look for what breaks a parser, FUZZ_SECONDS=60 each (35 minutes)
+	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
+
+audit: $(INSTALLED_DEV)  ## See that requirements.lock fits pyproject.toml, and ask osv.dev about what is in it
+	$(BIN)/python tools/check_lock.py
+
+# torch comes first, in the build that suits the machine (see above); what is left out here comes with its CUDA build alone.
+LOCK_APART := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc \
+    cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
+lock: $(INSTALLED_DEV)  ## Write requirements.lock anew: a version and its hashes for all that pyproject.toml asks for
+	$(BIN)/python -m pip install --quiet uv
+	echo "$(TORCH)" | $(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --constraint - \
+	    --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links --upgrade \
+	    --custom-compile-command "make lock" $(addprefix --no-emit-package ,$(LOCK_APART)) --output-file requirements.lock
 
 soak-resume: $(INSTALLED_DEV)  ## Kill a small run at KILLS=100 random moments and compare with one left alone (1 hour)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_resume.py --kills $(KILLS)

@@ -51,6 +51,7 @@ ZOO = "transfer --models zoo.csv --data massive:data"
 ON_HUB = f"evaluate --locale {TARGET} --data massive:data --base-model"
 TRAIN = "train --base base --out trained --data massive:data --locales sq-AL"
 TRAIN_ALL = TRAIN.removesuffix(" --locales sq-AL")
+PREDICT = f"predict --model models/{TARGET}"
 NEWS, DESCRIBED = "data --data table:news.csv", "data --data table:news.yaml"
 RECORD = f"results/baseline_{TARGET}/results.json"
 WEIGHTS = f"models/{TARGET}/model.safetensors"
@@ -303,6 +304,11 @@ def finished(*arguments: str) -> Spoil:
         assert run([*shlex.split(EXPERIMENT), *arguments]) == 0
 
     return spoil
+
+
+def blended(folder: Path) -> None:
+    """A merge that was made before."""
+    assert run(shlex.split(BLEND)) == 0
 
 
 def evaluated(folder: Path) -> None:
@@ -1442,6 +1448,138 @@ CASES = {
                 finished("--variants", "similarity"),
                 cut_off(f"merged_models/similarity_merge_{TARGET}/merge_details.json"),
             ),
+        ),
+    ),
+    "Watching, comparing, reporting": (
+        Case("nothing to watch", "watch --output-dir nowhere", ("nowhere", "nothing of a run yet", "--output-dir")),
+        Case(
+            "a file to watch",
+            "watch --output-dir notes.txt",
+            ("notes.txt is a file", "--output-dir"),
+            write("notes.txt", ""),
+        ),
+        Case(
+            "a run of which nothing can be read",
+            "watch",
+            (RECORD, "move it away"),
+            write(RECORD, "{"),
+        ),
+        Case("no seconds between two looks", "watch --interval 0", ("--interval is 0", "above 0")),
+        Case("a folder that is not there, to compare", "compare nowhere results", ("nowhere", "does not exist")),
+        Case(
+            "a run where its results are meant",
+            "compare . results",
+            ("is the folder of a run", "results"),
+            finished(),
+        ),
+        Case(
+            "a variant that was not run, to compare",
+            "compare results results --variants wide",
+            ("'wide'", "ONE_IN_A:OTHER_IN_B"),
+            finished(),
+        ),
+        Case(
+            "a folder in place of the rows of a comparison",
+            "compare results results --out data",
+            ("--out data is a folder", "name a file"),
+            finished(),
+        ),
+        Case("a report of nothing", "report", ("results", "run_large_scale_experiment.py")),
+        Case("a folder in place of a report", "report --out data", ("--out data is a folder",), finished()),
+        Case(
+            "a report below a file",
+            "report --out notes.txt/report.html",
+            ("notes.txt", "Not a directory"),
+            together(finished(), write("notes.txt", "mine")),
+        ),
+        Case(
+            "a report with other sentences",
+            "report --texts table:news.csv",
+            ("table:news.csv", "not those that were answered", "leave --texts out"),
+            together(finished(), table(f"{TARGET},test,bala,politics")),
+        ),
+        Case(
+            "a folder in place of a picture", "plot --out map.svg", ("map.svg is a folder",), write("map.svg/x", "mine")
+        ),
+        Case(
+            "a folder in place of a heat map",
+            "similarity --plot map.svg",
+            ("--plot map.svg is a folder",),
+            write("map.svg/x", ""),
+        ),
+        Case("a folder in place of a table", "similarity --out data", ("--out data is a folder", "name a file")),
+    ),
+    "Using and sharing a model": (
+        Case("a card of what was not made here", "card --model base", ("base", "how it was made")),
+        Case("a card of nothing", "card --model nowhere", ("nowhere",)),
+        Case("a repository without an owner", "push --model merged --repo model", ("'model'", "OWNER/NAME"), blended),
+        Case(
+            "to the hub what was not made here", "push --model base --repo me/it --dry-run", ("base", "how it was made")
+        ),
+        Case(
+            "no text to classify",
+            f"{PREDICT} --file empty.txt",
+            ("no text to classify", "--file"),
+            write("empty.txt", "\n"),
+        ),
+        Case("texts that are not there", f"{PREDICT} --file nowhere.txt", ("no file nowhere.txt",)),
+        Case("texts that are no text", f"{PREDICT} --file {WEIGHTS}", (WEIGHTS, "one text a line")),
+        Case(
+            "a table without a column of texts",
+            f"{PREDICT} --file news.csv",
+            ("news.csv, line 2", "'text' or 'utt'", "did you mean texts?", "--column"),
+            table(f"{TARGET},test,bala,politics", "texts"),
+        ),
+        Case(
+            "a table with a row without text",
+            f"{PREDICT} --file news.csv",
+            ("news.csv, line 2", "no text", "remove the row"),
+            table(f"{TARGET},test,,politics"),
+        ),
+        Case(
+            "answers in place of the texts",
+            f"{PREDICT} --file news.csv --out news.csv --overwrite",
+            ("news.csv", "would be lost"),
+            table(f"{TARGET},test,bala,politics"),
+        ),
+        Case(
+            "answers that are there already",
+            f"{PREDICT} bala --out answers.csv",
+            ("answers.csv is there already", "--overwrite"),
+            write("answers.csv", "mine"),
+        ),
+        Case("answers of another format", f"{PREDICT} bala --out answers.txt", ("answers.txt", ".csv or .jsonl")),
+        Case(
+            "a folder in place of answers",
+            f"{PREDICT} bala --out x.csv",
+            ("x.csv is a folder",),
+            write("x.csv/mine", ""),
+        ),
+        Case("a classifier that is none", "predict --model base bala", ("base", "no classifier")),
+        Case("an export to nothing", "export --model merged", ("--mergekit or --onnx", "--help"), blended),
+        Case("a recipe of what was not made here", "export --mergekit --model base", ("base", "how it was made")),
+        Case(
+            "a recipe that is there already",
+            "export --mergekit --model merged --out recipe.yml",
+            ("recipe.yml is there already", "--overwrite"),
+            together(blended, write("recipe.yml", "mine")),
+        ),
+        Case(
+            "a folder in place of a recipe",
+            "export --mergekit --model merged --out data",
+            ("--out data is a folder", "name a file"),
+            blended,
+        ),
+        Case(
+            "a recipe of a source that has changed",
+            "export --mergekit --model merged",
+            ("models/el-GR", "changed since", "merge again"),
+            together(blended, tensors("el-GR", put(HEAD, 3.0))),
+        ),
+        Case(
+            "a source in place of an ONNX model",
+            "export --onnx --model models/el-GR --out models/el-GR --overwrite",
+            ("models/el-GR is there already", "no ONNX model", "--out"),
         ),
     ),
     "The disk": (

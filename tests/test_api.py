@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import doctest
+import inspect
 import json
 import logging
 import sys
@@ -241,3 +242,110 @@ def test_what_is_wrong_is_said_in_the_same_words(here: Path, wrong: Any, kind: t
 def test_embedded_models_that_are_not_made_cannot_be_planned_for(here: Path) -> None:
     with pytest.raises(UserError, match="sprachbund demo"):
         sprachbund.Experiment(demo=True).plan()
+
+
+# --- wrong arguments ---------------------------------------------------------------------------------------------------
+
+PAIR = ["models/de-DE", "models/fr-FR"]
+ANYTHING = (
+    None,
+    5,
+    2.5,
+    -1,
+    float("nan"),
+    True,
+    "",
+    "x",
+    b"x",
+    [],
+    [None],
+    ["a", "b"],
+    (1, 2, 3),
+    {},
+    {"a": 1},
+    {1: 2},
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"sources": "models/de-DE"}, "sources is 'models/de-DE', but takes several values: give a list"),
+        ({"sources": [5, "models/fr-FR"]}, "sources: 5 is no text"),
+        ({"sources": []}, "There are no sources"),
+        ({"weights": ["a", 1]}, "weights: 'a' is not a number"),
+        ({"weights": "31"}, "weights is '31', but takes several values"),
+        ({"method": "tise"}, "did you mean ties"),
+        ({"method": 5}, "method: 5 is no text"),
+        ({"dtype": "float31"}, "Unknown dtype 'float31': did you mean float32"),
+        ({"options": "density=0.5"}, "options is 'density=0.5', but takes names with their values: give a dict"),
+        ({"layers": {"rest": "ab"}}, "layers is 'ab', but takes several values"),
+        ({"lines": (1, 2, 3)}, "lines has 3 values, but takes 2"),
+        ({"seed": -1}, "seed is -1, but must be at least 0"),
+        ({"text": "texts.csv"}, "text is 'texts.csv', but takes several values"),
+        ({"overwrite": "perhaps"}, "overwrite is true or false, not 'perhaps'"),
+        ({"out": None}, "out:"),
+    ],
+)
+def test_a_wrong_argument_of_a_merge_gets_one_sentence(arguments: dict[str, Any], words: str, here: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        sprachbund.merge(**{"sources": PAIR, "out": "merged", **arguments})
+    assert words in str(caught.value)
+    assert not Path("merged").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: sprachbund.evaluate(5, "table:texts.csv", "de-DE"), "model: 5 is no text"),  # type: ignore[arg-type]
+        (lambda: sprachbund.evaluate("models/de-DE", 5, "de-DE"), "data: 5 is no text"),  # type: ignore[arg-type]
+        (lambda: sprachbund.evaluate("models/de-DE", "table:texts.csv", "de-DE", "tset"), "did you mean test"),  # type: ignore[arg-type]
+        (lambda: sprachbund.merge_for(5, models="models/{locale}"), "target: 5 is no text"),  # type: ignore[arg-type]
+        (lambda: sprachbund.merge_for("sq-AL", sources="de-DE"), "sources is 'de-DE', but takes several values"),
+        (lambda: sprachbund.Experiment(locales="sq-AL"), "locales is 'sq-AL', but takes several values"),
+        (lambda: sprachbund.load_results(5), "results_dir:"),  # type: ignore[arg-type]
+        (lambda: sprachbund.load_results("out", split="tset"), "Unknown split 'tset': did you mean test"),  # type: ignore[arg-type]
+    ],
+)
+def test_wrong_arguments_elsewhere_get_one_sentence(call: Any, words: str, here: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        call()
+    assert words in str(caught.value)
+
+
+CALLS: dict[str, tuple[Any, dict[str, Any], list[str]]] = {
+    "merge": (
+        sprachbund.merge,
+        {"sources": PAIR, "out": "merged", "base": "models/base", "method": "ties"},
+        [name for name in inspect.signature(api.merge).parameters if name != "progress"],
+    ),
+    "merge_for": (
+        sprachbund.merge_for,
+        {"target": "sq-AL", "models": "models/{locale}", "sources": SOURCES, "num_languages": 2},
+        ["target", "mode", *get_type_hints(api.MergeSettings)],
+    ),
+    "evaluate": (
+        sprachbund.evaluate,
+        {"model": "models/de-DE", "data": "table:texts.csv", "locale": "de-DE"},
+        [name for name in inspect.signature(api.evaluate).parameters if name != "progress"],
+    ),
+    "Experiment": (sprachbund.Experiment, {}, [*ExperimentConfig.model_fields]),
+    "load_results": (sprachbund.load_results, {"results_dir": "out"}, ["results_dir", "data", "zoo", "split"]),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_whatever_an_argument_is_nothing_but_our_own_errors_comes_out(name: str, here: Path) -> None:
+    call, usual, parameters = CALLS[name]
+    for parameter in parameters:
+        for value in ANYTHING:
+            if parameter in ("demo", "overwrite") or (parameter == "models" and value is None):
+                continue  # True and False are both right
+            try:
+                call(**{**usual, parameter: value})
+            except UserError as error:
+                sentence = str(error)
+            else:
+                continue
+            assert "\n" not in sentence, (parameter, value)
+            assert "Input should" not in sentence, (parameter, value, sentence)

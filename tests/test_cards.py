@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import shutil
 from collections.abc import Callable
@@ -19,27 +20,35 @@ from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, pipeline
 
 from sprachbund import cells
+from sprachbund.adapt import check_unseen
+from sprachbund.adaptation import ADAPTATIONS
 from sprachbund.blends import Blend, Ingredients
 from sprachbund.blends import make as make_blend
 from sprachbund.candidates import merge_candidate
 from sprachbund.cards import (
     MergeDetails,
+    is_changed,
+    labels_met,
     lacks_results,
     model_digest,
     origin_of,
     read_blend,
     read_details,
     records_of,
+    why,
     write_card,
+    write_details,
 )
 from sprachbund.cards.model_card import model_card
 from sprachbund.cards.origins import Origin, licence_of_all
-from sprachbund.cards.public import code, plain, public_text, public_zoo, row
 from sprachbund.checkpoints import open_checkpoint
 from sprachbund.choosing import choose
 from sprachbund.cli import run
 from sprachbund.config import ChoiceConfig
-from sprachbund.recipe import VARIANTS, Recipe
+from sprachbund.errors import UserError
+from sprachbund.measures import RELIABILITIES
+from sprachbund.public import code, plain, public_text, public_zoo, row
+from sprachbund.recipe import VARIANTS, Recipe, adapted
 from sprachbund.similarity import load
 from sprachbund.store import Record, RunStore
 
@@ -218,7 +227,7 @@ def test_licences_that_differ_are_named_with_who_has_which(pico: Pico, tmp_path:
     card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
     assert (front_of(card)["license"], front_of(card)["license_name"]) == ("other", "several")
     assert card.count("mit: ro-RO; cc-by-nc-4.0: el-GR.") == 2  # as a warning, and under its title
-    assert "> **Warning.** The sources have different licences" in card
+    assert "> **Warning.** The models that this one is made of have different licences" in card
 
 
 # --- for people --------------------------------------------------------------------------------------------------------
@@ -277,6 +286,40 @@ def test_it_says_why_these_sources_these_weights_and_which_head(
 ) -> None:
     changed = details.model_copy(update={"recipe": details.recipe.model_copy(update=recipe)})
     assert words in model_card(changed, ["ask"])
+
+
+TRUE_WORDS = {
+    "pick": "The one that scores best is the model, as it is.",
+    "merge": "were merged, and have weights that grow with their score (sharpness ",
+    "learned": "learned on that text for each layer, so that the merge",
+    "distilled": "; then the ",
+    "auto": "what follows says which of them it is",
+    "few-soup": "(a greedy soup), and count the same.",
+    "few-coefficients": "were merged with coefficients that were learned on at most ",
+    "few-head": "The last layer was fitted to what they say of that text together, and to at most ",
+    "few-finetuned": "and was fine-tuned on at most ",
+}
+
+
+@pytest.mark.parametrize(
+    "mode", [name for name, (adaptation, _) in ADAPTATIONS.items() if adaptation.kind != "ensemble"]
+)
+def test_each_adaptation_is_told_in_its_own_words(mode: str, details: MergeDetails) -> None:
+    adaptation = ADAPTATIONS[mode][0]
+    told = details.model_copy(update={"mode": mode, "recipe": adapted(adaptation, "sq-AL")})
+    card = model_card(told, ["ask"])
+    front_of(card)
+    words = {kind for kind, words in TRUE_WORDS.items() if words in card}
+    assert words - ({"merge"} if adaptation.kind == "few-head" else set()) == {adaptation.kind}
+    labels = f"Adapted to raw text, and to at most {adaptation.labels} labelled text"
+    assert (labels in card) is bool(adaptation.labels)
+    assert ("Dawid and Skene" in card) is ("dawid-skene" in adaptation.reliability)
+    if adaptation.kind in ("pick", "learned", "few-soup", "few-coefficients"):
+        assert "sharpness" not in card  # the table does not show weights that come of it
+
+
+def test_every_reliability_has_words_of_its_own() -> None:
+    assert why._SCORES.keys() == set(RELIABILITIES)
 
 
 def test_a_wide_head_is_loaded_with_its_own_code(details: MergeDetails) -> None:
@@ -395,17 +438,28 @@ def test_the_command_on_the_card_of_a_blend_makes_the_same_blend(workplace: Path
     assert run(["merge", "--source", "models/ro-RO", "models/el-GR", *shlex.split(line), "--out", "first"]) == 0
     card = Path("first/README.md").read_text(encoding="utf-8")
     assert "the base is `base`" in card.lower()
+    assert str(workplace) not in card
     assert front_of(card)["tags"] == ["merge", "sprachbund"]
     assert run(command_in(card)) == 0
     assert read_blend(Path("merged")).candidate == read_blend(Path("first")).candidate  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("more", ["--method pick-confidence", "--method distilled-merge-uniform --epochs 2 --seed 3"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--method pick-confidence",
+        "--method distilled-merge-uniform --epochs 2 --seed 3 --learning-rate 0.0015 --freeze-embeddings",
+        "--method merge-overlap --num-languages 2 --base models/base",
+        "--method few-soup-1 --labelled labelled-texts.tsv",
+        "--method merge-wide --num-languages 2",
+    ],
+)
 def test_the_command_on_the_card_of_an_adaptation_makes_the_same_model(
     more: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPRACHBUND_CACHE", str(workplace / "cache"))
     Path("raw-texts.txt").write_text("\n".join(f"{filler} aska" for filler in FILLERS), encoding="utf-8")
+    Path("labelled-texts.tsv").write_text("ask\tbala aska\ngreet\tlisu greete\n", encoding="utf-8")
     line = "adapt --target sq-AL --models models/{locale} --sources ro-RO el-GR it-IT --unlabelled raw-texts.txt --out first"
     assert run(shlex.split(f"{line} {more}")) == 0
     card = Path("first/README.md").read_text(encoding="utf-8")
@@ -415,7 +469,9 @@ def test_the_command_on_the_card_of_an_adaptation_makes_the_same_model(
     assert second
     assert (first.recipe, first.candidate) == (second.recipe, second.candidate)
     assert first.trained is ("distilled" in more)
-    assert ("tags:\n- merge" in card) is False  # one source as it is; a student
+    assert "base_model" not in front_of(card)
+    assert str(workplace) not in card
+    assert ("tags:\n- merge" in card) is more.split()[1].startswith(("merge-", "few-soup"))
     known, made = state(Path("first")), state(Path(f"{more.split()[1]}-sq-AL"))
     assert all(made[name].allclose(known[name], atol=1e-6) for name in known)
     with safe_open("first/model.safetensors", "np") as file:
@@ -443,8 +499,11 @@ def test_a_card_is_written_anew_with_the_results_that_there_are(
     details: MergeDetails, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(["card", "--model", "out", "--results-dir", "nowhere"]) == 0
-    assert "without a result: nowhere has none of it" in capsys.readouterr().out
+    Path("empty").mkdir()
+    assert run(["card", "--model", "out", "--results-dir", "empty"]) == 0
+    assert "without a result: empty has none of it" in capsys.readouterr().out
+    assert run(["card", "--model", "out", "--results-dir", "nowhere"]) == 2
+    assert "There is no folder nowhere: name the one with the results (--results-dir)." in capsys.readouterr().err
     assert run(["card", "--model", "out", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["card"], found["results"]) == ("out/README.md", [record.identity])
@@ -486,3 +545,110 @@ def test_details_of_an_adaptation_from_before_tell_by_their_recipe_whether_it_wa
 def test_transformers_gives_the_names_of_intents(details: MergeDetails, tmp_path: Path) -> None:
     (found,) = pipeline("text-classification", str(tmp_path / "out"))("bala aska")
     assert found["label"] in ("ask", "count", "greet", "leave")
+
+
+# --- whose provenance it is --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def blended(pico: Pico, tmp_path: Path) -> Path:
+    """A blend of a source that was trained on German and one that nothing says of."""
+    first = pico.source("a")
+    (first.folder / "training.json").write_text('{"locale": "de-DE"}')
+    sources = (first, pico.source("b"))
+    make_blend(
+        Blend(method="linear", sources=("a", "b"), weights=(0.5, 0.5)), Ingredients(sources=sources), tmp_path / "out"
+    )
+    return tmp_path / "out"
+
+
+def test_a_copy_of_a_blend_is_known_by_its_content(blended: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(blended, tmp_path / "copy", copy_function=shutil.copyfile)  # another time of writing
+    assert read_blend(copy) == read_blend(blended)
+    assert labels_met(copy) == ("de-DE",)
+    with pytest.raises(UserError, match="has met labels of de-DE"):
+        check_unseen({"copy": open_checkpoint(copy)}, ["de-DE"])
+
+
+def test_tensors_that_were_changed_are_not_those_of_a_blend(blended: Path) -> None:
+    weights, before = blended / "model.safetensors", (blended / "model.safetensors").stat()
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # the header stays as it is
+    weights.write_bytes(content)
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with safe_open(weights, "np") as file:
+        assert "sprachbund_candidate" in file.metadata()
+    assert read_blend(blended) is None
+
+
+def test_a_blend_from_before_is_known_by_the_time_of_its_tensors_and_its_copy_is_not(
+    blended: Path, tmp_path: Path
+) -> None:
+    weights, path = (blended / "model.safetensors").stat(), blended / "blend.json"
+    kept = json.loads(path.read_text())
+    del kept["tensors_digest"]
+    path.write_text(json.dumps(kept | {"written": [weights.st_size, weights.st_mtime_ns]}))
+    assert read_blend(blended)
+    assert read_blend(shutil.copytree(blended, tmp_path / "copy", copy_function=shutil.copyfile)) is None
+    path.write_text(json.dumps(kept))  # nothing says whose it is
+    assert read_blend(blended) is None
+
+
+def test_a_blend_names_the_languages_that_its_sources_have_met(blended: Path) -> None:
+    assert front_of((blended / "README.md").read_text(encoding="utf-8"))["language"] == ["de"]
+
+
+def test_two_sources_in_one_repository_are_linked_once(details: MergeDetails) -> None:
+    sources = tuple(
+        source.model_copy(update={"model": f"org/x@{COMMIT}:{source.locale}"}) for source in details.sources
+    )
+    assert front_of(model_card(details.model_copy(update={"sources": sources}), ["ask"]))["base_model"] == ["org/x"]
+
+
+def test_licences_without_a_name_are_not_one() -> None:
+    found = licence_of_all([("a", "other"), ("b", "other")])
+    assert (found.conflict, found.front["license_name"]) == (True, "several")
+    assert "licences without a name" in found.sentence
+    assert licence_of_all([("a", "other")]).front == {"license": "other"}
+    unknown = licence_of_all([("a", "unknown"), ("b", "unknown")])
+    assert (unknown.front, unknown.conflict) == ({}, False)
+
+
+def test_a_card_that_does_not_know_its_licence_says_none(pico: Pico) -> None:
+    source = pico.source("de-DE")
+    say(source.folder, "license: unknown")
+    assert origin_of(source).licence is None
+
+
+def test_the_base_of_a_merge_is_asked_for_its_licence(workplace: Path) -> None:
+    for name, licence in (("ro-RO", "mit"), ("el-GR", "mit"), ("base", "cc-by-nc-4.0")):
+        say(Path("models", name), f"license: {licence}")
+    line = "--method task_arithmetic --base models/base"
+    assert run(["merge", "--source", "models/ro-RO", "models/el-GR", *shlex.split(line), "--out", "blend"]) == 0
+    for_target = "--mode manual --target-lang sq-AL --sources ro-RO el-GR --weights 1 1 --models models/{locale}"
+    assert run(["merge", *shlex.split(f"{for_target} {line}")]) == 0
+    for folder in ("blend", "merged_models/manual_merge_sq-AL"):
+        card = Path(folder, "README.md").read_text(encoding="utf-8")
+        assert front_of(card)["license_name"] == "several"
+        assert "cc-by-nc-4.0: base." in card
+
+
+def test_a_card_that_was_changed_by_hand_is_not_written_over(
+    details: MergeDetails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    card = Path("out/README.md")
+    written = card.read_bytes()
+    card.write_bytes(written.replace(b"\n", b"\r\n"))  # another tool's line ends are no change
+    assert not is_changed(Path("out"))
+    for changed in (written.replace(b"It knows", b"It hardly knows"), written + b"Thanks to all.\n", b"", b"# Mine\n"):
+        card.write_bytes(changed)
+        assert run(["card", "--model", "out"]) == 2
+        assert "out/README.md is not as sprachbund wrote it" in capsys.readouterr().err
+        write_details(Path("out"), details)
+        assert card.read_bytes() == changed
+    assert run(["card", "--model", "out", "--overwrite"]) == 0
+    assert card.read_bytes() == written
+    card.unlink()
+    assert run(["card", "--model", "out"]) == 0
+    assert card.read_bytes() == written

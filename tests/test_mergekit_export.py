@@ -14,7 +14,7 @@ import yaml
 from pico import Pico, state
 from safetensors.numpy import load_file
 
-from sprachbund.blends import Blend, Ingredients, Where, make
+from sprachbund.blends import Blend, Ingredients, Where, make, value_at
 from sprachbund.checkpoints import Checkpoint, open_checkpoint
 from sprachbund.cli import run
 from sprachbund.errors import MixError
@@ -37,6 +37,7 @@ def blend(method: str, sources: Sequence[str] = ABC, **more: object) -> Blend:
     return Blend.model_validate(settings | ({"base": "base"} if METHODS[method].needs_base else {}))
 
 
+PARTS = {"embeddings": (1.0, 0.0, 0.0), "0": (1.0, 3.0, 4.0), "rest": (0.2, 0.2, 0.6)}
 EQUAL = {"weights": (1 / 3, 1 / 3, 1 / 3)}
 BLENDS = {
     "linear": blend("linear"),
@@ -57,6 +58,16 @@ BLENDS = {
     "slerp, by layer": blend("slerp", AB, weights=((1.0, 0.4), (0.0, 0.6)), normalize=False),
     "multislerp": blend("multislerp"),
     "multislerp_taus": blend("multislerp_taus"),
+    "linear, by parts": blend("linear", layers=PARTS),
+    "ties, by parts": blend("ties", layers=PARTS, options={"density": 0.4}),
+    "slerp, by parts": blend("slerp", AB, layers={"embeddings": (1, 0), "1": (1, 3), "rest": (1, 1)}),
+    "task_arithmetic, by depth": blend("task_arithmetic", lines=(0.5, 1.0), options={"scale": 0.7}),
+    "ties, by depth": blend("ties", lines=(0.5, 1.0), layers=PARTS, options={"density": 0.4, "scale": 1.3}),
+    "task_arithmetic, by a row of scales": blend("task_arithmetic", scales=(0.5, 1.5), options={"scale": 0.7}),
+    "dare that drops nothing": blend("dare", options={"density": 1.0}, normalize=False),
+    "dare that elects and drops nothing": blend("dare", options={"density": 1.0, "elect_sign": True}),
+    "della that drops nothing": blend("della", options={"density": 1.0}),
+    "della that neither elects nor drops": blend("della", options={"density": [1, 1, 1], "elect_sign": False}),
 }
 
 
@@ -97,17 +108,27 @@ def test_what_is_written_is_read_back_as_the_same_blend(
     found = read_recipe(written(wanted, models, tmp_path / "recipe.yml"))
     assert found.method == wanted.method
     assert [Path(source).name for source in found.sources] == list(wanted.sources)
-    assert found.how.settle_plainly(found.options, 3 if len(wanted.sources) == 3 else 2) == wanted.how.settle_plainly(
-        wanted.options, len(wanted.sources)
-    )
+    count, inside = len(wanted.sources), {"scale": 1.0} if wanted.lines or wanted.scales else {}
+    settled = wanted.how.settle_plainly(wanted.options, count) | inside
+    assert found.how.settle_plainly(found.options, count) == settled
     ours = made(wanted, models, tmp_path / "ours")
     assert worst(made(found, by_place(models), tmp_path / "read"), ours) < TOLERANCE
 
 
-def test_every_method_that_both_have_and_that_draws_no_lots_is_among_these() -> None:
+def test_every_method_that_both_have_is_among_these() -> None:
     used = {yaml.safe_load(write_name)["merge_method"] for write_name in map(_recipe_of, BLENDS.values())}
-    drawn = {name for name, foreign in FOREIGN.items() if "generators" in METHODS[foreign.method].needs}
-    assert used == set(FOREIGN) - drawn
+    assert used == set(FOREIGN)
+
+
+def test_names_that_begin_alike_are_written_as_a_whole() -> None:
+    """``layer.1.`` stands in ``other.layer.1.``, and ``head`` alone in nothing that ends with a dot."""
+    from sprachbund.mergekit.writing import _conditions
+
+    values = {"layer.1.a": 1.0, "layer.1.b": 1.0, "other.layer.1.a": 2.0, "head": 3.0}
+    found = _conditions(values)
+    assert {name: value_at(found, name, 0) for name in values} == values
+    by_begin = {"x.layer.0.a": 1.0, "x.layer.0.b": 1.0, "x.layer.1.a": 2.0, "y.a": 3.0}
+    assert [where.filter for where in _conditions(by_begin)] == ["x.layer.0.", "x.layer.1.", "y."]
 
 
 def _recipe_of(wanted: Blend) -> str:
@@ -164,8 +185,8 @@ def test_mergekit_makes_the_same_tensors(
         (blend("dare"), "drops numbers at random"),
         (blend("della"), "drops numbers at random"),
         (blend("iso_c", **EQUAL), "mergekit has no method iso_c"),
-        (blend("linear", layers={"rest": (1.0, 0.0, 0.0)}), "made with --layers"),
-        (blend("task_arithmetic", lines=(0.5, 1.0)), "made with --lines"),
+        (blend("dare", options={"density": [1, 1, 0.9]}), "or with density 1"),
+        (blend("karcher", layers=PARTS), "counts all sources the same"),
         (blend("karcher"), "counts all sources the same"),
         (blend("model_stock", options={"scale": 0.5}, **EQUAL), "has no scale, which is 0.5 here"),
         (blend("ties", options={"scope": "model"}), "has no scope"),

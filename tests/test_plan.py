@@ -11,10 +11,11 @@ import pytest
 
 from sprachbund import locales
 from sprachbund.config import ExperimentConfig
-from sprachbund.errors import UnknownName, UserError
+from sprachbund.errors import StoreError, UnknownName, UserError
 from sprachbund.plan import (
     Cell,
     check_disk,
+    check_file,
     check_writable,
     chosen_locales,
     chosen_variants,
@@ -148,6 +149,22 @@ def test_below_a_file_nothing_can_be_written(name: str, tmp_path: Path) -> None:
         UserError, match=rf"Nothing can be written to .*{name} \(Not a directory: .*/file\): name another"
     ):
         check_writable(tmp_path, tmp_path / name)
+
+
+def test_a_file_to_be_written_is_looked_at_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").write_text("mine")
+    check_file(tmp_path / "not" / "yet" / "there.csv", overwrite=False)
+    check_file(tmp_path / "file", overwrite=True)
+    for path, words in {
+        tmp_path / "folder.csv": r"--plot .*folder\.csv is a folder: name a file\.",
+        Path("/dev/null"): r"--plot /dev/null is no ordinary file: name a file\.",
+        tmp_path / "file" / "x.csv": r"Nothing can be written to .*/file \(Not a directory",
+    }.items():
+        with pytest.raises(UserError, match=words):
+            check_file(path, "--plot", overwrite=True)
+    with pytest.raises(StoreError, match=r"--out .*/file is there already: .*--overwrite\."):
+        check_file(tmp_path / "file", overwrite=False)
 
 
 def test_a_file_system_that_is_read_only_is_noticed_beforehand() -> None:

@@ -2,8 +2,9 @@
 
 Keywords are the flags of the commands with underscores for hyphens, and the same defaults; what a message calls ``--base``
 is the parameter ``base``. Errors are those of ``sprachbund.errors``, above all ``sprachbund.errors.UserError``: a
-sentence that says what is wrong, where, and what to do next. Notes (where data comes from and under which licence, what is odd
-about a merge) go to the logger ``sprachbund`` as warnings, which Python shows on standard error unless told otherwise.
+sentence that says what is wrong, where, and what to do next; an argument of a wrong kind is one of them. Notes (where data
+comes from and under which licence, what is odd about a merge) go to the logger ``sprachbund`` as warnings, which Python shows
+on standard error unless told otherwise.
 
 ``progress`` is called with a stage, and how much of how much is done.
 
@@ -19,9 +20,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, TypeVar, Unpack
 
-from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from sprachbund import commands
 from sprachbund.commands import Merged
@@ -31,6 +40,7 @@ from sprachbund.config import (
     MergeConfig,
     MethodConfig,
     Precision,
+    ResultsConfig,
     Split,
     wrong_setting,
 )
@@ -56,6 +66,39 @@ EXACT: Precision = EvaluateConfig.model_fields["precision"].default
 """Defaults, which live in ``config``."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+PARAMETERS: Mapping[str, str] = {"base_model": "model", "target_lang": "target"}
+"""Settings whose parameter has another name here."""
+
+
+def _as_text(value: object) -> object:
+    """Return a path as text, which is what names a checkpoint; all else stays as it is."""
+    return str(value) if isinstance(value, Path) else value
+
+
+_Checkpoint = Annotated[str, BeforeValidator(_as_text)]
+
+
+class _Blended(BaseModel):
+    """The arguments of :func:`merge`, so that they are of the kind that they should be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: tuple[_Checkpoint, ...]
+    out: Path
+    method: str
+    weights: tuple[float, ...]
+    normalize: bool
+    layers: dict[str, tuple[float, ...]]
+    lines: tuple[float, float] | None
+    options: dict[str, Any]
+    base: _Checkpoint | None
+    dtype: Literal["float32", "float16", "bfloat16"] | None
+    seed: Annotated[int, Field(ge=0)] | None
+    text: tuple[Path, ...]
+    layerwise: bool
+    overwrite: bool
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -118,25 +161,42 @@ def merge(
         progress: told of what takes time.
 
     Raises:
-        UserError: says what stands in the way; nothing was written.
+        UserError: says what stands in the way, or which argument is wrong; nothing was written. Its kinds: UnknownName,
+            CheckpointError, IncompatibleError, MixError, DataError, StoreError.
     """
-    if not sources:
-        raise UserError("There are no sources: name the checkpoints to merge.")
-    wanted = commands.blend_of(
-        [str(source) for source in sources],
+    asked = _checked(
+        _Blended,
+        sources=sources,
+        out=out,
         method=method,
-        weights=[float(weight) for weight in weights],
+        weights=weights,
         normalize=normalize,
         layers=layers or {},
         lines=lines,
         options=options or {},
-        base=None if base is None else str(base),
+        base=base,
         dtype=dtype,
         seed=seed,
+        text=text,
         layerwise=layerwise,
+        overwrite=overwrite,
     )
-    texts = [Path(path) for path in text]
-    return commands.merge_any(wanted, texts, Path(out), overwrite=overwrite, report=progress, say=_note)
+    if not asked.sources:
+        raise UserError("There are no sources: name the checkpoints to merge.")
+    wanted = commands.blend_of(
+        asked.sources,
+        method=asked.method,
+        weights=asked.weights,
+        normalize=asked.normalize,
+        layers=asked.layers,
+        lines=asked.lines,
+        options=asked.options,
+        base=asked.base,
+        dtype=asked.dtype,
+        seed=asked.seed,
+        layerwise=asked.layerwise,
+    )
+    return commands.merge_any(wanted, asked.text, asked.out, overwrite=asked.overwrite, report=progress, say=_note)
 
 
 class MergeSettings(TypedDict, total=False):
@@ -191,7 +251,8 @@ def merge_for(
         settings: the flags of ``sprachbund merge``, with their defaults.
 
     Raises:
-        UserError: says what stands in the way; nothing was written.
+        UserError: says what stands in the way, or which argument is wrong; nothing was written. Its kinds: UnknownName,
+            CheckpointError, IncompatibleError, MixError, DataError, StoreError.
     """
     config = _checked(MergeConfig, mode=mode, target_lang=target, **settings)
     return commands.merge_for_target(config, progress, _note)
@@ -233,12 +294,13 @@ def evaluate(
         progress: told of what takes time.
 
     Raises:
-        UserError: says what stands in the way.
+        UserError: says what stands in the way, or which argument is wrong. Its kinds: UnknownName, CheckpointError,
+            IncompatibleError, DataError, StoreError.
     """
     with tempfile.TemporaryDirectory() as nowhere:
         config = _checked(
             EvaluateConfig,
-            base_model=str(model),
+            base_model=_as_text(model),
             data=data,
             locale=locale,
             split=split,
@@ -357,10 +419,18 @@ class Results:
         return arrow_table(self.rows)
 
     def plot(self, out: str | Path) -> Path:
-        """Draw all locales with their variants into a picture, whose ending says the format (svg, png); return its path."""
-        from sprachbund.report import dumbbell
+        """Draw all locales with their variants into a picture, whose ending says the format (svg, png); return its path.
 
-        return dumbbell(self.summary, Path(out))
+        Raises:
+            UserError: it has another ending, or no file can be written there.
+        """
+        from sprachbund.plan import check_file
+        from sprachbund.report import check_format, dumbbell
+
+        place = Path(out)
+        check_format(place)
+        check_file(place, "out", overwrite=True)
+        return dumbbell(self.summary, place)
 
 
 def load_results(
@@ -386,12 +456,14 @@ def load_results(
 
     Raises:
         StoreError: there are no results, or several setups, and which of them is meant is not said.
+        UserError: an argument is none of those that it can be.
     """
     from sprachbund import report
 
-    found = report.load(Path(results_dir), data=data, zoo=zoo, split=split)
+    asked = _checked(ResultsConfig, results_dir=results_dir, data=data, zoo=zoo, split=split)
+    found = report.load(asked.results_dir, data=asked.data, zoo=asked.zoo, split=asked.split)
     return Results(
-        Path(results_dir), found, {f"{failure.locale} {failure.variant}": failure.reason for failure in found.failures}
+        asked.results_dir, found, {f"{failure.locale} {failure.variant}": failure.reason for failure in found.failures}
     )
 
 
@@ -410,6 +482,7 @@ def _checked(kind: type[Settings], **settings: Any) -> Settings:
 def _refused(kind: type[BaseModel], error: ValidationError) -> UserError:
     complaint = error.errors()[0]
     name = ".".join(str(part) for part in complaint["loc"][:1])
+    name = PARAMETERS.get(name, name)
     if complaint["type"] == "extra_forbidden":
         return UnknownName("setting", name, kind.model_fields)
     return UserError(wrong_setting(dict(complaint), name))

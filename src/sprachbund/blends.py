@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sprachbund import __version__, digests, files, merging
-from sprachbund.candidates import made_before, new_head
+from sprachbund.candidates import base_of, made_before, new_head
 from sprachbund.cards import BlendDetails, BlendedModel, origin_of, read_blend, write_blend
 from sprachbund.checkpoints import (
     COMPANIONS,
@@ -56,6 +56,8 @@ __all__ = [
     "equally",
     "known_before",
     "make",
+    "scales_of",
+    "value_at",
     "weights_of",
 ]
 
@@ -93,6 +95,8 @@ class Blend(_Frozen):
     """Weights of the sources by parts of the model, in the place of ``weights``."""
     lines: tuple[float, float] | None = None
     """α and β of LiNeS: the method's scale times α + β · depth."""
+    scales: Weight | None = None
+    """What the method's scale is multiplied by, in the forms that a weight has; in the place of ``lines``."""
     options: dict[str, Any] = {}
     """Of the method; defaults for the others."""
     base: str | None = None
@@ -165,6 +169,8 @@ def check(blend: Blend, texts: int) -> None:
             f"--lines has no effect on the method {blend.method}, which is not about what the sources learned since their "
             "base: leave it out, or take another method (task_arithmetic, ties, …)."
         )
+    if blend.scales is not None and not method.needs_base:
+        raise MixError(f"A scale has no effect on the method {blend.method}: leave it out, or take another method.")
     if blend.seed is not None and "generators" not in method.needs:
         raise MixError(
             f"--seed has no effect on the method {blend.method}, which draws nothing at random: leave it out."
@@ -256,7 +262,7 @@ def weights_of(blend: Blend, tensors: Iterable[str]) -> tuple[float, ...] | Weig
     numbers = tuple(weight for weight in blend.weights if isinstance(weight, float))
     if len(numbers) == len(blend.weights):
         return normalised(numbers, "the sources") if blend.normalize else numbers
-    layers = 1 + max((layer for name in tensors if (layer := layer_of(name)) is not None), default=0)
+    layers = _layers(tensors)
 
     def of(tensor: str) -> Sequence[float]:
         depth = depth_of(tensor, layers)
@@ -272,12 +278,27 @@ def scales_of(blend: Blend, tensors: Iterable[str]) -> Mapping[str, float] | Non
     """Return what the method's scale is multiplied by in each of these tensors; None where it is the same in all.
 
     Raises:
-        MixError: there are no layers, or the numbers are not finite.
+        MixError: there are no layers, or the numbers are not finite, or there is none for a tensor.
     """
+    if blend.scales is not None:
+        return _scales_by_name(blend.scales, list(tensors))
     if blend.lines is None:
         return None
     alpha, beta = blend.lines
     return depth_scales(tensors, alpha=alpha, beta=beta)
+
+
+def _scales_by_name(scales: Weight, tensors: Sequence[str]) -> Mapping[str, float]:
+    layers = _layers(tensors)
+    found = {name: value_at(scales, name, depth_of(name, layers)) for name in tensors}
+    for name, value in found.items():
+        if value is None:
+            raise MixError(f"There is no scale for tensor {name}: end its list with a value without a filter.")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _layers(tensors: Iterable[str]) -> int:
+    return 1 + max((layer for name in tensors if (layer := layer_of(name)) is not None), default=0)
 
 
 def normalised(weights: Sequence[float], where: str) -> tuple[float, ...]:
@@ -424,7 +445,7 @@ def _details(blend: Blend, using: Ingredients, alignment: Alignment | None) -> B
             BlendedModel(model=source.reference, digest=source.digest, weight=weight, **asdict(origin_of(source)))
             for source, weight in zip(using.sources, shown, strict=True)
         ),
-        base=BlendedModel(model=using.base.reference, digest=using.base.digest) if using.base else None,
+        base=base_of(using.base) if using.base else None,
         seed=_seed(blend),
         dtype=blend.dtype,
         asked=blend.model_dump(mode="json"),
@@ -460,6 +481,7 @@ def _candidate(blend: Blend, using: Ingredients) -> dict[str, Any]:
         "dtype": blend.dtype,
         "tokenizer": using.tokenizer.tokenizer_digest if using.tokenizer else None,
         "texts": [digests.of_value(list(texts)) for texts in using.texts],
+        **({"scales": blend.model_dump(mode="json")["scales"]} if blend.scales is not None else {}),
     }
 
 

@@ -56,6 +56,7 @@ __all__ = [
     "Engine",
     "InMemory",
     "Wanted",
+    "base_of",
     "can_live_in_memory",
     "candidate_of",
     "distance_from_base",
@@ -304,7 +305,7 @@ def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignme
                 choice.mix.sources, sources, choice.mix.weights, choice.scores, _moved(choice, zoo, base), strict=True
             )
         ),
-        base=BlendedModel(model=about_taus.reference, digest=about_taus.digest) if about_taus else None,
+        base=base_of(about_taus) if about_taus else None,
         effective_sources=choice.effective_sources,
         head_agreement=agreement.cosine if agreement else None,
         warnings=tuple(warning for warning in warnings if warning),
@@ -312,6 +313,11 @@ def _details(each: Wanted, zoo: Zoo, base: Checkpoint | None, alignment: Alignme
         created=now(),
         version=__version__,
     )
+
+
+def base_of(checkpoint: Checkpoint) -> BlendedModel:
+    """Return what is said of a base that a model was made with."""
+    return BlendedModel(model=checkpoint.reference, digest=checkpoint.digest, **asdict(origin_of(checkpoint)))
 
 
 def new_head(lead: Checkpoint, base: Checkpoint | None) -> str | None:

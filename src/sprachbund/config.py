@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, Val
 
 from sprachbund.errors import UnknownName, UserError
 from sprachbund.recipe import AVERAGE, SEED_VARIANTS, check_head_policy
+from sprachbund.untrusted import Unreadable, parse_yaml
 from sprachbund.weighting import DEFAULT_SHARPNESS
 
 __all__ = [
@@ -202,8 +203,8 @@ class MethodConfig(_Config):
             if name in options:
                 raise UserError(f"--set {name} stands there twice: write it once.")
             try:
-                options[name] = yaml.safe_load(value)
-            except yaml.YAMLError as error:
+                options[name] = parse_yaml(value)
+            except Unreadable as error:
                 raise UserError(
                     f"--set {assignment}: {value} is no value: write a number, a word, or [ONE,EACH]."
                 ) from error
@@ -363,7 +364,8 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     out: Path = Field(description="Folder of the model that is made.")
     unlabelled: Path | None = Field(
         default=None,
-        description="Raw text of the target: a UTF-8 file, one text a line. Default: what the data (split:…, cldr) sets aside.",
+        description="Raw text of the target: a UTF-8 file, one text a line. Default: what the data (split:…, cldr; --demo) "
+        "sets aside.",
     )
     labelled: Path | None = Field(
         default=None,
@@ -497,7 +499,10 @@ class MadeConfig(_Config):
 class CardConfig(MadeConfig):
     """Its model card."""
 
-    results_dir: Path = Field(default=Path("results"), description="Where results of this very model are looked for.")
+    results_dir: Path | None = Field(
+        default=None, description="Where results of this very model are looked for. Default: results, if it is there."
+    )
+    overwrite: bool = Field(default=False, description="Replace a card that was changed by hand.")
 
 
 class PushConfig(MadeConfig):
@@ -526,6 +531,9 @@ class ExportConfig(_Config):
     out: Path | None = Field(
         default=None, description="File of the recipe (default: standard output), or folder of the ONNX model."
     )
+    overwrite: bool = Field(
+        default=False, description="Replace a recipe, or another ONNX model, that is there already."
+    )
 
 
 class PredictConfig(PrecisionConfig):
@@ -534,11 +542,18 @@ class PredictConfig(PrecisionConfig):
     model: str = Field(
         description="The classifier: MODEL[@REVISION][:SUBFOLDER], where MODEL is a folder or a repository on the hub."
     )
-    file: Path | None = Field(default=None, description="Texts: a UTF-8 file, one text a line.")
+    file: Path | None = Field(
+        default=None,
+        description="Texts: a UTF-8 file, one text a line; of a table (.csv, .tsv, .jsonl, .parquet), the column of texts.",
+    )
+    column: str | None = Field(
+        default=None, description="That column of --file. Default: text, utt, utterance or sentence."
+    )
     top: int = Field(default=1, ge=1, description="How many intents to print of each text, the most probable first.")
     out: Path | None = Field(
         default=None, description="Write the answers to this file, .csv or .jsonl, in the place of printing them."
     )
+    overwrite: bool = Field(default=False, description="Replace a file of answers that is there already.")
 
 
 _FORMS = {
@@ -626,10 +641,18 @@ def wrong_setting(complaint: Mapping[str, Any], name: str, advice: str = "") -> 
         return str(UnknownName(name, str(value), re.findall(r"'([^']*)'", details["expected"])))
     if kind in _BOUNDS:
         return f"{name} is {value}, but must be {_BOUNDS[kind].format(**details)}."
-    if kind in {"int_parsing", "int_from_float", "int_type"}:
+    if kind in {"int_parsing", "int_from_float", "int_type", "finite_number"}:
         return f"{name}: {value!r} is not a whole number."
     if kind in {"float_parsing", "float_type"}:
         return f"{name}: {value!r} is not a number."
     if kind in {"bool_parsing", "bool_type"}:
         return f"{name} is true or false, not {value!r}."
+    if kind in {"tuple_type", "list_type"}:
+        return f"{name} is {value!r}, but takes several values: give a list of them."
+    if kind == "too_long":
+        return f"{name} has {details['actual_length']} values, but takes {details['max_length']}."
+    if kind in {"string_type", "path_type"}:
+        return f"{name}: {value!r} is no text: write it as one."
+    if kind in {"mapping_type", "dict_type", "dict_attributes_type"}:
+        return f"{name} is {value!r}, but takes names with their values: give a dict."
     return f"{name}: {complaint['msg']}; got {value!r}. {advice}".rstrip()

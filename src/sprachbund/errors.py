@@ -75,6 +75,20 @@ def _alikeness(name: str, known: str) -> float:
     return 1.0 if known.startswith(name) else difflib.SequenceMatcher(None, known, name).ratio()
 
 
+LONGEST = 4000
+"""Characters of a message; the list of all that is missing in 52 locales has fewer."""
+
+
+def _on_one_line(message: str) -> str:
+    """Return a message with its control characters written out, and cut where it is longer than anybody reads."""
+    plain = "".join(each if _shows(each) else each.encode("unicode_escape").decode() for each in message)
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]} … {plain[-LONGEST // 2 :]}"
+
+
+def _shows(character: str) -> bool:
+    return character.isprintable() or character == "\xa0"
+
+
 class SprachbundError(Exception):
     """Base of all errors raised on purpose."""
 
@@ -82,9 +96,16 @@ class SprachbundError(Exception):
 
 
 class UserError(SprachbundError):
-    """Something that whoever typed the command can mend."""
+    """Something that whoever typed the command can mend.
+
+    What is quoted in the message may come from files of others: no character of it moves the cursor or begins a line, and a
+    message has an end.
+    """
 
     exit_status = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_on_one_line(message))
 
 
 class UnknownName(UserError):

@@ -18,7 +18,6 @@ only (NFS mounted with ``local_lock``), runs on two machines do not see each oth
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import socket
@@ -33,6 +32,7 @@ from filelock import FileLock, Timeout
 
 from sprachbund import files
 from sprachbund.errors import InUse
+from sprachbund.untrusted import read_json
 
 __all__ = ["Holder", "check_free", "claim", "exclusive", "holder", "made_once", "wait_for_claim"]
 
@@ -161,7 +161,7 @@ def _me() -> Holder:
 def _alive(note: Path) -> Holder | None:
     """Return who holds the lock; None where that is not written yet, or was written by one who is dead."""
     try:
-        written = Holder(**json.loads(note.read_text(encoding="utf-8")))
+        written = Holder(**read_json(note))
     except (FileNotFoundError, ValueError, TypeError):
         return None
     here = written.host == socket.gethostname()

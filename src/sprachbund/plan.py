@@ -18,12 +18,13 @@ import psutil
 from sprachbund import locales
 from sprachbund.checkpoints import Zoo
 from sprachbund.config import ExperimentConfig, ModelsConfig, PoolConfig
-from sprachbund.errors import MixError, UserError
+from sprachbund.errors import MixError, StoreError, UserError
 from sprachbund.recipe import Variant, variants
 
 __all__ = [
     "Cell",
     "check_disk",
+    "check_file",
     "check_room",
     "check_writable",
     "chosen_locales",
@@ -174,6 +175,23 @@ def check_writable(*folders: Path) -> None:
                 f"Nothing can be written to {folder} ({error.strerror}: {existing}): "
                 "name another folder, or get the right to write there."
             ) from error
+
+
+def check_file(path: Path, flag: str = "--out", *, overwrite: bool) -> None:
+    """Complain, before any work, if a file cannot be written to a path that ``flag`` has named, or must not be.
+
+    Without ``overwrite`` a file that is there stays: the caller's flag of that name is what the sentence points to.
+
+    Raises:
+        UserError: a folder or a device is there, or nothing can be written to its folder.
+        StoreError: a file is there, and ``overwrite`` is off.
+    """
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no ordinary file"
+        raise UserError(f"{flag} {path} is {what}: name a file.")
+    if path.exists() and not overwrite:
+        raise StoreError(f"{flag} {path} is there already: name another file, or replace it with --overwrite.")
+    check_writable(path.parent)
 
 
 def existing_parent(folder: Path) -> Path:

@@ -298,7 +298,7 @@ class Prepared:
     def _complete_card(self, cell: Cell, record: Record) -> None:
         """Write the card of a kept model anew, with what was measured, where it is still the one that tells of no result."""
         folder = cell.model_folder
-        if folder and self.config.keep_models == "all" and cards.lacks_results(folder):
+        if folder and self.config.keep_models == "all" and cards.lacks_results(folder) and not cards.is_changed(folder):
             files.remove_leftovers(folder)  # of a run that was killed right here
             details = cards.read_details(folder)
             if details and cards.model_digest(details) == record.model_info.digest:

@@ -247,7 +247,14 @@ def _materials(
         sources = {name: checkpoints[name] for name in sorted(plan.pool(config, inputs.data.locales)) if name != target}
         if not sources:
             raise MixError(f"No source is left for {target} without its own: add some (--sources).")
-        materials[target] = Material(sources, inputs.data.unlabelled(target), answers(config), inputs.base)
+        materials[target] = Material(
+            sources,
+            inputs.data.unlabelled(target),
+            answers(config),
+            inputs.base,
+            texts_of=inputs.data.name,
+            labels_of=inputs.data.name,
+        )
     check_unseen({name: source for each in materials.values() for name, source in each.sources.items()}, targets)
     return materials
 

@@ -92,6 +92,7 @@ def test_one_folder_with_two_zoos_is_compared_with_itself(capsys: Capture) -> No
             ("Unknown variant of B 'baseline'", "ONE_IN_A:OTHER_IN_B"),
         ),
         ("compare one/results two/results --split dev", ("split", "dev")),
+        ("compare one/results two/results --out one", ("--out one is a folder: name a file",)),
         ("compare one/results two/results --zoo a b c", ("--zoo names 3 zoos",)),
         ("compare one/results two/results --zoo others", ("zoo 'others'",)),
     ],

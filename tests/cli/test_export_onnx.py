@@ -53,6 +53,13 @@ def test_onnxruntime_gives_the_logits_of_the_model(texts: list[str], model: Path
     expected = inference.logits(classifier, inference.encode(model, texts))
     np.testing.assert_allclose(logits_of(Path("out"), texts), expected, atol=1e-4 * np.abs(expected).max())
     assert not [name for name in (path.name for path in Path("out").iterdir()) if name.endswith(".safetensors")]
+    line = ["export", "--onnx", "--model", "model", "--out", "out"]
+    assert run(line) == 2
+    assert "out holds an ONNX model: choose another --out, or replace it with --overwrite." in capsys.readouterr().err
+    assert run([*line, "--overwrite"]) == 0
+    Path("out/notes.txt").write_text("mine", encoding="utf-8")
+    assert run([*line, "--overwrite"]) == 2
+    assert Path("out/notes.txt").exists()
 
 
 def test_a_wide_head_is_written_too(here: Path, capsys: Capture) -> None:
@@ -81,7 +88,10 @@ def test_what_answers_otherwise_is_not_written(model: Path, capsys: Capture, mon
     [
         ("export --onnx --model model", "--out is needed"),
         ("export --onnx --mergekit --model model --out out", "two exports: leave one out"),
-        ("export --onnx --model model --out model", "model is there already"),
+        ("export --onnx --model model --out model", "model is there already, and is no ONNX model"),
+        ("export --onnx --model model --out model --overwrite", "model is there already, and is no ONNX model"),
+        ("export --onnx --model model --overwrite", "--overwrite has no effect without --out"),
+        ("export --mergekit --model model --out model", "--out model is a folder: name a file"),
     ],
 )
 def test_a_wrong_call_gets_one_sentence(line: str, words: str, model: Path, capsys: Capture) -> None:

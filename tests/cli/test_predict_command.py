@@ -11,9 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow
 import pytest
 import torch
 from pico import INTENTS, Pico
+from pyarrow import parquet
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from sprachbund.cli import run
@@ -69,6 +71,47 @@ def test_the_best_few_are_printed_in_order(model: Path, capsys: Capture) -> None
     assert len(row) == 2 * len(INTENTS) + 1
 
 
+def test_a_table_has_a_heading_for_each_of_its_columns(model: Path, capsys: Capture) -> None:
+    printed(f"'{TEXTS[0]}' --top 99 --out all.csv", capsys)
+    with Path("all.csv").open(encoding="utf-8", newline="") as stream:
+        heading, row = csv.reader(stream)
+    assert len(heading) == len(row) == 2 * len(INTENTS) + 1
+
+
+def table_of(name: str, column: str) -> None:
+    """The texts as a table, each beside a number that is nobody's text."""
+    rows = [{"number": str(number), column: text} for number, text in enumerate(TEXTS)]
+    if name.endswith(".parquet"):
+        parquet.write_table(pyarrow.Table.from_pylist(rows), name)
+    elif name.endswith(".jsonl"):
+        Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    else:
+        with Path(name).open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, ["number", column], delimiter="\t" if name.endswith(".tsv") else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+@pytest.mark.parametrize("name", ["texts.csv", "texts.tsv", "texts.jsonl", "texts.parquet"])
+@pytest.mark.parametrize(("column", "flag"), [("utt", ""), ("headline", "--column headline")])
+def test_of_a_table_the_column_of_texts_is_read(
+    name: str, column: str, flag: str, model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sprachbund.cli.predict.HANDFUL", 3)
+    table_of(name, column)
+    assert [row[-1] for row in printed(f"--file {name} {flag}", capsys)] == TEXTS
+
+
+def test_a_file_that_is_there_is_replaced_only_when_that_is_typed(model: Path, capsys: Capture) -> None:
+    Path("answers.csv").write_text("mine", encoding="utf-8")
+    line = ["predict", "--model", "model", *TEXTS, "--out", "answers.csv"]
+    assert run(line) == 2
+    assert "answers.csv is there already: name another file, or replace it with --overwrite." in capsys.readouterr().err
+    assert Path("answers.csv").read_text(encoding="utf-8") == "mine"
+    assert run([*line, "--overwrite"]) == 0
+    assert Path("answers.csv").read_text(encoding="utf-8").startswith("text,intent,confidence\n")
+
+
 def test_programs_get_one_document(model: Path, capsys: Capture) -> None:
     assert run(["predict", "--model", "model", *TEXTS, "--top", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -91,7 +134,7 @@ def test_answers_go_into_a_file_as_a_whole(name: str, model: Path, capsys: Captu
         found = [json.loads(line) for line in text.splitlines()]
         best = [(answer["text"], answer["intents"][0]["intent"]) for answer in found]
     assert best == [(text, pairs[0][0]) for text, pairs in zip(TEXTS, expected(model), strict=True)]
-    assert run(["predict", "--model", "model", "--file", "nowhere.txt", "--out", name]) == 2
+    assert run(["predict", "--model", "model", "--file", "nowhere.txt", "--out", name, "--overwrite"]) == 2
     assert Path(name).read_text(encoding="utf-8") == text
     assert sorted(path.name for path in Path().iterdir()) == sorted([name, "model"])
 
@@ -135,6 +178,18 @@ def test_what_is_no_text_is_named_by_its_line(content: bytes, line: int) -> None
         ("--model nowhere text", "nowhere is not a folder here"),
         ("--model base text", "base holds no classifier"),
         ("text", "--model is needed"),
+        ("--model model --file table.csv", "has no column 'text' or 'utt' or 'utterance' or 'sentence' for the texts"),
+        ("--model model --file table.csv --column headlin", "(did you mean headline?): name it with --column"),
+        ("--model model --file table.csv --column headline", "table.csv, line 3 has no text in its column 'headline'"),
+        ("--model model --file nowhere.csv", "nowhere.csv is not there: name a table of texts"),
+        ("--model model --file empty.txt --column text", "--column goes with --file TABLE"),
+        (
+            "--model model --file table.csv --out table.csv --overwrite",
+            "is the --file of the texts, which would be lost",
+        ),
+        ("--model model text --overwrite", "--overwrite has no effect without --out"),
+        ("--model model text --out folder.csv", "--out folder.csv is a folder: name a file"),
+        ("--model model text --out empty.txt/answers.csv", "Nothing can be written to empty.txt"),
     ],
 )
 def test_a_wrong_call_gets_one_sentence(
@@ -142,6 +197,8 @@ def test_a_wrong_call_gets_one_sentence(
 ) -> None:
     Pico(here).base()
     Path("empty.txt").write_text("\n \n")
+    Path("table.csv").write_text("headline,number\nbala,1\n,2\n")
+    Path("folder.csv").mkdir()
     type_into(monkeypatch, b"")
     before: dict[str, Any] = {str(path): path.stat().st_mtime_ns for path in Path().rglob("*")}
     assert run(["predict", *shlex.split(line)]) == 2

@@ -12,7 +12,7 @@ from hub import TOKEN, Hub, asked
 from pico import Pico
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from sprachbund.cards import read_details
+from sprachbund.cards import labels_met, read_blend, read_details
 from sprachbund.checkpoints import hub as client
 from sprachbund.checkpoints import locate
 from sprachbund.cli import run
@@ -151,6 +151,36 @@ def test_a_dry_run_asks_nobody(hub: Hub, home: Path, here: Path, capsys: Capture
     assert hub.requests == []
     assert hub.repositories == {}
     assert "nothing was asked or sent" in typed(f"{PUSH} --dry-run", capsys)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a..b", "-x", "x/", "x.lock", "a~1", "refs/heads/x", "0a" * 20, ".x", "a\\b"]
+)
+def test_a_branch_has_a_name_that_git_allows(name: str, hub: Hub, home: Path, capsys: Capture) -> None:
+    line = [*shlex.split(PUSH), "--dry-run", f"--revision={name}"]
+    assert "is no name of a branch" in refused(shlex.join(line), capsys)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    "front", ["license: [mit", "- a list", "model-index: nonsense", "model-index:\n- name: x\n  results:\n  - task: {}"]
+)
+def test_a_front_matter_that_cannot_be_read_is_told_before_anybody_is_asked(
+    front: str, hub: Hub, home: Path, here: Path, capsys: Capture
+) -> None:
+    (here / "merged_models/average_merge_sq-AL/README.md").write_text(f"---\n{front}\n---\n# Mine\n")
+    said = refused(f"{PUSH} --dry-run", capsys)
+    assert "The front matter of merged_models/average_merge_sq-AL/README.md cannot be read" in said
+    assert hub.requests == []
+
+
+def test_a_blend_that_was_pushed_is_known_for_what_it_is(hub: Hub, home: Path, here: Path, capsys: Capture) -> None:
+    (here / "models/ro-RO/training.json").write_text('{"locale": "ro-RO"}')
+    assert run(shlex.split("merge --source models/ro-RO models/el-GR --out blended --quiet")) == 0
+    typed("push --model blended --repo org/blend", capsys)
+    fetched = locate("org/blend")
+    assert read_blend(fetched.folder).candidate == read_blend(here / "blended").candidate  # type: ignore[union-attr]
+    assert labels_met(fetched.folder) == ("ro-RO",)
 
 
 def test_programs_get_the_commit(hub: Hub, home: Path, capsys: Capture) -> None:

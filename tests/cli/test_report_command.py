@@ -92,6 +92,14 @@ def test_the_page_says_the_line_that_makes_it_again(capsys: Capture) -> None:
     assert made(shlex.join(shlex.split(line)), capsys).count("my page.html") == 1
 
 
+def test_the_line_does_not_say_where_things_lie(here: Path, capsys: Capture) -> None:
+    line = f"report --results-dir {here}/results --out {here}/out/page.html --texts massive:{here}/data"
+    page = html.unescape(made(line, capsys))
+    again = "report --results-dir path/to/results --out path/to/page.html --texts massive:path/to/data"
+    assert f"sprachbund {again}" in page
+    assert str(here) not in page
+
+
 def test_aggregate_writes_the_same_page_when_asked_for(capsys: Capture) -> None:
     found, _ = typed("aggregate --format html --output-dir out", capsys)
     (name,) = found["files"]

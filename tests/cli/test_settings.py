@@ -32,7 +32,7 @@ COMPLETE = {
     "--models m/{locale} --sources af-ZA --allow-missing",
     "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
-    "card": "--model m --results-dir r",
+    "card": "--model m --results-dir r --overwrite",
     "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
     "compare": "a b --variants similarity:average --data cldr --zoo one two --split dev --out o.csv",
     "data": "--data massive:data",

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from sprachbund.cli import run
 
@@ -153,3 +155,29 @@ def test_pretrain_and_train_make_a_zoo_that_merges(type_in, tmp_path) -> None:
     merge = f"sprachbund merge --models {template} --data cldr:10 --base zoo/base --mode manual --target-lang af"
     out = ok(type_in(f"{merge} --sources de-DE nl-NL"))
     assert "effective sources  2.00 of 2" in out
+
+
+@pytest.mark.parametrize(
+    "more", ["merge-reliable --num-languages 2", "distilled-merge-uniform --epochs 2 --seed 3 --freeze-embeddings"]
+)
+def test_the_card_of_an_adaptation_of_embedded_models_says_how_to_make_it_again(more, type_in, tmp_path) -> None:
+    ok(type_in(f"sprachbund adapt --demo --target sq-AL --sources ro-RO el-GR it-IT --method {more} --out first"))
+    ok(type_in(command_on(tmp_path / "first/README.md")))
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", f"{more.split()[0]}-sq-AL"))
+    assert first.keys() == second.keys()
+    assert all(np.allclose(second[name], first[name], atol=0 if "merge-rel" in more else 1e-6) for name in first)
+
+
+def test_the_card_of_what_an_experiment_adapted_says_how_to_make_it_again(type_in, tmp_path) -> None:
+    line = "--variants merge-reliable --locales sq-AL --sources ro-RO el-GR it-IT --skip-zero-shot --keep-models all"
+    ok(type_in(f"sprachbund experiment --demo {line}"))
+    (card,) = tmp_path.glob("**/README.md")
+    ok(type_in(command_on(card)))
+    again = tmp_path / "merge-reliable-sq-AL/model.safetensors"
+    assert again.read_bytes() == (card.parent / "model.safetensors").read_bytes()
+
+
+def command_on(card: Path) -> str:
+    """The command of a model card, without the size of the demonstration, which is set."""
+    block = card.read_text(encoding="utf-8").partition("```bash\n")[2].partition("\n```")[0]
+    return block.removeprefix("SPRACHBUND_DEMO_SIZE=tiny ")

@@ -10,7 +10,7 @@ from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
-from results_folder import ResultsFolder
+from results_folder import ZOO, ResultsFolder
 
 from sprachbund import store
 from sprachbund.report import Texts, read_answers
@@ -30,7 +30,10 @@ VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "met
 
 
 def answered(
-    folder: ResultsFolder, variants: Mapping[str, float] = VARIANTS, intents: tuple[str, ...] = INTENTS
+    folder: ResultsFolder,
+    variants: Mapping[str, float] = VARIANTS,
+    intents: tuple[str, ...] = INTENTS,
+    zoo: str = ZOO,
 ) -> ResultsFolder:
     """Write results whose figures are those of their predictions, which are drawn by lot; transfer, too."""
     lot = random.Random(0)
@@ -44,9 +47,9 @@ def answered(
             ]
             correct = sum(right == answer for right, answer in zip(gold, said, strict=True))
             sources = EQUAL if variant == "average" else None
-            folder.record(variant, locale, correct, total=len(IDS), sources=sources, predictions=predictions)
+            folder.record(variant, locale, correct, total=len(IDS), sources=sources, predictions=predictions, zoo=zoo)
     for place, source in enumerate(("af-ZA", "de-DE", "nl-NL", "sv-SE")):
-        folder.transfer(source, {target: 20 + 7 * place + number for number, target in enumerate(LOCALES)})
+        folder.transfer(source, {target: 20 + 7 * place + number for number, target in enumerate(LOCALES)}, zoo=zoo)
     return folder
 
 

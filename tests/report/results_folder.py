@@ -112,7 +112,7 @@ class ResultsFolder:
         ]
         return self.record(variant, locale, sum(right), total=len(ids), predictions=rows, **asked)
 
-    def failure(self, variant: str, locale: str, reason: str) -> store.Failure:
+    def failure(self, variant: str, locale: str, reason: str, *, zoo: str = ZOO) -> store.Failure:
         """Write one failure."""
         folder = store.RunStore(self.root).folder(variant, locale)
         failure = store.failure_of(
@@ -121,7 +121,7 @@ class ResultsFolder:
             locale=locale,
             dataset="cldr",
             split="test",
-            zoo=ZOO,
+            zoo=zoo,
             identity="",
         )
         return store.write_failure(folder, failure)

@@ -177,6 +177,16 @@ def test_the_best_single_source_stands_among_the_others_where_its_answers_are_kn
     assert "zero-shot best, wrong" in table(tree, "intents")[0]
 
 
+def test_numbers_are_sorted_by_all_their_digits(tree: Node, made: ResultsFolder) -> None:
+    """Two that are equal as they are shown are not always equal."""
+    (accuracies,) = tree.all("table", id="table-accuracies")
+    digits = {row["locale"]: row["similarity"] for row in download(tree, "accuracies")}
+    cells = {row.children[0].text: row.children[4] for body in accuracies.all("tbody") for row in body.all("tr")}
+    assert {locale: cell.attributes["data-value"] for locale, cell in cells.items()} == digits
+    (fixed, *_) = tree.all("table", id="table-locale-sq-AL-scores")
+    assert not [cell for cell in fixed.all("td") if "data-value" in cell.attributes], "nobody sorts these"
+
+
 # --- a locale on its own -----------------------------------------------------------------------------------------------
 
 
@@ -442,6 +452,41 @@ def test_browsers_are_told_to_run_this_script_alone(tree: Node) -> None:
         "style-src": "'unsafe-inline'",
         "script-src": f"'sha256-{digest}'",
     }
+
+
+# --- what is passed on says nothing of a machine ---------------------------------------------------------------------
+
+
+SECRET = "/home/jane doe/attic/models"
+AT_HOME = f"{SECRET}/{{locale}}/best"
+
+
+def at_home(folder: ResultsFolder) -> ResultsFolder:
+    """A folder whose every name that may be a path is one."""
+    answered(folder, zoo=AT_HOME)
+    for locale in LOCALES:
+        path = store.RunStore(folder.root).folder("similarity", locale)
+        record = store.read_record(path)
+        said = {"model": f"{SECRET}/merged_{locale}", "recipe": {"similarity": f"file:{SECRET}/mine.csv"}}
+        changed = record.model_copy(update={"model_info": record.model_info.model_copy(update=said)})
+        store.write_record(path, changed, store.read_predictions(path))
+    folder.failure(
+        "average",
+        "de-DE",
+        f"There is no folder {SECRET}/de-DE/best, nor /home/else/hidden/y.",
+        zoo=AT_HOME,
+    )
+    (folder.root / "average_sq-AL" / "predictions.csv").unlink()
+    return folder
+
+
+def test_no_path_of_this_machine_stands_on_the_page(folder: ResultsFolder) -> None:
+    page = unquote(page_of(at_home(folder), Texts({}, f"Sentences are those of {SECRET}/data.csv.")))
+    assert "path/to/{locale}/best" in page, "the zoo is still told"
+    assert "merged_sq-AL" in page
+    assert "file:path/to/mine.csv" in page
+    for part in ("/home", "jane", "attic", str(folder.root.parent)):
+        assert part not in page
 
 
 # --- what it costs -----------------------------------------------------------------------------------------------------

@@ -143,6 +143,27 @@ def test_numbers_with_signs_and_bounds_are_sorted_by_size(opened: Any) -> None:
         assert sizes == sorted(sizes, reverse=True)
 
 
+def test_what_is_rounded_to_one_number_is_sorted_by_its_digits(opened: Any) -> None:
+    """Numbers that differ by less than is shown, in an order that their text would not bring about."""
+    opened.execute_script(
+        "document.querySelectorAll('#table-accuracies tbody tr').forEach((row, place) => {"
+        "  row.cells[3].textContent = '0.500'; row.cells[3].dataset.value = 0.5 + ((place * 7) % 52) * 1e-6; })"
+    )
+    heading(opened, 3).find_element("tag name", "button").click()
+    values = opened.execute_script(
+        "return [...document.querySelectorAll('#table-accuracies tbody tr')].map((row) => +row.cells[3].dataset.value)"
+    )
+    assert values == sorted(values, reverse=True)
+
+
+def test_an_address_with_a_broken_end_is_no_error(opened: Any, path: Path) -> None:
+    opened.get("about:blank")
+    opened.get(f"{path.as_uri()}#%E0%A4%A")
+    assert complaints(opened) == []
+    find(opened, "button[data-open='all']").click()
+    assert len(opened.find_elements("css selector", "details.place[open]")) == 52
+
+
 def test_the_keyboard_sorts(opened: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 

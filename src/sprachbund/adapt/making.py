@@ -19,8 +19,8 @@ from sprachbund.adapt.merges import learned, merge, pick
 from sprachbund.adapt.students import distilled
 from sprachbund.adapt.teaching import shares, weights_of
 from sprachbund.adaptation import Adaptation
-from sprachbund.candidates import merged_before
-from sprachbund.cards import BlendedModel, MergeDetails, MergedSource, origin_of, write_made
+from sprachbund.candidates import base_of, merged_before
+from sprachbund.cards import MergeDetails, MergedSource, origin_of, write_made
 from sprachbund.checkpoints import Checkpoint, align, name_labels, zoo_name, zoo_uses
 from sprachbund.config import EXACT, Precision
 from sprachbund.ensembles import ENSEMBLES, debiased
@@ -171,7 +171,9 @@ def _details(
             for number in used
         ),
         asked=tuple(names),
-        base=BlendedModel(model=base.reference, digest=base.digest) if base else None,
+        texts_of=material.texts_of,
+        labels_of=material.labels_of if material.labelled is not None else None,
+        base=base_of(base) if base else None,
         effective_sources=weighting.effective_number(made.weights),
         head_agreement=agreement.cosine if agreement else None,
         warnings=_warnings(adaptation, agreement, merged),

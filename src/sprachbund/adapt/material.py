@@ -36,6 +36,10 @@ class Material:
     """What the sources were fine-tuned from; needed where a student starts from it."""
     labelled: Labelled | None = None
     """A few texts of the target with labels as the sources name them, for adaptations that see labels; None for all others."""
+    texts_of: str | None = None
+    """The data set that set the texts aside, for those who want to make the model again; None for a file."""
+    labels_of: str | None = None
+    """The same for the labels."""
 
     def of(self, places: npt.NDArray[np.int64]) -> Material:
         """Return the same with the sources in these places alone."""

@@ -9,6 +9,7 @@ from torch.nn import Module
 from sprachbund import inference
 from sprachbund.adapt.bodies import merged
 from sprachbund.adapt.job import Job, Made, loaded
+from sprachbund.adapt.teaching import shares
 from sprachbund.distillation import distil
 from sprachbund.errors import UserError
 from sprachbund.inference import Tokenizer
@@ -23,7 +24,9 @@ def distilled(job: Job, folder: Path) -> Made:
     start, reasons = start_of(job)
     settings, texts = job.adaptation.distillation, job.material.texts
     distil(*student(job, start), texts, job.wanted, folder, settings, progress=job.progress)
-    return Made(job.weights, reasons, trained=True)
+    # The sources count by how they went into the merge, or else by what the student heard of them.
+    weights = job.weights if job.adaptation.start == "merge" else shares(job.adaptation, job.weights)
+    return Made(weights, reasons, trained=True)
 
 
 def start_of(job: Job) -> tuple[Path | None, tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """``merge_details.json`` and ``blend.json``: how a model came about, for programs.
 
 It is also how an evaluation learns what a folder is: it names the candidate by content (digests of the sources, weights,
-method) and the digest of the tensors it was written for, so that it cannot speak for any others.
+method) and the digest of the file of tensors it was written for, so that it speaks for a copy of that, wherever it lies, and
+for no others. What the header of that file says (``sprachbund_candidate``) would not do: tools that change tensors keep it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sprachbund import digests
 from sprachbund.adaptation import Adaptation
 from sprachbund.checkpoints import WEIGHTS, open_checkpoint
 from sprachbund.errors import CheckpointError
 from sprachbund.recipe import Recipe
+from sprachbund.untrusted import check_version, read_json
 
 __all__ = [
     "BLEND",
@@ -30,12 +32,13 @@ __all__ = [
     "model_digest",
     "read_blend",
     "read_details",
-    "when_written",
 ]
 
 DETAILS, DETAILS_TEXT, CARD = "merge_details.json", "merge_details.txt", "README.md"
 BLEND = "blend.json"
 """In the place of the first two beside a merge of any checkpoints, which has no target."""
+DETAILS_VERSION = 1
+"""Of both."""
 _Read = TypeVar("_Read", bound=BaseModel)
 
 
@@ -80,7 +83,7 @@ class MergeDetails(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = 1
+    schema_version: int = DETAILS_VERSION
     mode: str
     recipe: Recipe
     uses: tuple[str, ...]
@@ -88,6 +91,10 @@ class MergeDetails(BaseModel):
     sources: tuple[MergedSource, ...]
     asked: tuple[str, ...] = ()
     """All sources that an adaptation asked about its texts, those without a weight too; empty where none was asked."""
+    texts_of: str | None = None
+    """The data set that set aside the texts of an adaptation; None for a file, and where it was not noted."""
+    labels_of: str | None = None
+    """The same for the few labels, where it has seen some."""
     base: BlendedModel | None = None
     """What the model was made with besides its sources; None where no base has a part in it."""
     effective_sources: float
@@ -118,7 +125,7 @@ class BlendDetails(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = 1
+    schema_version: int = DETAILS_VERSION
     method: str
     options: dict[str, Any]
     """All of them, defaults too."""
@@ -131,8 +138,10 @@ class BlendDetails(BaseModel):
     """What was asked for, with the names as they were typed."""
     warnings: tuple[str, ...]
     candidate: dict[str, Any]
-    written: tuple[int, int] = (0, 0)
-    """Size of model.safetensors in bytes, and when it was written in ns, filled in on writing: who changes it changes these."""
+    tensors_digest: str = ""
+    """SHA-256 of model.safetensors, filled in on writing; empty in what was written before it was noted."""
+    written: tuple[int, int] | None = None
+    """What was noted instead: size of model.safetensors in bytes, and when it was written in ns. No copy is known by that."""
     created: str
     version: str
     """Of sprachbund."""
@@ -149,14 +158,15 @@ def model_digest(details: Details) -> str:
 def read_details(folder: Path) -> MergeDetails | None:
     """Return how the model in a folder was merged; None if it was not, or if the details belong to other tensors."""
     details = _read(folder / DETAILS, MergeDetails)
-    weights = folder / WEIGHTS
-    return details if details and weights.is_file() and digests.of_file(weights) == details.tensors_digest else None
+    return details if details and _holds(folder, details.tensors_digest) else None
 
 
 def read_blend(folder: Path) -> BlendDetails | None:
     """Return how the model in a folder was blended; None if it was not, or if the details belong to other tensors."""
     details = _read(folder / BLEND, BlendDetails)
-    return details if details and when_written(folder) == details.written else None
+    if details is None or details.tensors_digest:
+        return details if details and _holds(folder, details.tensors_digest) else None
+    return details if details.written and _when_written(folder) == tuple(details.written) else None
 
 
 def details_of(folder: Path) -> Details:
@@ -179,18 +189,23 @@ def _read(path: Path, kind: type[_Read]) -> _Read | None:
     if not path.is_file():
         return None
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+        told = read_json(path)
+        check_version(told, DETAILS_VERSION, path, CheckpointError)
+        return kind.model_validate(told)
+    except ValueError as error:
         raise CheckpointError(
             f"{path} does not describe a merge of sprachbund: merge again, or remove the file to evaluate the model as it is."
         ) from error
 
 
-def when_written(folder: Path) -> tuple[int, int] | None:
-    """Return size and modification time of the tensors in a folder, None if there are none.
+def _holds(folder: Path, digest: str) -> bool:
+    """Return whether the tensors in a folder are those of a digest; they are read once on a machine, as any source's are."""
+    weights = folder / WEIGHTS
+    return weights.is_file() and digests.of_file(weights) == digest
 
-    Reading them again for a digest would take as long as many merges do.
-    """
+
+def _when_written(folder: Path) -> tuple[int, int] | None:
+    """Return size and modification time of the tensors in a folder, None if there are none."""
     try:
         status = (folder / WEIGHTS).stat()
     except FileNotFoundError:

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sprachbund import digests, files
+from sprachbund import digests
 from sprachbund.cards.details import BLEND, CARD, DETAILS, BlendDetails, Details, MergeDetails, model_digest
+from sprachbund.cards.marking import write_marked
 from sprachbund.cards.origins import MASSIVE, ON_HUB, dataset_id, licence_of_all
-from sprachbund.cards.public import code, is_published, one_line, plain, public_name, public_text, row
 from sprachbund.cards.reproducing import LABELS, RECIPE, TEXTS, command_of
 from sprachbund.cards.text import language_of, or_dash, score_of, title_of
+from sprachbund.cards.why import adapted_to, why_so
 from sprachbund.checkpoints import CONFIG, EMBEDDED_ZOO, WIDE_HEAD, open_checkpoint
-from sprachbund.recipe import AVERAGE, FROM, GREEDY_SOUP, MANUAL, REFIT, WIDE, Recipe, single
+from sprachbund.public import code, is_published, one_line, plain, public_name, public_text, row
+from sprachbund.recipe import single
 from sprachbund.store import Record, RunStore
 from sprachbund.uses import TARGET_FEW, TARGET_TRAIN, UNLABELLED
 
@@ -45,12 +47,10 @@ _SEEN = {
 
 
 def write_card(folder: Path, details: Details, records: Sequence[Record] = ()) -> str:
-    """Write the card of the model in a folder, with what was measured of it; return the card."""
+    """Write the card of the model in a folder, with what was measured of it, over whatever card is there; return the card."""
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     intents = list((config.get("id2label") or {}).values())
-    card = model_card(details, intents, records, custom=WIDE_HEAD in config)
-    files.write_text(folder / CARD, card)
-    return card
+    return write_marked(folder, model_card(details, intents, records, custom=WIDE_HEAD in config))
 
 
 def records_of(folder: Path, details: Details, results: RunStore) -> list[Record]:
@@ -94,7 +94,8 @@ def model_card(
 
 
 def _front(details: Details, records: Sequence[Record]) -> dict[str, Any]:
-    published = [source.model.partition("@")[0] for source in details.sources if is_published(source.model)]
+    repositories = (source.model.partition("@")[0] for source in details.sources if is_published(source.model))
+    published = list(dict.fromkeys(repositories))  # two sources may lie in one
     relation = _relation(details)
     datasets = {*(name for source in details.sources for name in source.datasets)}
     datasets |= {dataset_id(record.dataset_info.name) for record in records}
@@ -123,6 +124,7 @@ def _relation(details: Details) -> str | None:
 def _languages(details: Details, records: Sequence[Record]) -> list[str]:
     """Return the codes of all languages that the model has to do with, where they have one: ISO 639-1, else 639-3."""
     named = [record.evaluation_info.locale for record in records]
+    named += [name for source in details.sources for name in source.met]
     if isinstance(details, MergeDetails):
         named += [details.recipe.target, *(source.locale for source in details.sources)]
     return sorted({found for name in named if re.fullmatch("[a-z]{2,3}", found := name.split("-")[0])})
@@ -153,7 +155,9 @@ def _measured(record: Record) -> dict[str, Any]:
 
 
 def _licences(details: Details) -> list[tuple[str, str | None]]:
-    return [(public_name(source.model), source.licence) for source in details.sources]
+    """Return who has which: the sources, and a base that has a part in the model."""
+    models = [*details.sources, *([details.base] if details.base else [])]
+    return [(public_name(model.model), model.licence) for model in models]
 
 
 # --- for people --------------------------------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ def _opening(details: Details, intents: Sequence[str]) -> str:
     if isinstance(details, BlendDetails):
         return f"# Merged model\n\nA classifier of {len(intents)} intents, {made}: method {code(details.method)}."
     recipe = details.recipe
-    what = "" if recipe.adaptation is None else f" Adapted to raw text of the target: {code(details.mode)}."
+    what = "" if recipe.adaptation is None else f" Adapted to {adapted_to(recipe)} of the target: {code(details.mode)}."
     seen = "; ".join(_SEEN[use] for use in details.uses if use in _SEEN)
     return "\n\n".join(
         [
@@ -184,7 +188,7 @@ def _made_of(details: Details) -> str:
     licence = licence_of_all(_licences(details))
     said += [f"> **Warning.** {plain(licence.sentence)}"] if licence.conflict else []
     table = _blended(details) if isinstance(details, BlendDetails) else _merged(details)
-    why = [] if isinstance(details, BlendDetails) else _why(details, known)
+    why = [] if isinstance(details, BlendDetails) else why_so(details, known)
     base = [f"The base is {code(public_name(details.base.model))}."] if details.base else []
     return "\n\n".join(["## What was merged, and why", *why, table, *base, *said])
 
@@ -206,60 +210,6 @@ def _merged(details: MergeDetails) -> str:
     ]
     table = "\n".join([row("source", "weight", title, "model"), "|---|--:|--:|---|", *rows])
     return f"{table}\n\nThe weights amount to {details.effective_sources:.2f} equally weighted sources."
-
-
-def _why(details: MergeDetails, known: Iterable[str]) -> list[str]:
-    """Return why these sources, why these weights, and what became of their heads."""
-    recipe = details.recipe
-    if recipe.adaptation is not None:
-        found = recipe.adaptation
-        first = (
-            f"The sources were asked about raw text of the target, and how far to trust each was inferred from their answers "
-            f"({code(str(found['reliability']))}); the weights grow with that (sharpness {found['sharpness']:g})."
-        )
-        return [first, *(plain(public_text(reason, known)) for reason in details.reasons)]
-    options = ", ".join(f"{name} {value}" for name, value in (recipe.options or {}).items())
-    method = [f"Settings of the method: {code(options)}."] if options else []
-    reasons = [plain(public_text(reason, known)) for reason in details.reasons]
-    return [f"{_choice(details)} {_weights(recipe)} {_heads(recipe, details)}", *method, *reasons]
-
-
-def _choice(details: MergeDetails) -> str:
-    recipe, count = details.recipe, len(details.sources)
-    by = code(public_text(recipe.similarity or ""))
-    match recipe.selection:
-        case "topk":
-            return f"The sources are the {count} most similar to the target by {by}."
-        case "original":
-            return f"The sources are the {count} that the original experiment chose: by {by}, normalised (Sinkhorn)."
-        case selection if selection == MANUAL:
-            return "The sources were named by hand."
-    if recipe.weighting == GREEDY_SOUP:
-        return "Sources were added, the best first, as long as the merge got no worse on the dev splits of their languages."
-    return "All sources that there were take part."
-
-
-def _weights(recipe: Recipe) -> str:
-    match recipe.weighting:
-        case "similarity":
-            return f"Their weights are the softmax of {recipe.sharpness:g} times their similarity."
-        case "proportional":
-            return "Their weights are in proportion to what they were chosen by."
-        case weighting if weighting == MANUAL:
-            return "Their weights were given by hand."
-    return "They count the same."
-
-
-def _heads(recipe: Recipe, details: MergeDetails) -> str:
-    agreement = details.head_agreement
-    alike = "" if agreement is None else f" (smallest cosine between two of them: {agreement:.2f})"
-    if recipe.head_policy == AVERAGE:
-        return f"Their classification heads were merged like the rest{alike}."
-    if recipe.head_policy == WIDE:
-        return f"Their classification heads stand side by side, and their weighted logits add up{alike}."
-    if recipe.head_policy == REFIT:
-        return f"One classification head was fitted, on raw text, to what theirs say together{alike}."
-    return f"The classification head is that of {plain(recipe.head_policy.removeprefix(FROM))}{alike}."
 
 
 def _evaluation(records: Sequence[Record]) -> str:

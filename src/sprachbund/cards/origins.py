@@ -9,18 +9,16 @@ say which would hold: it is ``other``, and who has which is said. Where one is n
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sprachbund.cards.details import read_blend, read_details
 from sprachbund.checkpoints import TRAINING_CARD, Checkpoint, split_subfolder
 from sprachbund.data.massive_hub import REPOSITORY as MASSIVE
+from sprachbund.untrusted import Unreadable, parse_json, parse_yaml
 
 __all__ = [
     "JOINED",
@@ -40,8 +38,8 @@ __all__ = [
 CARD = "README.md"
 JOINED = "+"
 """Between the locales in the name of a joint model."""
-OTHER = "other"
-"""How the hub calls licences that it has no word for; their name stands beside it."""
+OTHER, UNKNOWN = "other", "unknown"
+"""How the hub calls licences that it has no word for, whose name stands beside it, and those that nobody knows."""
 _FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
 ON_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 _DATASET = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
@@ -84,8 +82,8 @@ def front_matter(path: Path) -> Mapping[str, Any]:
     """Return the front matter of a model card; nothing where there is no card, or none that can be read."""
     found = _FRONT.match(_read(path) or "")
     try:
-        content = yaml.safe_load(found[1]) if found else None
-    except yaml.YAMLError:
+        content = parse_yaml(found[1]) if found else None
+    except Unreadable:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -102,7 +100,9 @@ def _licence(front: Mapping[str, Any]) -> str | None:
     if not isinstance(licence, str) or not licence.strip():
         return None
     word = " ".join(licence.split()).lower()
-    return f"{OTHER}: {' '.join(name.split())}" if word == OTHER and isinstance(name, str) else word
+    if word == UNKNOWN:
+        return None
+    return f"{OTHER}: {' '.join(name.split())}" if word == OTHER and isinstance(name, str) and name.strip() else word
 
 
 def _names(value: Any) -> list[str]:
@@ -113,8 +113,8 @@ def _names(value: Any) -> list[str]:
 def _training(folder: Path) -> Mapping[str, Any]:
     """Return what a training card of ours says; one that cannot be read says nothing."""
     try:
-        card = json.loads(_read(folder / TRAINING_CARD) or "{}")
-    except json.JSONDecodeError:
+        card = parse_json(_read(folder / TRAINING_CARD) or "{}")
+    except Unreadable:
         return {}
     return card if isinstance(card, dict) else {}
 
@@ -135,7 +135,10 @@ def trained_on(folder: Path) -> tuple[str, ...]:
 
 
 def labels_met(folder: Path) -> tuple[str, ...]:
-    """Return the locales whose labels the model in a folder has met: in its training, or through what it was made of."""
+    """Return the locales whose labels the model in a folder has met: in its training, or through what it was made of.
+
+    A base counts as well: a method on task vectors adds to it, a student may start from it.
+    """
     return tuple(dict.fromkeys([*trained_on(folder), *_made_of(folder)]))
 
 
@@ -144,7 +147,9 @@ def _made_of(folder: Path) -> list[str]:
     details, blend = read_details(folder), read_blend(folder)
     asked = details.asked if details else ()
     merged = [name for source in (details.sources if details else ()) for name in (source.locale, *source.met)]
-    return [*merged, *asked, *(name for source in (blend.sources if blend else ()) for name in source.met)]
+    blended = [name for source in (blend.sources if blend else ()) for name in source.met]
+    bases = [made.base for made in (details, blend) if made and made.base]
+    return [*merged, *asked, *blended, *(name for base in bases for name in base.met)]
 
 
 def dataset_id(name: str) -> str:
@@ -164,13 +169,17 @@ class Licence:
 
 
 def licence_of_all(sources: Sequence[tuple[str, str | None]]) -> Licence:
-    """Return what follows of the licences of sources, each with its name."""
+    """Return what follows of the licences of all that a model was made of, each with its name."""
+    sources = [(name, None if licence == UNKNOWN else licence) for name, licence in sources]
     known = {licence for _, licence in sources if licence}
     silent = [name for name, licence in sources if not licence]
-    if len(known) > 1:
+    # Two licences without a name may be two, or one.
+    unnamed = [name for name, licence in sources if licence == OTHER]
+    if len(known) > 1 or len(unnamed) > 1:
+        differ = "different licences" if len(known) > 1 else "licences without a name, which may be different ones"
         return Licence(
             {"license": OTHER, "license_name": "several"},
-            f"The sources have different licences, and whoever uses this model has to keep to all of them: "
+            f"The models that this one is made of have {differ}, and whoever uses it has to keep to all of them: "
             f"{_who_has_which(sources)}.",
             conflict=True,
         )

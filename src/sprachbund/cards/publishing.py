@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sprachbund.cards.details import BLEND, CARD, DETAILS, DETAILS_TEXT, BlendDetails, Details, MergeDetails
-from sprachbund.cards.public import public_name, public_text, public_zoo
 from sprachbund.cards.text import details_text
 from sprachbund.checkpoints import COMPANIONS, CONFIG, WEIGHTS
 from sprachbund.errors import CheckpointError
+from sprachbund.public import public_name, public_text, public_zoo
 
 __all__ = ["published_files"]
 
@@ -30,7 +30,7 @@ def published_files(folder: Path, details: Details) -> dict[str, Path | bytes]:
     """Return what is sent, by name: files as they are, or what is sent in the place of one.
 
     Raises:
-        CheckpointError: there is no model card, or it names a place on this machine.
+        CheckpointError: there is no model card, it names a place on this machine, or its front matter is none.
     """
     known = _known_names(details)
     found: dict[str, Path | bytes] = {CARD: _card(folder, known)}
@@ -62,9 +62,25 @@ def _card(folder: Path, known: Iterable[str]) -> Path:
         if place != "/" and place in text:
             raise CheckpointError(
                 f"{card} names a place on this machine ({place}): take that out, or write the card anew "
-                f"(sprachbund card --model {folder})."
+                f"(sprachbund card --model {folder} --overwrite)."
             )
+    _check_front(card, text)
     return card
+
+
+def _check_front(card: Path, text: str) -> None:
+    """Refuse a front matter that the hub could not read, before anything is asked or sent."""
+    import yaml
+    from huggingface_hub import ModelCard
+
+    try:
+        ModelCard(text)
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:  # entries of another shape
+        reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        raise CheckpointError(
+            f"The front matter of {card} cannot be read ({reason}): mend what stands between its lines ---, or write the card "
+            f"anew (sprachbund card --model {card.parent} --overwrite)."
+        ) from error
 
 
 def _config(path: Path) -> Path | bytes:

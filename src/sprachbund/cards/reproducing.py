@@ -12,10 +12,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from sprachbund import locales
 from sprachbund.adaptation import ADAPTATIONS, Adaptation
 from sprachbund.cards.details import BlendDetails, Details, MergeDetails
-from sprachbund.cards.public import PLACE, is_local, is_published, public_name, public_zoo
 from sprachbund.checkpoints import EMBEDDED_ZOO
+from sprachbund.public import PLACE, is_local, is_published, public_name, public_zoo
 from sprachbund.recipe import AVERAGE, REFIT, Recipe
 
 __all__ = ["LABELS", "RECIPE", "TEXTS", "command_of"]
@@ -62,21 +63,28 @@ def _is_of_everybody(recipe: Recipe) -> bool:
 
 def _adapt(details: MergeDetails) -> list[str]:
     recipe = details.recipe
-    if details.zoo.startswith(EMBEDDED_ZOO):  # whose texts are in the embedded data
-        return ["experiment", "--demo", "--variants", details.mode, "--locales", recipe.target, "--skip-zero-shot"]
     found = Adaptation.model_validate(recipe.adaptation)
     words = ["adapt", "--target", recipe.target, "--method", details.mode, *_models(details)]
     asked = details.asked or tuple(source.locale for source in details.sources)
-    words += ["--sources", *asked, *_base(details)]
-    words += ["--unlabelled", TEXTS, *(["--labelled", LABELS] if found.labels else [])]
-    return [*words, *_student(details.mode, found), "--out", f"{details.mode}-{recipe.target}"]
+    everybody = "--demo" in words and {*asked, recipe.target} == set(locales.names())
+    words += [*([] if everybody else ["--sources", *asked]), *_base(details), *_texts(details, found)]
+    return [*words, *_settings(details.mode, found), "--out", f"{details.mode}-{recipe.target}"]
 
 
-def _student(mode: str, found: Adaptation) -> list[str]:
-    """Return the settings of a student that are not those of its variant."""
+def _texts(details: MergeDetails, found: Adaptation) -> list[str]:
+    """Return where texts and labels come from: a file, a data set, or the embedded one, which is there anyway."""
+    sets = dict.fromkeys(name for name in (details.texts_of, details.labels_of) if name)
+    words = [] if details.zoo.startswith(EMBEDDED_ZOO) else [word for name in sets for word in ("--data", name)]
+    words += [] if details.texts_of else ["--unlabelled", TEXTS]
+    return words + (["--labelled", LABELS] if found.labels and not details.labels_of else [])
+
+
+def _settings(mode: str, found: Adaptation) -> list[str]:
+    """Return the settings that are not those of the variant."""
     usual = ADAPTATIONS[mode][0] if mode in ADAPTATIONS else found
     ours, theirs = found.distillation, usual.distillation
-    words = ["--epochs", str(ours.epochs)] if ours.epochs != theirs.epochs else []
+    words = ["--num-languages", str(found.num_languages)] if found.num_languages != usual.num_languages else []
+    words += ["--epochs", str(ours.epochs)] if ours.epochs != theirs.epochs else []
     if ours.learning_rate != theirs.learning_rate:
         words += ["--learning-rate", f"{ours.learning_rate:g}"]
     words += ["--freeze-embeddings"] if ours.freeze_embeddings and not theirs.freeze_embeddings else []

@@ -16,8 +16,8 @@ from sprachbund.cards.details import (
     BlendDetails,
     MergeDetails,
     model_digest,
-    when_written,
 )
+from sprachbund.cards.marking import is_changed
 from sprachbund.cards.model_card import write_card
 from sprachbund.cards.text import details_text
 from sprachbund.checkpoints import WEIGHTS, label_tensors
@@ -34,18 +34,22 @@ def write_made(folder: Path, details: MergeDetails) -> MergeDetails:
 
 
 def write_details(folder: Path, details: MergeDetails) -> MergeDetails:
-    """Write the three files beside the tensors in ``folder``, which stay as they are; return the details as written."""
+    """Write the three files beside the tensors in ``folder``, which stay as they are; return the details as written.
+
+    A card that its owner has changed stays as well.
+    """
     complete = details.model_copy(update={"tensors_digest": digests.of_file(folder / WEIGHTS)})
     files.write_json(folder / DETAILS, complete.model_dump())
     files.write_text(folder / DETAILS_TEXT, details_text(complete))
-    write_card(folder, complete)
+    if not is_changed(folder):
+        write_card(folder, complete)
     return complete
 
 
 def write_blend(folder: Path, details: BlendDetails) -> BlendDetails:
     """Write how the model in ``folder``, which was just made, was blended; return the details as written."""
     label_tensors(folder / WEIGHTS, {CANDIDATE: model_digest(details)})
-    complete = details.model_copy(update={"written": when_written(folder)})
+    complete = details.model_copy(update={"tensors_digest": digests.of_file(folder / WEIGHTS)})
     files.write_json(folder / BLEND, complete.model_dump())
     write_card(folder, complete)
     return complete

@@ -44,6 +44,7 @@ from sprachbund.checkpoints.vocabulary import (
 from sprachbund.checkpoints.zoo import (
     EMBEDDED_ZOO,
     PUBLISHED,
+    ZOO_CARD_VERSION,
     Zoo,
     as_template,
     locate,
@@ -69,6 +70,7 @@ __all__ = [
     "WEIGHTS",
     "WIDE_HEAD",
     "ZOO_CARD",
+    "ZOO_CARD_VERSION",
     "Alignment",
     "Checkpoint",
     "Extent",

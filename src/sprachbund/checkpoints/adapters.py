@@ -9,7 +9,6 @@ that neither base nor adapter holds. Both are refused here.
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from sprachbund.checkpoints.checkpoint import (
 )
 from sprachbund.checkpoints.tensors import TensorFile
 from sprachbund.errors import CheckpointError
+from sprachbund.untrusted import read_json
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -76,7 +76,7 @@ def add_adapter(folder: Path, name: str, commit: str = "") -> Checkpoint:
 def _read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / ADAPTER_CONFIG
     try:
-        config: Any = json.loads(path.read_text(encoding="utf-8"))
+        config: Any = read_json(path)
         kind, base = config["peft_type"], config["base_model_name_or_path"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} does not say what it adapts, and how: {_UNSAID}.") from error

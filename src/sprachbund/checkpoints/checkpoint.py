@@ -19,6 +19,7 @@ from sprachbund.checkpoints import converted
 from sprachbund.checkpoints.sharded import ShardedTensors, read_index
 from sprachbund.checkpoints.tensors import TensorFile, TensorInfo
 from sprachbund.errors import CheckpointError
+from sprachbund.untrusted import read_json
 
 __all__ = [
     "ADAPTER_CONFIG",
@@ -89,6 +90,8 @@ Layers that some bases have and others lack (the pooler inside BERT, the head of
 """
 _CLASSIFIER = "ForSequenceClassification"
 """How the names of transformers' classes of such models end, however they name their tensors."""
+MOST_LABELS = 1_000_000
+"""Names that are made up where a config only counts them."""
 LAST_OF_HEAD = (
     "classifier.out_proj.weight",
     "classifier.weight",
@@ -140,8 +143,8 @@ class Checkpoint:
         """The content of config.json."""
         path = self.folder / CONFIG
         try:
-            config: Any = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            config: Any = read_json(path)
+        except ValueError as error:
             raise CheckpointError(
                 f"{path} is not valid JSON, perhaps cut off: save or download the checkpoint again."
             ) from error
@@ -248,7 +251,8 @@ class Checkpoint:
     @cached_property
     def digest(self) -> str:
         """Identifies what the checkpoint computes: tensors, config, tokenizer."""
-        config = {key: value for key, value in self.config.items() if key not in _SAYS_NOTHING}
+        told = {key: value for key, value in self.config.items() if key not in _SAYS_NOTHING}
+        config = json.loads(json.dumps(told), parse_constant=str)  # Infinity, which some configs hold, is no JSON
         file = self.file
         tensors = file.digest if isinstance(file, ShardedTensors) else digests.of_file(self.folder / WEIGHTS)
         return digests.of_value([tensors, config, self.tokenizer_digest])
@@ -281,11 +285,12 @@ def open_checkpoint(folder: Path, name: str | None = None, commit: str = "") -> 
 
 def name_labels(folder: Path, names: Sequence[str]) -> None:
     """Let the config of a model that was just made name its labels, in the order of the logits; without names it stays."""
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = read_json(folder / CONFIG)
     id2label = {str(number): name for number, name in enumerate(names)}
     if names and config.get("id2label") != id2label:
         label2id = {name: number for number, name in enumerate(names)}
-        files.write_json(folder / CONFIG, {**config, "id2label": id2label, "label2id": label2id})
+        named = json.dumps({**config, "id2label": id2label, "label2id": label2id}, indent=2, ensure_ascii=False)
+        files.write_text(folder / CONFIG, named + "\n")  # with Infinity, if that is what transformers wrote
 
 
 def _pickles(folder: Path) -> list[Path]:
@@ -331,8 +336,8 @@ _vocabularies: dict[str, str] = {}
 def _vocabulary_digest(path: Path, file_digest: str) -> str:
     if file_digest not in _vocabularies:
         try:
-            _vocabularies[file_digest] = digests.of_value(_vocabulary(json.loads(path.read_text(encoding="utf-8"))))
-        except (ValueError, KeyError, TypeError) as error:
+            _vocabularies[file_digest] = digests.of_value(_vocabulary(read_json(path)))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path} is not a tokenizer: save or download the checkpoint again.") from error
     return _vocabularies[file_digest]
 
@@ -340,7 +345,8 @@ def _vocabulary_digest(path: Path, file_digest: str) -> str:
 def _unnamed(config: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels that transformers makes up; without a number it is two."""
     count = config.get("num_labels", 2)
-    return {str(number): f"LABEL_{number}" for number in range(count if isinstance(count, int) else 0)}
+    known = isinstance(count, int) and count <= MOST_LABELS
+    return {str(number): f"LABEL_{number}" for number in range(count if known else 0)}
 
 
 def _in_order(named: Any) -> tuple[str, ...] | None:

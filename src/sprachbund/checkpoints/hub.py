@@ -41,7 +41,7 @@ TIMEOUT = 10.0
 """Seconds that the hub may take to say that it is there."""
 TRIES, PAUSE = 3, 1.0
 """How often a file is begun when the connection fails, and the seconds between."""
-_BESIDE = (*COMPANIONS, ADAPTER_CONFIG, TRAINING_CARD, TOKEN_COUNTS, "merge_details.json")
+_BESIDE = (*COMPANIONS, ADAPTER_CONFIG, TRAINING_CARD, TOKEN_COUNTS, "merge_details.json", "blend.json")
 """Small files that say what a model is and what it has seen."""
 _WEIGHTS = (
     (WEIGHTS,),

@@ -14,8 +14,12 @@ from pathlib import Path
 
 from sprachbund.errors import CheckpointError, UserError, is_no_room
 
-__all__ = ["Pushed", "check_repository", "push"]
+__all__ = ["Pushed", "check_repository", "check_revision", "push"]
 
+_NO_BRANCH = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/$|^/|^-|^@$|(^|/)\.|\.(/|$)|\.lock(/|$)|^refs/|^[0-9a-f]{40}$"
+)
+"""What git allows in no branch (git check-ref-format), other refs, and commits, to which nothing can be added."""
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 LOG_IN = "log in (hf auth login, or HF_TOKEN)"
 
@@ -46,6 +50,16 @@ def check_repository(name: str) -> None:
         if _REPOSITORY.fullmatch(name):
             return
     raise UserError(f"--repo {name!r} is no name of a repository: write OWNER/NAME, as in my-org/xlmr-sq.")
+
+
+def check_revision(name: str) -> None:
+    """Complain of a name that no branch can have.
+
+    Raises:
+        UserError: says how one is written.
+    """
+    if not name or _NO_BRANCH.search(name):
+        raise UserError(f"--revision {name!r} is no name of a branch: write one as in trial or v2/beta.")
 
 
 def push(

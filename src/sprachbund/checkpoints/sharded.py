@@ -7,7 +7,6 @@ any work.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +15,12 @@ from typing import Any
 from sprachbund import digests
 from sprachbund.checkpoints.tensors import Extent, TensorFile, TensorInfo
 from sprachbund.errors import CheckpointError
+from sprachbund.untrusted import read_json
 
 __all__ = ["ShardedTensors", "read_index"]
+
+LONGEST_NAME = 255
+"""Bytes of one name, on nearly all file systems."""
 
 
 class ShardedTensors:
@@ -68,13 +71,13 @@ def read_index(path: Path) -> dict[str, str]:
         CheckpointError: this is no index, or a file is missing or elsewhere.
     """
     try:
-        place = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        place = read_json(path)["weight_map"]
     except (ValueError, KeyError, TypeError) as error:
         raise _broken(path, "it is no index of shards") from error
     if not isinstance(place, dict) or not place or not all(isinstance(name, str) for name in place.values()):
         raise _broken(path, "it names no shards")
     for name in dict.fromkeys(place.values()):
-        if Path(name).name != name or "\\" in name:
+        if Path(name).name != name or "\\" in name or len(name.encode()) > LONGEST_NAME:
             raise _broken(path, f"it names {name}, which is not a file beside it")
         if not (path.parent / name).is_file():
             raise _broken(path, f"it names {name}, which is not there")

@@ -22,6 +22,7 @@ import ml_dtypes
 import numpy as np
 
 from sprachbund.errors import CheckpointError, naming
+from sprachbund.untrusted import parse_json
 
 __all__ = ["DTYPES", "Extent", "TensorFile", "TensorInfo", "TensorWriter", "label_tensors", "write_tensors"]
 
@@ -39,6 +40,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
+MOST_AXES = 32
+"""Of a tensor: more than numpy could always take."""
 _LENGTH_BYTES = 8
 ROOM = 96
 """Blanks behind the header of a new file, for words that are only known once its tensors are: see :func:`label_tensors`."""
@@ -126,16 +129,19 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
         if size < _LENGTH_BYTES:
             raise _broken(path, f"it has only {size} bytes" if size else "it is empty")
-        if length > min(size - _LENGTH_BYTES, LARGEST_HEADER):
+        if length > size - _LENGTH_BYTES:
             raise _broken(path, f"its header claims {length} bytes, the file has {size}")
+        if length > LARGEST_HEADER:
+            raise _broken(path, f"its header claims {length} bytes, and none has more than {LARGEST_HEADER}")
         raw = stream.read(length)
     try:
-        header = json.loads(raw)
+        header = parse_json(raw)
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         for name, entry in entries.items():
             _check_entry(path, name, entry, size - _LENGTH_BYTES - length)
+        _check_metadata(header.get("__metadata__", {}))
         _check_cover(path, [entry["data_offsets"] for entry in entries.values()], size - _LENGTH_BYTES - length)
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise _broken(path, "its header is no safetensors header") from error
     return header, _LENGTH_BYTES + length
 
@@ -151,7 +157,8 @@ def _check_entry(path: Path, name: str, entry: Mapping[str, Any], available: int
         raise CheckpointError(
             f"{path}: tensor {name} has dtype {entry['dtype']}, which cannot be merged: convert it to F32, F16 or BF16."
         )
-    if not all(_is_count(length) for length in entry["shape"]):
+    lengths = entry["shape"]
+    if not (all(map(_is_count, lengths)) and len(lengths) <= MOST_AXES and math.prod(filter(None, lengths)) < 1 << 63):
         raise _broken(path, f"tensor {name} has the shape {entry['shape']}")
     begin, end = entry["data_offsets"]
     expected = TensorInfo(name, entry["dtype"], tuple(entry["shape"])).nbytes
@@ -159,6 +166,11 @@ def _check_entry(path: Path, name: str, entry: Mapping[str, Any], available: int
         raise _broken(path, f"tensor {name} should end at byte {end} of its data, but there are {available}")
     if end - begin != expected:
         raise _broken(path, f"tensor {name} has {end - begin} bytes, its shape and dtype say {expected}")
+
+
+def _check_metadata(words: Mapping[str, str]) -> None:
+    if not all(isinstance(word, str) for word in words.values()):
+        raise TypeError("metadata maps words to words")
 
 
 def _is_count(value: object) -> bool:

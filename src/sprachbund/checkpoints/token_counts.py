@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import ml_dtypes
 import numpy as np
@@ -44,10 +46,19 @@ def read_token_counts(checkpoint: Checkpoint) -> IntArray | None:
     """
     path = checkpoint.folder / TOKEN_COUNTS
     try:
-        counts: IntArray = np.load(path, allow_pickle=False).astype(np.int64, casting="safe")
+        counts: IntArray = np.load(path, mmap_mode="r", allow_pickle=False).astype(np.int64, casting="safe")
     except FileNotFoundError:
         return None
-    except (ValueError, EOFError, TypeError) as error:
+    except (
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        SyntaxError,
+        TokenError,
+        BadZipFile,
+    ) as error:
         raise CheckpointError(f"{path} does not hold token counts: remove it, or save the checkpoint again.") from error
     if counts.shape != (len(_embeddings(checkpoint)),):
         raise CheckpointError(f"{path} counts other tokens than the model has: remove it.")

@@ -8,7 +8,6 @@ neither has all tokens of the other, or that cut the same text into other tokens
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from sprachbund.checkpoints.checkpoint import TOKENIZER, Checkpoint
 from sprachbund.errors import CheckpointError, IncompatibleError
+from sprachbund.untrusted import read_json, read_text
 
 __all__ = [
     "EMBEDDINGS",
@@ -99,15 +99,25 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary | None:
         path = checkpoint.folder / name
         if path.is_file():
             try:
-                return reader(path)
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                return _checked(reader(path))
+            except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
                 what = f"{path} is" if name == TOKENIZER else f"{path}, with what stands beside it, is"
                 raise CheckpointError(f"{what} not a tokenizer: save or download the checkpoint again.") from error
     return None
 
 
+def _checked(vocabulary: Vocabulary) -> Vocabulary:
+    """Refuse rows that are no numbers of rows, tokens that are no texts: nobody after this asks again."""
+    for token, row in vocabulary.rows.items():
+        if not isinstance(token, str) or type(row) is not int or not 0 <= row <= np.iinfo(np.int32).max:
+            raise ValueError(f"{token!r} has no row")
+    if not all(isinstance(part, str) for merge in vocabulary.merges for part in merge):
+        raise TypeError("merges are of texts")
+    return vocabulary
+
+
 def _from_tokenizer(path: Path) -> Vocabulary:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     model = dict(content["model"])
     known = model.pop("vocab")
     by_piece = {} if isinstance(known, dict) else {piece: float(score) for piece, score in known}
@@ -135,7 +145,7 @@ def _from_tokenizer(path: Path) -> Vocabulary:
 
 def _from_word_pieces(path: Path) -> Vocabulary:
     """Read a vocab.txt, one token a line, with what stands beside it."""
-    pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # other ends of lines can be tokens
+    pieces = read_text(path).removesuffix("\n").split("\n")  # other ends of lines can be tokens
     added = {token: int(row) for token, row in _beside(path, ADDED).items()}
     told = _beside(path, SETTINGS)
     said = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
@@ -148,7 +158,7 @@ def _from_word_pieces(path: Path) -> Vocabulary:
 
 def _beside(path: Path, name: str) -> dict[str, Any]:
     other = path.with_name(name)
-    content = json.loads(other.read_text(encoding="utf-8")) if other.is_file() else {}
+    content = read_json(other) if other.is_file() else {}
     return dict(content.items())
 
 

@@ -11,7 +11,6 @@ One grammar for all names of models: ``MODEL[@REVISION][:SUBFOLDER]``. MODEL is 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -33,11 +32,13 @@ from sprachbund.checkpoints.hub import HubModel
 from sprachbund.checkpoints.zoo_file import ENDINGS, read_zoo_file
 from sprachbund.errors import CheckpointError, UserError, nearest
 from sprachbund.parallel import Report
+from sprachbund.untrusted import check_version, read_json
 from sprachbund.uses import check_uses
 
 __all__ = [
     "EMBEDDED_ZOO",
     "PUBLISHED",
+    "ZOO_CARD_VERSION",
     "Zoo",
     "as_template",
     "locate",
@@ -54,6 +55,8 @@ PUBLISHED = "haryoaw/xlm-roberta-base_massive_k_{locale}:alpha_0.5_{locale}_epoc
 """The sources of the original experiment."""
 EMBEDDED_ZOO = "embedded-"
 """How the names of all zoos of embedded models begin."""
+ZOO_CARD_VERSION = 1
+"""Of zoo.json; a card that names no version is of the first."""
 _ON_HUB = re.compile(r"(?P<repository>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[^@:\s]+))?")
 
 
@@ -258,7 +261,8 @@ def _is_zoo_file(path: Path, checkpoint: Checkpoint) -> bool:
 
 def _read_card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
+        check_version(card, ZOO_CARD_VERSION, path, CheckpointError)
         return {"name": str(card["name"]), "uses": check_uses(map(str, card.get("uses", ())), str(path))}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
@@ -269,7 +273,7 @@ def _read_card(path: Path) -> dict[str, Any]:
 def _read_uses(path: Path) -> tuple[str, ...]:
     """Return what a training card says that all sources of its base have seen; cards of other programs say nothing."""
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except ValueError:
         return ()
     uses = card.get("uses", ()) if isinstance(card, dict) else ()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import yaml
 
 from sprachbund.errors import UnknownName, UserError
+from sprachbund.untrusted import Unreadable, compose_yaml, parse_json, read_text
 
 __all__ = ["ENDINGS", "read_zoo_file"]
 
@@ -34,11 +34,13 @@ def read_zoo_file(path: Path) -> dict[str, str]:
         UserError: there is no such file, or something in it is amiss; says what and where.
     """
     try:
-        rows = list(_READERS[path.suffix.lower()](path, path.read_text(encoding="utf-8-sig")))
+        rows = list(_READERS[path.suffix.lower()](path, read_text(path, "utf-8-sig")))
     except FileNotFoundError:
         raise UserError(f"--models: there is no file {path}: check the name.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: save it as UTF-8.") from error
+    except Unreadable as error:
+        raise UserError(f"{path} cannot be read ({error}): name a file with a row for each source.") from error
     models: dict[str, str] = {}
     for where, locale, model in rows:
         for value, what in ((locale, "locale"), (model, "model")):
@@ -92,18 +94,17 @@ def _object(path: Path, text: str) -> Rows:
 def _json(path: Path, text: str, where: str = "") -> Any:
     """Return what JSON says, with objects as tuples of pairs: a dict would swallow what stands there twice."""
     try:
-        return json.loads(text, object_pairs_hook=tuple)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}{where} is not JSON ({error.msg}): mend it.") from error
+        return parse_json(text, pairs=tuple)
+    except Unreadable as error:
+        raise UserError(f"{path}{where} is not JSON ({error}): mend it.") from error
 
 
 def _yaml(path: Path, text: str) -> Rows:
     # Nodes, not values: what stands there twice is seen, and the Norwegian locale "no" is no boolean.
     try:
-        found = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(f"{path}{f', line {mark.line + 1}' if mark else ''} is not YAML: mend it.") from error
+        found = compose_yaml(text)
+    except Unreadable as error:
+        raise UserError(f"{path}{f', line {error.line}' if error.line else ''} is not YAML: mend it.") from error
     if found is None:
         return
     if not isinstance(found, yaml.MappingNode):

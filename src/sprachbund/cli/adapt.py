@@ -15,6 +15,7 @@ from sprachbund.errors import UnknownName, UserError
 if TYPE_CHECKING:
     from sprachbund.adaptation import Adaptation
     from sprachbund.checkpoints import Checkpoint
+    from sprachbund.data import DataSet
     from sprachbund.data.few import Labelled
 
 __all__ = ["adapt"]
@@ -36,8 +37,9 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
 
     inference.quieten()
     check_writable(config.out.parent)
-    adaptation, target, texts = _adaptation(config), _canonical(config.target), _texts(config)
-    labelled = _labelled(config, adaptation, target)
+    adaptation, target = _adaptation(config), _canonical(config.target)
+    aside = _set_aside(config)
+    texts, labelled = _texts(config, aside), _labelled(config, adaptation, target, aside)
     names = _sources(config, target)
     with Reporter() as report:
         found = open_sources(config, lambda without: [name for name in names if name not in without], report)
@@ -46,8 +48,16 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
         check_unseen(sources, [target])
         for note in found.notes:
             say(note)
-        few = labelled and _few(labelled, adaptation, sources[names[0]], config)
-        material = Material(sources, texts, AnswerStore(cache.folder() / "answers"), found.base, few)
+        few = labelled and _few(labelled, adaptation, sources[names[0]], config, aside)
+        material = Material(
+            sources,
+            texts,
+            AnswerStore(cache.folder() / "answers"),
+            found.base,
+            few,
+            texts_of=aside.name if aside and not config.unlabelled else None,
+            labels_of=aside.name if aside and not config.labelled else None,
+        )
         if not merged_before(config.out, candidate(adaptation, material), overwrite=config.overwrite, instead=OUT):
             # The merge, the student and the result stand there at the same time.
             check_room(
@@ -63,7 +73,7 @@ def adapt(*, config: Annotated[AdaptConfig, Parameter(name="*")]) -> int:
             report=report,
             overwrite=config.overwrite,
             instead=OUT,
-            names=_intents(config, sources[names[0]]),
+            names=_intents(aside, sources[names[0]]),
         )
     for warning in details.warnings:
         say(f"warning: {warning}")
@@ -116,24 +126,31 @@ def _check_student(config: AdaptConfig, adaptation: Adaptation) -> None:
         raise UserError(f"{config.method} trains nothing but the head: leave out --freeze-embeddings.")
 
 
-def _texts(config: AdaptConfig) -> tuple[str, ...]:
+def _set_aside(config: AdaptConfig) -> DataSet | None:
+    """Return the data that may have set texts and labels aside: the embedded one with --demo, else what --data names."""
     from sprachbund import data
+    from sprachbund.training.embedded import chosen_data
+
+    name = config.data or (chosen_data() if config.demo else None)
+    return data.load(name) if name else None
+
+
+def _texts(config: AdaptConfig, aside: DataSet | None) -> tuple[str, ...]:
     from sprachbund.data.unlabelled import read_texts
 
     if config.unlabelled:
         return read_texts(config.unlabelled)
-    if config.data:
-        return data.load(config.data).unlabelled(_canonical(config.target))
+    if aside:
+        return aside.unlabelled(_canonical(config.target))
     raise UserError("There is no unlabelled text: name a file of it (--unlabelled FILE, one text a line).")
 
 
-def _labelled(config: AdaptConfig, adaptation: Adaptation, target: str) -> Labelled | None:
+def _labelled(config: AdaptConfig, adaptation: Adaptation, target: str, aside: DataSet | None) -> Labelled | None:
     """Return the labels that the method may choose from: those of the file, else those that the data sets aside.
 
     Raises:
         UserError: there are none for a method that needs some, or some for a method that must not see any.
     """
-    from sprachbund import data
     from sprachbund.data.few import read_labelled
 
     if not adaptation.labels:
@@ -145,22 +162,24 @@ def _labelled(config: AdaptConfig, adaptation: Adaptation, target: str) -> Label
         return None
     if config.labelled:
         return read_labelled(config.labelled)
-    if config.data:
-        return data.load(config.data).few(target, adaptation.labels)
+    if aside:
+        return aside.few(target, adaptation.labels)
     raise UserError(
         f"{config.method} needs a few labelled texts of {target}: name a file of them (--labelled FILE, one text a line as "
         "intent, tab, text), or data that sets some aside (--data split:…)."
     )
 
 
-def _few(labelled: Labelled, adaptation: Adaptation, source: Checkpoint, config: AdaptConfig) -> Labelled:
+def _few(
+    labelled: Labelled, adaptation: Adaptation, source: Checkpoint, config: AdaptConfig, aside: DataSet | None
+) -> Labelled:
     """Return as many of the labels as the method may see, named as the sources name them.
 
     Raises:
         DataError: an intent is none that they know.
     """
-    intents = _intents(config, source) or source.labels
-    labelled.check(intents, str(config.labelled or config.data))
+    intents = _intents(aside, source) or source.labels
+    labelled.check(intents, str(config.labelled or (aside and aside.name)))
     few = labelled.first(adaptation.labels)
     if len(few) < len(labelled):
         say(
@@ -169,12 +188,11 @@ def _few(labelled: Labelled, adaptation: Adaptation, source: Checkpoint, config:
     return few.under(dict(zip(intents, source.labels, strict=True)))
 
 
-def _intents(config: AdaptConfig, source: Checkpoint) -> tuple[str, ...]:
+def _intents(aside: DataSet | None, source: Checkpoint) -> tuple[str, ...]:
     """Return what the logits stand for, as the data says; without any, the source's own names stay."""
-    from sprachbund import data
     from sprachbund.evaluation import label_names
 
-    return label_names(source.labels, data.load(config.data), source.name).names if config.data else ()
+    return label_names(source.labels, aside, source.name).names if aside else ()
 
 
 def _canonical(name: str) -> str:

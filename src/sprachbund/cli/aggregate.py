@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import AggregateConfig
+from sprachbund.plan import check_writable
+from sprachbund.public import public_place
 from sprachbund.report import (
     print_missing,
     print_results,
@@ -26,11 +29,12 @@ __all__ = ["aggregate"]
 @app.command
 def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = AggregateConfig()) -> int:
     """Compare all results of a folder and write them as CSV, JSON, Markdown, Parquet, LaTeX or HTML."""
+    check_writable(config.output_dir)
     results = load_results(config)
     summary = summarise(results)
     answers, analysis = read_and_analyse(config.results_dir, results)
     now = datetime.now()
-    command = f"sprachbund aggregate --results-dir {config.results_dir}"
+    command = shlex.join(["sprachbund", "aggregate", "--results-dir", public_place(str(config.results_dir))])
     as_page = config.format == "html"
     written = write_aggregate(
         results,

@@ -12,6 +12,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.config import CompareConfig
 from sprachbund.errors import StoreError, UserError
+from sprachbund.plan import check_file
 from sprachbund.report import Results, compare_json, compare_rows, csv_text, load, pairs_of, print_compared
 from sprachbund.report import compare as compare_results
 from sprachbund.store import RECORD, RESULTS
@@ -31,6 +32,8 @@ def compare(
     The zoos may be different ones, the data may not.
     """
     zoos = _zoos(config)
+    if config.out:
+        check_file(config.out, overwrite=True)
     ours, theirs = (_load(folder, config, zoo) for folder, zoo in zip((a, b), zoos, strict=True))
     found = compare_results(ours, theirs, pairs_of(config.variants, ours, theirs))
     if config.out:

@@ -12,7 +12,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.cli.sentences import SEE_HELP
 from sprachbund.config import ExportConfig
-from sprachbund.errors import CheckpointError, StoreError, UserError
+from sprachbund.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
     from sprachbund.cards import BlendDetails, MergeDetails
@@ -27,19 +27,21 @@ def export(*, config: Annotated[ExportConfig, Parameter(name="*")]) -> int:
     if config.mergekit == config.onnx:
         which = "--mergekit and --onnx are two exports: leave one out." if config.onnx else "--mergekit or --onnx."
         raise UserError(f"Say for what to export: {which} {SEE_HELP}")
-    return _onnx(config.model, config.out) if config.onnx else _recipe(Path(config.model).expanduser(), config.out)
+    if config.overwrite and config.out is None:
+        raise UserError(f"--overwrite has no effect without --out: name the file or folder. {SEE_HELP}")
+    return _onnx(config) if config.onnx else _recipe(config)
 
 
-def _onnx(model: str, out: Path | None) -> int:
+def _onnx(config: ExportConfig) -> int:
     from sprachbund import files, inference
-    from sprachbund.inference.onnx import ONNX, check_onnx, write_onnx
+    from sprachbund.inference.onnx import ONNX, check_onnx, check_place, write_onnx
     from sprachbund.inputs import notes_on, open_each
     from sprachbund.plan import check_room, check_writable
 
+    model, out = config.model, config.out
     if out is None:
         raise UserError(f"--out is needed: name the folder of the ONNX model. {SEE_HELP}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise StoreError(f"{out} is there already: choose another --out.")
+    check_place(out, overwrite=config.overwrite)
     check_onnx()
     inference.quieten()
     check_writable(out.parent)
@@ -55,18 +57,19 @@ def _onnx(model: str, out: Path | None) -> int:
     return 0
 
 
-def _recipe(model: Path, out: Path | None) -> int:
+def _recipe(config: ExportConfig) -> int:
     from sprachbund import files
     from sprachbund.blends import UNION
     from sprachbund.cards import details_of
     from sprachbund.inputs import open_each
     from sprachbund.mergekit import blend_of, write_recipe
-    from sprachbund.plan import check_writable
+    from sprachbund.plan import check_file
 
-    details = details_of(model)
-    blend = blend_of(details)
+    out = config.out
     if out:
-        check_writable(out.parent)
+        check_file(out, overwrite=config.overwrite)
+    details = details_of(Path(config.model).expanduser())
+    blend = blend_of(details)
     others = [name for name in (blend.base, blend.tokenizer) if name is not None and name != UNION]
     with Reporter() as report:
         models = open_each(list(dict.fromkeys([*blend.sources, *others])), report)

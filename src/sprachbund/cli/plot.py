@@ -10,7 +10,8 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.cli.results import load_results
 from sprachbund.config import PlotConfig
-from sprachbund.report import dumbbell, summarise
+from sprachbund.plan import check_file
+from sprachbund.report import check_format, dumbbell, summarise
 
 __all__ = ["plot"]
 
@@ -18,6 +19,8 @@ __all__ = ["plot"]
 @app.command
 def plot(*, config: Annotated[PlotConfig, Parameter(name="*")] = PlotConfig()) -> int:
     """Draw baseline, similarity, average, mean and best zero-shot accuracy of every locale."""
+    check_format(config.out)
+    check_file(config.out, overwrite=True)
     path = dumbbell(summarise(load_results(config)), config.out)
     result(lambda: {"file": path}, lambda: console.print(str(path), soft_wrap=True, markup=False))
     return 0

@@ -17,6 +17,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import MODE, Reporter, console, result, say
 from sprachbund.config import PredictConfig
 from sprachbund.errors import DataError, UserError
+from sprachbund.plan import check_file
 
 if TYPE_CHECKING:
     from sprachbund.data.stream import Bytes
@@ -26,6 +27,9 @@ __all__ = ["predict"]
 
 Write = Callable[["Answer"], None]
 ENDINGS = (".csv", ".jsonl")
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+HANDFUL = 1000
+"""Texts of a table that are answered together; each handful is put into batches by length."""
 STANDARD_INPUT = "Standard input"
 
 
@@ -40,21 +44,19 @@ def predict(
     """Print the intent of each text, how sure the classifier is of it, and the text, with tabs between."""
     from sprachbund import inference
     from sprachbund.inputs import notes_on, open_each
-    from sprachbund.plan import check_writable
 
     _check(config, text)
     inference.quieten()
     inference.check_precision(config.precision)
-    if config.out:
-        check_writable(config.out.parent)
-    with _texts(text, config.file) as handfuls:
+    with _texts(text, config) as handfuls:
         with Reporter() as report:
             checkpoint = open_each([config.model], report)[config.model]
         for note in notes_on([checkpoint]):
             say(note)
-        answers = inference.Predictor(checkpoint.folder, config.precision).answers(handfuls, config.top)
+        predictor = inference.Predictor(checkpoint.folder, config.precision)
+        answers = predictor.answers(handfuls, config.top)
         if config.out:
-            with _file(config.out, config.top) as write:
+            with _file(config.out, min(config.top, len(predictor.names))) as write:
                 count = _each(answers, write)
             said = f"{count} answers: {config.out}"
             result(
@@ -73,17 +75,35 @@ def predict(
 def _check(config: PredictConfig, texts: Sequence[str]) -> None:
     if texts and config.file:
         raise UserError("Texts and --file are two ways to say what to classify: leave one out.")
-    if config.out and config.out.suffix.lower() not in ENDINGS:
+    if config.column and not (config.file and _is_table(config.file)):
+        raise UserError(f"--column goes with --file TABLE ({', '.join(TABLES)}): leave it out, or name such a file.")
+    if config.out is None:
+        if config.overwrite:
+            raise UserError("--overwrite has no effect without --out: name the file of the answers, or leave it out.")
+        return
+    if config.out.suffix.lower() not in ENDINGS:
         raise UserError(f"--out {config.out}: its ending says the format, {' or '.join(ENDINGS)}.")
+    if config.file and config.file.exists() and config.out.exists() and config.out.samefile(config.file):
+        raise UserError(f"--out {config.out} is the --file of the texts, which would be lost: name another file.")
+    check_file(config.out, overwrite=config.overwrite)
+
+
+def _is_table(file: Path) -> bool:
+    return file.suffix.lower() in TABLES
 
 
 @contextmanager
-def _texts(typed: Sequence[str], file: Path | None) -> Iterator[Iterable[Sequence[str]]]:
-    """Give the texts, a handful at a time."""
+def _texts(typed: Sequence[str], config: PredictConfig) -> Iterator[Iterable[Sequence[str]]]:
+    """Give the texts, a handful at a time; a table is read as a whole first, so that a bad row costs no answers."""
     from sprachbund.data.stream import handfuls
+    from sprachbund.data.table import read_texts
 
+    file = config.file
     if typed:
         yield [[stripped for text in typed if (stripped := text.strip())]]
+    elif file and _is_table(file):
+        texts = read_texts(file, config.column)
+        yield (texts[first : first + HANDFUL] for first in range(0, len(texts), HANDFUL))
     elif file:
         if file.is_dir():
             raise DataError(f"{file} is a folder: name a text file with one text a line.")

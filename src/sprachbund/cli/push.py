@@ -20,10 +20,12 @@ __all__ = ["push"]
 def push(*, config: Annotated[PushConfig, Parameter(name="*")]) -> int:
     """Upload a model with its card to the hub: the files that make it, and no other; paths of this machine are cut."""
     from sprachbund.cards import CARD, details_of, lacks_results, published_files
-    from sprachbund.checkpoints.publishing import check_repository
+    from sprachbund.checkpoints.publishing import check_repository, check_revision
     from sprachbund.checkpoints.publishing import push as upload
 
     check_repository(config.repo)
+    if config.revision is not None:
+        check_revision(config.revision)
     details = details_of(config.model)
     contents = published_files(config.model, details)
     sizes = {name: _bytes(content) for name, content in contents.items()}

@@ -14,12 +14,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from cyclopts import App, Argument, ArgumentCollection
 from cyclopts.config import Dict, Env
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sprachbund.errors import UnknownName, UserError
+from sprachbund.untrusted import read_yaml
 
 __all__ = [
     "PREFIX",
@@ -56,13 +56,13 @@ class SettingsFile:
             UserError: there is none, or it is not a mapping of flags to values.
         """
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            content = read_yaml(path) or {}
         except FileNotFoundError as error:
             raise UserError(f"--config {path}: there is no such file.") from error
         except OSError as error:
             raise UserError(f"--config {path} cannot be read ({error.strerror}): name a YAML file.") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"--config {path} is not YAML ({_one_line(error)}): mend it.") from error
+        except ValueError as error:
+            raise UserError(f"--config {path} is not YAML ({error}): mend it.") from error
         if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
             raise UserError(
                 f"--config {path} must hold lines `flag: value`, as sprachbund COMMAND --print-config shows."
@@ -228,7 +228,3 @@ def _truth(variable: str, value: str) -> bool:
         return TypeAdapter(bool).validate_python(value)
     except ValidationError as error:
         raise UserError(f"{variable} is true or false, not {value!r}.") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

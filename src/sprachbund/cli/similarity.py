@@ -14,6 +14,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, result, say
 from sprachbund.config import SimilarityConfig
 from sprachbund.errors import UserError
+from sprachbund.plan import check_file
 from sprachbund.report import check_format, heat_map
 from sprachbund.similarity import MEASURED, PREFIXES, SIMILARITIES, SimilarityMatrix, is_measured, load, write_csv
 from sprachbund.similarity.names import DEFAULT_TEXTS
@@ -58,6 +59,9 @@ def similarity(
         raise UserError("TARGET is needed, or what else is wanted of the similarity: --list, --out FILE, --plot FILE.")
     if config.plot:
         check_format(config.plot)  # before anything is measured
+        check_file(config.plot, "--plot", overwrite=True)
+    if config.out:
+        check_file(config.out, overwrite=True)
     config, matrix = _matrix(config, name)
     written = _written(matrix, config)
     choice = _choice(config, name, matrix) if name else None

@@ -7,15 +7,15 @@ ParquetFolder   {locale}.parquet                                the cache's, mad
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from sprachbund.data.schema import PARTITIONS, Row
 from sprachbund.errors import DataError
+from sprachbund.untrusted import Unreadable, lines_of, parse_json
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
@@ -40,6 +40,8 @@ ENCODING = "utf-8-sig"
 """UTF-8; the mark that some editors put before it is no part of the first row."""
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 """The hub's names for the partitions."""
+MOST_ROWS = 10_000_000
+"""Of one Parquet file: its pages can be a thousand times smaller than what they hold."""
 _PLACES = ("", "data", "1.1/data")
 
 
@@ -120,14 +122,14 @@ class ParquetFolder:
         yield from map(Row, *(strings(table, column, str(path)) for column in COLUMNS))
 
 
-def parse_lines(stream: Iterable[bytes], file: str) -> Iterator[Row]:
+def parse_lines(stream: IO[bytes], file: str) -> Iterator[Row]:
     """Yield the rows of a file of lines of JSON; empty lines between or after them say nothing.
 
     Raises:
         DataError: a line is no row, the file is not UTF-8 or empty; names file and line.
     """
     number = 0
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(_bounded(stream, file), start=1):
         try:
             text = line.decode(ENCODING if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -138,10 +140,17 @@ def parse_lines(stream: Iterable[bytes], file: str) -> Iterator[Row]:
         raise DataError(f"{file} is empty: download or unpack it again.")
 
 
+def _bounded(stream: IO[bytes], file: str) -> Iterator[bytes]:
+    try:
+        yield from lines_of(stream)
+    except Unreadable as error:
+        raise DataError(f"{file}, line {error.line} is not a row of MASSIVE ({error}): mend or remove it.") from error
+
+
 def _row(line: str, where: str) -> Row:
     try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
+        entry = parse_json(line)
+    except Unreadable as error:
         raise DataError(f"{where} is not JSON, perhaps cut off: download or unpack the file again.") from error
     values = {column: entry.get(column) if isinstance(entry, dict) else None for column in COLUMNS}
     texts = {column: value for column, value in values.items() if isinstance(value, str)}
@@ -174,7 +183,7 @@ def hub_rows(path: Path, locale: str, split: str) -> Iterator[Row]:
     """
     # Files of the hub name the locale, but a copy may leave that to the folder.
     table = read_table(path, ("id", "scenario", "intent", "utt"), also=("locale",))
-    names = class_names(table)
+    names = class_names(table, path)
     columns = {
         column: strings(table, column, str(path), names.get(column, ()))
         for column in ("id", "scenario", "intent", "utt", "locale")
@@ -202,6 +211,10 @@ def read_table(path: Path, columns: Sequence[str] = (), also: Sequence[str] = ()
 
     try:
         with parquet.ParquetFile(path) as file:
+            if file.metadata.num_rows > MOST_ROWS:
+                raise DataError(
+                    f"{path} has {file.metadata.num_rows:,} rows, {MOST_ROWS:,} are read: take a part of it."
+                )
             there = file.schema_arrow.names
             missing = [column for column in columns if column not in there]
             if missing:
@@ -209,15 +222,27 @@ def read_table(path: Path, columns: Sequence[str] = (), also: Sequence[str] = ()
                     f"{path} has no column {missing[0]!r}, only {', '.join(there)}: take the file of the right data set."
                 )
             return file.read([*columns, *(column for column in also if column in there)] or None)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         raise DataError(f"{path} cannot be read as Parquet: download or make it again.") from error
 
 
-def class_names(table: pyarrow.Table) -> dict[str, Sequence[str]]:
-    """Return the names of the labels that columns number, as ``datasets`` writes them into the schema."""
+def class_names(table: pyarrow.Table, path: Path) -> dict[str, Sequence[str]]:
+    """Return the names of the labels that columns number, as ``datasets`` writes them into the schema.
+
+    Raises:
+        DataError: what is written there is something else.
+    """
     metadata = (table.schema.metadata or {}).get(b"huggingface")
-    features = json.loads(metadata)["info"]["features"] if metadata else {}
-    return {column: feature["names"] for column, feature in features.items() if "names" in feature}
+    try:
+        features = parse_json(metadata)["info"]["features"] if metadata else {}
+        named = {column: feature["names"] for column, feature in features.items() if "names" in feature}
+        if not all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names) for names in named.values()
+        ):
+            raise TypeError("names are texts")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} does not name its labels as the hub's files do: download or make it again.") from error
+    return named
 
 
 def strings(table: pyarrow.Table, column: str, file: str, names: Sequence[str] = ()) -> list[str]:
@@ -226,7 +251,10 @@ def strings(table: pyarrow.Table, column: str, file: str, names: Sequence[str] =
     Raises:
         DataError: a row has no text there; names file, row (from 1) and column.
     """
-    values: list[object] = table.column(column).to_pylist()
+    try:
+        values: list[object] = table.column(column).to_pylist()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} holds bytes under {column!r} that are no UTF-8: download or make it again.") from error
     found = values
     if names:
         found = [names[value] if isinstance(value, int) and 0 <= value < len(names) else value for value in values]

@@ -6,17 +6,20 @@ kept is known by the SHA-256 of the archive and stands under its name whole or n
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import http.client
+import io
 import lzma
 import os
 import tarfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sprachbund import __version__, cache, digests, files, locales, locks
 from sprachbund.data.layouts import ParquetFolder, Reader, parse_lines, write_rows
@@ -35,6 +38,10 @@ TIMEOUT = 30
 ATTEMPTS = 3
 """How often in a row nothing may arrive."""
 _CHUNK = 1 << 20
+MOST_UNPACKED, MOST_AT_ONCE, MOST_MEMBERS = 4_000_000_000, 1 << 26, 10_000
+"""Of an archive: bytes of all that is in it, bytes that are read at once, files; the official one has a tenth of them."""
+_PACKED: Mapping[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+"""How files begin that are packed, and who unpacks them."""
 
 
 def from_cache() -> tuple[Reader, str]:
@@ -136,14 +143,21 @@ def _check_digest(path: Path, origin: str) -> None:
 def _keep(archive: Path, folder: Path) -> None:
     """Write the rows of an archive into a folder, locale by locale: all of them, or nothing."""
     known = set(locales.names())
-    with files.atomic_folder(folder) as new, _reading(archive), tarfile.open(archive) as opened:
+    with (
+        files.atomic_folder(folder) as new,
+        _reading(archive),
+        _unpacked(archive) as stream,
+        tarfile.open(fileobj=stream, mode="r:") as opened,
+    ):
         try:
-            for member in opened:
+            for count, member in enumerate(opened):
+                if count >= MOST_MEMBERS:
+                    raise tarfile.TarError(f"it holds more than {MOST_MEMBERS:,} files")
                 name = Path(member.name)
                 if member.isfile() and name.suffix == ".jsonl" and name.stem in known:
-                    stream = opened.extractfile(member)
-                    assert stream is not None, "it is a file"
-                    write_rows(parse_lines(stream, f"{name.name} in {archive}"), new / f"{name.stem}.parquet")
+                    content = opened.extractfile(member)
+                    assert content is not None, "it is a file"
+                    write_rows(parse_lines(content, f"{name.name} in {archive}"), new / f"{name.stem}.parquet")
         finally:  # where a row is none, it may be the archive that is damaged, and only its end tells
             _read_to_the_end(opened.fileobj)
 
@@ -159,6 +173,49 @@ def _reading(archive: Path) -> Iterator[None]:
         if error.errno is not None:
             raise
         raise _damaged(archive, error) from error
+
+
+def _unpacked(archive: Path) -> _Bounded:
+    """Return the tar in an archive, by what its first bytes say it is packed with."""
+    with archive.open("rb") as stream:
+        begin = stream.read(max(map(len, _PACKED)))
+    opening = next((opening for magic, opening in _PACKED.items() if begin.startswith(magic)), open)
+    return _Bounded(opening(archive, "rb"))
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with an error where an archive holds more than any of MASSIVE can: no bomb gets to go off."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_SET and offset > MOST_UNPACKED:
+            raise _too_large()
+        return self._stream.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return so many bytes; tarfile would take gigabytes at once, if what should be a name claims to have them."""
+        if not 0 <= size <= MOST_AT_ONCE or self._stream.tell() + size > MOST_UNPACKED:
+            raise _too_large()
+        return self._stream.read(size)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _too_large() -> tarfile.TarError:
+    return tarfile.TarError(f"it holds more than {MOST_UNPACKED:,} bytes, or a name of many")
 
 
 def _read_to_the_end(stream: Any) -> None:

@@ -6,6 +6,7 @@ are translations of each other. Intents are compared by name, never by number.
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -18,9 +19,24 @@ from sprachbund.data.few import Labelled
 from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import DataError, UnknownName, nearest
 
-__all__ = ["PARTITIONS", "DataSet", "Partition", "Row"]
+__all__ = ["PARTITIONS", "DataSet", "Partition", "Row", "check_name"]
 
 PARTITIONS = ("train", "dev", "test")
+
+
+_NAME = re.compile(r"[^\W_](?:[\w.+-]{0,62}[\w+-])?")
+
+
+def check_name(locale: str, where: str) -> None:
+    """Refuse the name of a locale that is no part of a file's name: results and models are named by it.
+
+    Raises:
+        DataError: says where it stands.
+    """
+    if not _NAME.fullmatch(locale):
+        raise DataError(
+            f"{where}: the locale {locale[:80]!r} makes no file name: use letters, digits and hyphens, at most 64 (sw-KE)."
+        )
 
 
 @dataclass(frozen=True)

@@ -23,22 +23,21 @@ Ids that several locales share mean translations. Without a column of ids each r
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sprachbund import digests, locales
 from sprachbund.data.layouts import ENCODING, class_names, read_table
-from sprachbund.data.schema import PARTITIONS, DataSet, Row
+from sprachbund.data.schema import PARTITIONS, DataSet, Row, check_name
 from sprachbund.errors import DataError, UnknownName, nearest
+from sprachbund.untrusted import Unreadable, lines_of, parse_json, read_yaml
 
-__all__ = ["Description", "TableData", "load"]
+__all__ = ["Description", "TableData", "load", "read_texts"]
 
 USUAL = {
     "locale": ("locale", "lang", "language"),
@@ -126,6 +125,32 @@ def load(argument: str) -> TableData:
     )
 
 
+def read_texts(path: Path, column: str | None = None) -> tuple[str, ...]:
+    """Return the texts of one table, row by row, from the column of that name, by default a usual one.
+
+    Raises:
+        DataError: there is no such table, it cannot be read, has no such column, or a row has no text; names file and row.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise DataError(
+            f"{path} {what}: name a table of texts ({', '.join(READ)}), or a text file with one text a line."
+        )
+    names = (column,) if column else USUAL["text"]
+    texts = []
+    for where, record in _records(path):
+        theirs = next((name for name in names if name in record), None)
+        if theirs is None:
+            meant = nearest(names[0], [str(name) for name in record]).rstrip(".")
+            looked = " or ".join(map(repr, names))
+            raise DataError(f"{where} has no column {looked} for the texts ({meant}): name it with --column.")
+        value = record[theirs]
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"{where} has no text in its column {theirs!r}: fill it in, or remove the row.")
+        texts.append(value.strip())
+    return tuple(texts)
+
+
 def _check_mapped(path: Path, mapped: Iterable[str], seen: Iterable[str]) -> None:
     """Complain of a locale that the description maps and no row has: it is a slip of the pen."""
     for locale in mapped:
@@ -150,9 +175,9 @@ def _notice(description: Description, path: Path, *, matched: bool) -> str:
 
 def _described(path: Path) -> Description:
     try:
-        content = yaml.safe_load(path.read_text(encoding=ENCODING))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not YAML ({' '.join(str(error).split())}): mend it.") from error
+        content = read_yaml(path, ENCODING)
+    except ValueError as error:
+        raise DataError(f"{path} is not YAML ({error}): mend it.") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold lines `key: value`, files: among them.")
     for key in content:
@@ -183,7 +208,10 @@ def _placed(description: Description, path: Path) -> list[Placed]:
     patterns = (description.files,) if isinstance(description.files, str) else description.files
     placed: dict[Path, Mapping[str, str]] = {}
     for pattern in patterns:
-        found = _matching(path.parent, pattern)
+        try:
+            found = _matching(path.parent, pattern)
+        except (ValueError, NotImplementedError, re.error) as error:
+            raise DataError(f"{path}: files: {pattern!r} is no pattern of names: mend it.") from error
         if not found:
             raise DataError(f"{path}: files: there is no {path.parent / pattern}, check the name.")
         placed |= found
@@ -288,6 +316,7 @@ class _Reader:
             )
         self.seen[texts["locale"]] = None
         locale = self.description.locales.get(texts["locale"], texts["locale"])
+        check_name(locale, where)
         number = self._rows[locale] = self._rows.get(locale, -1) + 1
         return Row(
             id=texts.get("id", f"{locale}-{number}"),
@@ -312,8 +341,12 @@ def _records(path: Path) -> Iterator[tuple[str, Record]]:
 
 def _of_parquet(path: Path) -> Iterator[tuple[str, Record]]:
     table = read_table(path)
-    names = class_names(table)
-    for number, record in enumerate(table.to_pylist(), start=1):
+    names = class_names(table, path)
+    try:
+        records = table.to_pylist()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} holds bytes that are no UTF-8: make it again.") from error
+    for number, record in enumerate(records, start=1):
         named = {
             column: names[column][value]
             for column, value in record.items()
@@ -324,10 +357,17 @@ def _of_parquet(path: Path) -> Iterator[tuple[str, Record]]:
 
 def _of_text(path: Path) -> Iterator[tuple[str, Record]]:
     try:
-        with path.open(encoding=ENCODING, newline="") as stream:
-            yield from _of_lines(stream, path) if path.suffix == ".jsonl" else _of_csv(stream, path)
+        with path.open("rb") as stream:
+            texts = _decoded(stream)
+            yield from _of_lines(texts, path) if path.suffix == ".jsonl" else _of_csv(texts, path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: save it as that.") from error
+    except Unreadable as error:
+        raise DataError(f"{path}, line {error.line} cannot be read ({error}): mend or remove it.") from error
+
+
+def _decoded(stream: IO[bytes]) -> Iterator[str]:
+    return (line.decode(ENCODING if number == 0 else "utf-8") for number, line in enumerate(lines_of(stream)))
 
 
 def _of_lines(stream: Iterable[str], path: Path) -> Iterator[tuple[str, Record]]:
@@ -335,8 +375,8 @@ def _of_lines(stream: Iterable[str], path: Path) -> Iterator[tuple[str, Record]]
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = parse_json(line)
+        except Unreadable as error:
             raise DataError(f"{path}, line {number} is not JSON, perhaps cut off: mend it.") from error
         if not isinstance(record, dict):
             raise DataError(f"{path}, line {number} is not an object of columns: mend it.")

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sprachbund.errors import DataError
+from sprachbund.untrusted import Unreadable, read_text
 
 __all__ = ["read_file", "read_texts", "shuffled"]
 
@@ -29,13 +30,15 @@ def read_file(path: Path, wanted: str) -> str:
         DataError: there is no such file, or it is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, "utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}: name {wanted}.") from error
     except IsADirectoryError as error:
         raise DataError(f"{path} is a folder: name {wanted}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: save it as that.") from error
+    except Unreadable as error:
+        raise DataError(f"{path} cannot be read ({error}): name {wanted}.") from error
 
 
 def read_texts(path: Path) -> tuple[str, ...]:

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from sprachbund.checkpoints import COMPANIONS, open_checkpoint
-from sprachbund.errors import CheckpointError, UserError
+from sprachbund.errors import CheckpointError, StoreError, UserError
 from sprachbund.inference.loading import load_classifier
 from sprachbund.inference.tokens import Encoded, load_tokenizer, pad, tokenise
 
-__all__ = ["ONNX", "check_onnx", "write_onnx"]
+__all__ = ["ONNX", "check_onnx", "check_place", "write_onnx"]
 
 ONNX = "model.onnx"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "logits"
@@ -47,6 +47,23 @@ def check_onnx() -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise UserError(f"--onnx needs {name}, which is not installed: pip install 'sprachbund[onnx]'.") from error
+
+
+def check_place(out: Path, *, overwrite: bool) -> None:
+    """Complain of what is in the way of a folder for an ONNX model; with ``overwrite`` another ONNX model is not.
+
+    Only what was written here is ever replaced: a folder that holds anything else is somebody's.
+
+    Raises:
+        StoreError: says what is there, and what to do.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    ours = {ONNX, f"{ONNX}.data", *COMPANIONS}
+    if not out.is_dir() or not (out / ONNX).is_file() or not all(path.name in ours for path in out.iterdir()):
+        raise StoreError(f"{out} is there already, and is no ONNX model that was written here: choose another --out.")
+    if not overwrite:
+        raise StoreError(f"{out} holds an ONNX model: choose another --out, or replace it with --overwrite.")
 
 
 def write_onnx(folder: Path, out: Path) -> float:

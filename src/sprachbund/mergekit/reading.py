@@ -6,18 +6,18 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, cast
 
 from sprachbund.blends import UNION, Blend, Dtype, Weight, Where, equally
 from sprachbund.errors import MixError, UnknownName, UserError
 from sprachbund.mergekit.tables import DTYPES, FOREIGN, OUR_NAMES, Foreign
 from sprachbund.methods import METHODS
+from sprachbund.untrusted import read_yaml
 
 __all__ = ["read_recipe"]
 
 KEYS = ("merge_method", "models", "parameters", "base_model", "dtype", "out_dtype", "tokenizer_source", "tokenizer")
+SCALE = "lambda"
 NOT_HONOURED = ("slices", "modules", "chat_template")
 """Keys of mergekit that there is nothing like here."""
 
@@ -35,13 +35,13 @@ def read_recipe(path: Path) -> Blend:
 
 def _content(path: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}: name a mergekit recipe (YAML).") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder: name a mergekit recipe (YAML), or sources with --source.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML ({' '.join(str(error).split())}): mend it.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML ({error}): mend it.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"{path} is no recipe: it must have lines `key: value`, merge_method and models among them.")
     return content
@@ -91,6 +91,7 @@ class _Recipe:
             normalize=self._normalize(foreign),
             options=options,
             base=base if METHODS[method].needs_base else None,
+            scales=self._scales(foreign),
             dtype=self._dtype(),
             tokenizer=self._tokenizer(base),
         )
@@ -162,8 +163,15 @@ class _Recipe:
         return {
             OUR_NAMES.get(name, name): self._option(name, default, sources)
             for name, default in foreign.options.items()
-            if name != "t"
+            if name != "t" and not (name == SCALE and self._varies(name))
         }
+
+    def _varies(self, name: str) -> bool:
+        return isinstance(self.shared.get(name), list | dict)
+
+    def _scales(self, foreign: Foreign) -> Weight | None:
+        """Return the scale where it differs between tensors; where it does not, it is an option of the method."""
+        return self._varying(SCALE, self.shared[SCALE]) if SCALE in foreign.options and self._varies(SCALE) else None
 
     def _option(self, name: str, default: object, sources: Sequence[_Model]) -> object:
         """Return one value for all sources or, where some have their own, one each."""
@@ -177,7 +185,7 @@ class _Recipe:
     def _plain(self, what: str, value: object) -> object:
         if isinstance(value, list | dict):
             raise self.error(
-                f"{what} differs between tensors, which is honoured for weight and t alone: give one number"
+                f"{what} differs between tensors, which is honoured for weight, t and lambda alone: give one number"
             )
         return value
 
@@ -243,7 +251,7 @@ class _Recipe:
             if isinstance(value, list) and value:
                 return tuple(_number(each) for each in value)
             return _number(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self.error(
                 f"{what} must be a finite number, such numbers for the layers, or a list of filter and value; got {value!r}"
             ) from error
@@ -255,9 +263,9 @@ class _Recipe:
             value = self.content.get(key)
             if value is None:
                 continue
-            if value not in DTYPES:
+            if not isinstance(value, str) or value not in DTYPES:
                 raise UnknownName(f"{key} in {self.path}", str(value), DTYPES)
-            return value  # type: ignore[no-any-return]
+            return cast(Dtype, value)
         return None
 
     def _tokenizer(self, base: str | None) -> str | None:

@@ -2,20 +2,24 @@
 
 All parameters are written, defaults too: what they are differs between the two tools. What mergekit has no word for is refused,
 and so is what it would draw by other lots.
+
+Weights of parts of a model and a scale that rises with depth become values by parts of names: each part of a model by what the
+names of its tensors begin with, or by whole names where that would fit others, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import yaml
 
-from sprachbund.blends import UNION, Blend, Weight, Where, normalised
+from sprachbund.blends import UNION, Blend, Weight, Where, normalised, scales_of, value_at, weights_of
 from sprachbund.cards import BlendDetails, MergeDetails
 from sprachbund.checkpoints import DTYPES as BY_CODE
-from sprachbund.checkpoints import Checkpoint, align
+from sprachbund.checkpoints import Checkpoint, align, part_of
 from sprachbund.errors import MixError
 from sprachbund.mergekit.tables import DTYPES, FOREIGN, OUR_NAMES, Foreign
 from sprachbund.recipe import AVERAGE
@@ -66,6 +70,7 @@ def write_recipe(blend: Blend, models: Mapping[str, Checkpoint]) -> str:
     sources = [models[name] for name in blend.sources]
     name, foreign = _foreign(blend)
     _check(blend, sources)
+    blend = _by_names(blend, list(sources[0].tensors))
     if blend.base is not None:
         _check_base(models[blend.base], sources[0])
     parameters, own = _parameters(blend, foreign)
@@ -107,16 +112,19 @@ def _both() -> str:
 
 def _check(blend: Blend, sources: Sequence[Checkpoint]) -> None:
     """Refuse what mergekit could not do, or not in the same way."""
-    if "generators" in blend.how.needs:
+    if "generators" in blend.how.needs and not _keeps_all(blend):
         raise MixError(
-            f"The method {blend.method} drops numbers at random, and mergekit draws other lots: its tensors would be others."
+            f"The method {blend.method} drops numbers at random, and mergekit draws other lots: its tensors would be others; "
+            "export a merge by a method that draws none (ties, breadcrumbs, …), or with density 1."
         )
-    said = {"--layers": blend.layers, "--lines": blend.lines, "--layerwise": blend.layerwise}
-    for flag, value in said.items():
-        if value:
-            raise MixError(f"The merge was made with {flag}, which no recipe of mergekit says: export one without.")
     if align(sources):
         raise MixError("The sources have different vocabularies, which mergekit would put together in another way.")
+
+
+def _keeps_all(blend: Blend) -> bool:
+    """Return whether a method that drops numbers drops none."""
+    density = blend.how.settle_plainly(blend.options, len(blend.sources))["density"]
+    return all(each == 1 for each in (density if isinstance(density, list) else [density]))
 
 
 def _check_base(base: Checkpoint, source: Checkpoint) -> None:
@@ -160,7 +168,9 @@ def _parameters(blend: Blend, foreign: Foreign) -> tuple[dict[str, Any], list[di
     shared: dict[str, Any] = {}
     own: list[dict[str, Any]] = [{} for _ in range(count)]
     for name, value in _options(blend, foreign).items():
-        if isinstance(value, list) and len(set(value)) > 1:
+        if name == "lambda" and blend.scales is not None:
+            shared[name] = _plain(_times(blend.scales, value))
+        elif isinstance(value, list) and len(set(value)) > 1:
             for each, one in zip(own, value, strict=True):
                 each[name] = one
         else:
@@ -214,6 +224,47 @@ def _check_equal(blend: Blend, foreign: Foreign) -> None:
     numbers = [weight for weight in blend.weights if isinstance(weight, float)]
     if len(numbers) < len(blend.weights) or not np.allclose(numbers, numbers[0]):
         raise MixError(f"mergekit's {foreign.method} counts all sources the same, and this merge does not.")
+
+
+def _by_names(blend: Blend, tensors: Sequence[str]) -> Blend:
+    """Return the same blend with values by parts of names in the place of weights by parts and of a scale by depth."""
+    changes: dict[str, Any] = {}
+    if blend.layers:
+        of = weights_of(blend, tensors)
+        assert callable(of), "they are weights of parts"
+        each = [{name: float(of(name)[place]) for name in tensors} for place in range(len(blend.sources))]
+        changes |= {"weights": tuple(map(_conditions, each)), "layers": {}}
+    if blend.lines is not None:
+        changes |= {"scales": _conditions(scales_of(blend, tensors) or {}), "lines": None}
+    return blend.model_copy(update=changes)
+
+
+def _conditions(values: Mapping[str, float]) -> tuple[Where, ...]:
+    """Return values by parts of names that give each of these tensors its own, the first that fits."""
+    groups: dict[tuple[str, float], list[str]] = {}
+    for name, value in values.items():
+        groups.setdefault((part_of(name), value), []).append(name)
+    begins = {_begin(names): value for (_, value), names in groups.items()}
+    found = tuple(Where(filter=begin, value=value) for begin, value in begins.items() if begin)
+    if all(value_at(found, name, 0) == value for name, value in values.items()):
+        return found
+    return tuple(Where(filter=name, value=values[name]) for name in sorted(values, key=len, reverse=True))
+
+
+def _begin(names: Sequence[str]) -> str:
+    """Return the parts, each with its dot, that all names begin with; their last parts are not among them."""
+    shared = takewhile(lambda alike: len(set(alike)) == 1, zip(*(name.split(".")[:-1] for name in names), strict=False))
+    return "".join(f"{alike[0]}." for alike in shared)
+
+
+def _times(scales: Weight, factor: float) -> Weight:
+    """Return scales that are all multiplied by a number."""
+    if isinstance(scales, float):
+        return scales * factor
+    return tuple(  # type: ignore[return-value]
+        each.model_copy(update={"value": _times(each.value, factor)}) if isinstance(each, Where) else each * factor
+        for each in scales
+    )
 
 
 def _plain(weight: Weight) -> Any:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from sprachbund import files, locales
 from sprachbund.errors import UnknownName
+from sprachbund.public import public_zoo
 from sprachbund.report.analysis import Analysis, Contrast, Score, analyse
 from sprachbund.report.answers import NO_ANSWERS, Answers
 from sprachbund.report.html import Texts, html_report
@@ -193,7 +194,9 @@ def markdown(
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters.update(number=_number, signed=_signed, cell=_cell, between=_between, p=_p_value)
+    environment.filters.update(
+        zoo=public_zoo, public=results.public, number=_number, signed=_signed, cell=_cell, between=_between, p=_p_value
+    )
     template = package_files("sprachbund.report").joinpath("templates/report.md.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         summary=summary,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sprachbund import locales
 from sprachbund.errors import StoreError, UnknownName
+from sprachbund.public import public_text
 from sprachbund.store import DatasetInfo, Failure, Record, RunStore, Transfer, differences
 
 __all__ = [
@@ -41,6 +42,8 @@ HEADLINE_PAIRS = (("similarity", "average"), ("similarity", "baseline"), ("avera
 """What the main job asks, whatever else was run besides."""
 ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST = "zero_shot_mean", "zero_shot_english", "zero_shot_best"
 MAJORITY = "majority_rate"
+TABLE = "file:"
+"""Before the path of a similarity that is a table of one's own."""
 
 Cell = tuple[str, str]
 """(variant, locale)"""
@@ -121,6 +124,23 @@ class Results:
     def dataset(self) -> DatasetInfo:
         """What was predicted, as one of the records describes it."""
         return self.everything[0].dataset_info
+
+    def public(self, text: str) -> str:
+        """Return a text as it can be passed on: without where results, models and tables lie on this machine."""
+        return public_text(text, self._places_here)
+
+    @cached_property
+    def _places_here(self) -> frozenset[str]:
+        """The paths that texts may name: with blanks in them no pattern would know where they end."""
+        zoo = self.setup.zoo
+        named = {
+            str(recipe["similarity"])
+            for r in self.everything
+            if (recipe := r.model_info.recipe or {}).get("similarity")
+        }
+        tables = {part.removeprefix(TABLE) for name in named for part in name.split("+") if part.startswith(TABLE)}
+        roots = {str(folder.parent) for folder in self.folders.values()}
+        return frozenset({*roots, *tables, zoo, zoo.partition("{locale}")[0].rstrip("/")} - {""})
 
     @property
     def demonstration(self) -> bool:

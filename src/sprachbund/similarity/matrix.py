@@ -113,7 +113,10 @@ def _common(names: Sequence[tuple[str, ...]], what: str, similarity: str) -> tup
 
 def read_csv(text: str, *, name: str, provenance: str, uses: frozenset[str]) -> SimilarityMatrix:
     """Parse a table whose first row names the sources and whose first column names the targets."""
-    header, *body = [row for row in csv.reader(io.StringIO(text)) if row] or [[]]
+    try:
+        header, *body = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [[]]
+    except csv.Error as error:
+        raise DataError(f"Similarity {name} is no table ({error}): save it as CSV.") from error
     sources = tuple(cell.strip() for cell in header[1:])
     if not sources or not body:
         raise DataError(

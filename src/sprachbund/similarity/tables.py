@@ -7,8 +7,12 @@ from pathlib import Path
 from sprachbund.errors import DataError
 from sprachbund.similarity.matrix import SimilarityMatrix, parse
 from sprachbund.similarity.names import PREFIXES
+from sprachbund.untrusted import Unreadable, read_text
 
 __all__ = ["read_file"]
+
+LARGEST_TABLE = 20_000_000
+"""Bytes: a thousand languages in rows and columns."""
 
 
 @PREFIXES.register("file")
@@ -20,11 +24,13 @@ def read_file(path: str) -> SimilarityMatrix:
     """
     name = f"file:{path}"
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
+        text = read_text(Path(path).expanduser(), "utf-8-sig", LARGEST_TABLE)
     except FileNotFoundError as error:
         raise DataError(f"--similarity {name}: there is no such file, check the name.") from error
     except IsADirectoryError as error:
         raise DataError(f"--similarity {name} is a folder: name a CSV table.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"--similarity {name} is not UTF-8: save it as that.") from error
+    except Unreadable as error:
+        raise DataError(f"--similarity {name} cannot be read ({error}): name a table of numbers.") from error
     return parse(text, name)

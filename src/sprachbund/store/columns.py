@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from sprachbund import files
 from sprachbund.errors import StoreError
+from sprachbund.untrusted import parse_json
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
@@ -91,12 +92,12 @@ def digests_in(path: Path) -> dict[str, str]:
     from pyarrow import parquet
 
     try:
-        found = json.loads(parquet.read_metadata(path).metadata[METADATA])
+        found = parse_json(parquet.read_metadata(path).metadata[METADATA])
+        return {str(locale): str(digest) for locale, digest in found.items()}
     except FileNotFoundError:
         return {}
-    except (pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path) from error
-    return {str(locale): str(digest) for locale, digest in found.items()}
 
 
 def read(path: Path, wanted: Mapping[str, str]) -> dict[str, Columns]:
@@ -115,11 +116,11 @@ def read(path: Path, wanted: Mapping[str, str]) -> dict[str, Columns]:
     try:
         with parquet.ParquetFile(path, pre_buffer=False) as file:
             table = file.read(use_threads=False)
-    except (pyarrow.ArrowException, OSError) as error:
+            found = {locale: _columns(table, locale) for locale in locales}
+        if any(rows.digest() != there[locale] for locale, rows in found.items()):
+            raise _damaged(path)
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path) from error
-    found = {locale: _columns(table, locale) for locale in locales}
-    if any(rows.digest() != there[locale] for locale, rows in found.items()):
-        raise _damaged(path)
     return found
 
 

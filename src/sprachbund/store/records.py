@@ -19,7 +19,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from sprachbund.errors import StoreError
 from sprachbund.parallel import Failed
 from sprachbund.store import columns
 from sprachbund.store.columns import Columns
+from sprachbund.untrusted import Unreadable, check_version, read_json
 
 __all__ = [
     "FAILURE",
@@ -330,8 +330,12 @@ class RunStore:
         locks.wait_for_claim(self.root / CLAIMS, what)
 
     def folder(self, prefix: str, locale: str) -> Path:
-        """Return where a cell's files stand."""
-        return self.root / f"{prefix}_{locale}"
+        """Return where a cell's files stand: directly in the results, whatever it is called.
+
+        Raises:
+            StoreError: prefix and locale make no name of a folder.
+        """
+        return self.root / _one_name(f"{prefix}_{locale}")
 
     def records(self) -> Iterator[Record]:
         """Yield all valid records, in order of their folders' names."""
@@ -391,7 +395,13 @@ class RunStore:
         return {locale for locale, digest in named.items() if digest and there.get(locale) != digest}
 
     def _transfer_path(self, source: str, split: str) -> Path:
-        return self.root / "transfer" / split / f"{source}.json"
+        return self.root / "transfer" / _one_name(split) / _one_name(f"{source}.json")
+
+
+def _one_name(name: str) -> str:
+    if Path(name).name != name or "\\" in name or "\0" in name:
+        raise StoreError(f"{name!r} is no name of a file in the results: name prefix and locale without slashes.")
+    return name
 
 
 def find_record(folder: Path, identity: str, *, overwrite: bool = False) -> Record | None:
@@ -486,9 +496,19 @@ def read_progress(output_dir: Path) -> Progress:
 
 
 def read_predictions(folder: Path) -> list[Prediction]:
-    """Return every prediction of a cell, in the order of the data set."""
-    with (folder / PREDICTIONS).open(encoding="utf-8", newline="") as stream:
-        return [Prediction.model_validate(row) for row in csv.DictReader(stream)]
+    """Return every prediction of a cell, in the order of the data set.
+
+    Raises:
+        StoreError: it is no table of predictions.
+    """
+    path = folder / PREDICTIONS
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return [Prediction.model_validate(row) for row in csv.DictReader(stream)]
+    except (ValidationError, csv.Error, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"{path} holds no predictions: start the run that made this result again, and it is made anew."
+        ) from error
 
 
 def checked_predictions(folder: Path, record: Record) -> bytes:
@@ -552,15 +572,10 @@ def _csv(predictions: Sequence[Prediction]) -> str:
 
 def _parse(model: type[M], path: Path) -> M:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        version = value.get("schema_version") if isinstance(value, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{path} was written by a newer sprachbund (schema {version}, this one knows {SCHEMA_VERSION}): "
-                "update sprachbund."
-            )
+        value = read_json(path)
+        check_version(value, SCHEMA_VERSION, path, StoreError)
         return model.model_validate(value)
-    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
+    except (Unreadable, UnicodeDecodeError, ValidationError) as error:
         raise StoreError(
             f"{path} is not a record of sprachbund ({_first_line(error)}): move it away and run again."
         ) from error
@@ -570,4 +585,6 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return f"no JSON at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "no text"
+    if isinstance(error, Unreadable):
+        return f"no JSON at line {error.line}" if error.line else str(error)
+    return "no text"

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sprachbund import cache, data, digests, files, locks, parallel
-from sprachbund.checkpoints import EMBEDDED_ZOO, PUBLISHED, ZOO_CARD
+from sprachbund.checkpoints import EMBEDDED_ZOO, PUBLISHED, ZOO_CARD, ZOO_CARD_VERSION
 from sprachbund.errors import UnknownName
 from sprachbund.parallel import Report
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 from sprachbund.uses import UNLABELLED
 
-__all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_size", "ensure", "is_made"]
+__all__ = ["SIZES", "SIZE_VARIABLE", "Embedded", "Size", "chosen_data", "chosen_size", "ensure", "is_made"]
 
 SIZE_VARIABLE = "SPRACHBUND_DEMO_SIZE"
 
@@ -84,6 +84,11 @@ def chosen_size() -> str:
     return name
 
 
+def chosen_data() -> str:
+    """Return the data of the size that the environment asks for, made or not."""
+    return SIZES[chosen_size()].data
+
+
 def is_made(size: str | None = None) -> bool:
     """Return whether the embedded models of a size are there."""
     return (_named(size or chosen_size()).root / ZOO_CARD).exists()
@@ -108,7 +113,8 @@ def ensure(size: str | None = None, report: Report = lambda stage, done, total: 
         if not card.exists():
             _make(embedded, report)
             # The base has read the train texts of all locales, as what they are translations of, but no label.
-            files.write_json(card, {"name": f"{EMBEDDED_ZOO}{root.name}", "data": embedded.data, "uses": [UNLABELLED]})
+            told = {"name": f"{EMBEDDED_ZOO}{root.name}", "data": embedded.data, "uses": [UNLABELLED]}
+            files.write_json(card, {"schema_version": ZOO_CARD_VERSION, **told})
     return embedded
 
 

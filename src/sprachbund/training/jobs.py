@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sprachbund import digests, files, inference, locks, parallel
 from sprachbund.cards import JOINED, labels_met
@@ -35,6 +35,7 @@ from sprachbund.training.loop import Progress
 from sprachbund.training.pretrain import pretrain
 from sprachbund.training.settings import CODE_VERSION, LAYOUT, FinetuneSettings, PretrainSettings
 from sprachbund.training.snapshots import Snapshots
+from sprachbund.untrusted import check_version, read_json
 from sprachbund.uses import UNLABELLED, union_of_uses
 
 __all__ = [
@@ -104,12 +105,16 @@ def all_but(locale: str, locales: Sequence[str]) -> Group:
     return Group(f"{ALL_BUT}{locale}", others)
 
 
+CARD_VERSION = 1
+"""Of training.json."""
+
+
 class TrainingCard(BaseModel):
     """How a checkpoint was trained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = 1
+    schema_version: int = CARD_VERSION
     digest: str
     """Of settings, data, base and code version."""
     locale: str | None
@@ -395,8 +400,10 @@ def _finished(out: Path, digest: str, overwrite: bool) -> TrainingCard | None:
 
 def _card(out: Path) -> TrainingCard | None:
     try:
-        return TrainingCard.model_validate_json((out / TRAINING_CARD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, ValidationError):
+        told = read_json(out / TRAINING_CARD)
+        check_version(told, CARD_VERSION, out / TRAINING_CARD, CheckpointError)
+        return TrainingCard.model_validate(told)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # of which pydantic's errors are
         return None
 
 

@@ -81,4 +81,4 @@ class Snapshots:
             state: dict[str, Any] = torch.load(self.path, weights_only=True, map_location="cpu")
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):  # there is none, or none that can be read
             return None
-        return state if state.get("digest") == self.digest else None
+        return state if isinstance(state, dict) and state.get("digest") == self.digest else None

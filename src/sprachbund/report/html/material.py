@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sprachbund import locales, similarity
 from sprachbund.errors import SprachbundError
+from sprachbund.public import public_similarity
 from sprachbund.report.analysis import Analysis
 from sprachbund.report.answers import Answers
 from sprachbund.report.summary import LocaleRow, Summary, by_language_family
@@ -96,6 +97,11 @@ class Material:
         return next((str(recipe["similarity"]) for recipe in recipes if recipe.get("similarity")), None)
 
     @cached_property
+    def similarity_title(self) -> str:
+        """What it is called on a page that is passed on."""
+        return public_similarity(self.similarity_name or "")
+
+    @cached_property
     def similarity(self) -> SimilarityMatrix | str:
         """The similarity of the recipes, as far as it is about the locales at hand; or why it is not here."""
         name = self.similarity_name
@@ -108,7 +114,7 @@ class Material:
                 )
             return similarity.load(name)
         except (SprachbundError, OSError) as error:
-            return f"The similarity {name} cannot be had here: {error}"
+            return f"The similarity {public_similarity(name)} cannot be had here: {self.results.public(str(error))}"
 
     def similar(self, target: str, source: str) -> float | None:
         """Return how similar two locales are, None where nothing says."""

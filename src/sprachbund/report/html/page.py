@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sprachbund import __version__, files
+from sprachbund.public import public_zoo
 from sprachbund.report.analysis import Analysis
 from sprachbund.report.answers import NO_ANSWERS, Answers
 from sprachbund.report.html import tables
 from sprachbund.report.html.material import Material, Texts
 from sprachbund.report.html.pictures import MOST_DRAWN, Picture, dumbbells, forests, relations
 from sprachbund.report.html.places import Place, places
-from sprachbund.report.html.sheets import Link, Sheet, csv_link, percent, shown
+from sprachbund.report.html.sheets import Link, Sheet, csv_link, percent, shown, sorting
 from sprachbund.report.html.theme import DARK, LIGHT, variables
 from sprachbund.report.mistakes import IntentErrors, confused_pairs, confusion, intent_errors
 from sprachbund.report.summary import Summary, headline, listed, making_of
@@ -139,7 +140,7 @@ def _environment() -> Environment:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters.update(shown=shown, csv_link=csv_link, markup=Markup)
+    environment.filters.update(shown=shown, sorting=sorting, csv_link=csv_link, markup=Markup)
     environment.tests["link"] = lambda value: isinstance(value, Link)
     return environment
 
@@ -180,9 +181,9 @@ def _page(material: Material, when: datetime, command: str) -> Page:
         intents=tables.intent_sheet(errors, material),
         confused=tables.confusion_sheet(confused_pairs(material.answers, confusions, MOST_CONFUSED), material),
         calibration=tables.calibration_sheet(material),
-        texts_said=material.texts.said,
+        texts_said=material.results.public(material.texts.said),
         places=list(places(material)),
-        failures=tables.failure_sheet(summary.failures),
+        failures=tables.failure_sheet(summary.failures, material),
         making=list(_making(results, command, when)),
         variants=tables.variant_sheet(material),
         downloads=_downloads(material),
@@ -204,7 +205,7 @@ def _method(material: Material) -> list[str]:
     """Say what intervals and p-values are, and what they cannot know; or why there are none."""
     analysis = material.analysis
     if analysis.blank:
-        return [analysis.blank]
+        return [material.results.public(analysis.blank)]
     return [
         f"Intervals are at {percent(analysis.level)}. Over locales: bootstrap over sentences, each with its answers in all "
         f"locales, {analysis.resamples} resamples (seed {analysis.seed}); p by an exact test that turns the answers to a "
@@ -212,14 +213,14 @@ def _method(material: Material) -> list[str]:
         "baseline with each other), whatever else was run, by Benjamini and Hochberg over all other rows. In a locale: "
         "Wilson's interval of the accuracy, McNemar's exact test, adjusted by Benjamini and Hochberg over the pair's locales.",
         "There is one checkpoint of each kind for a locale: nothing here says how far another training would have come.",
-        *analysis.notes,
+        *map(material.results.public, analysis.notes),
     ]
 
 
 def _differences_said(material: Material) -> str:
     more = len(material.main_pairs) - MOST_DRAWN
     if material.analysis.blank:
-        return material.analysis.blank
+        return material.results.public(material.analysis.blank)
     if not material.main_pairs:
         return "No two columns have answered the same sentences yet."
     return f"{more} more pairs are not drawn: the tables of pairs have them." if more > 0 else ""
@@ -263,7 +264,7 @@ def _making(results: Results, command: str, when: datetime) -> Iterator[tuple[st
         "Data",
         f"{setup.data}, revision {setup.revision}, {setup.split} split; the digest of each locale's rows: records.csv",
     )
-    yield "Sources", setup.zoo
+    yield "Sources", public_zoo(setup.zoo)
     yield "Versions", made.versions
     yield "Wall time", f"{made.minutes:.1f} minutes of making and evaluating"
     yield "Energy", "not measured: no record says what a machine drew"
@@ -285,5 +286,5 @@ def _licences(material: Material) -> Iterator[tuple[str, str]]:
     dataset, matrix = material.summary.dataset, material.similarity
     yield "Data", f"{dataset.licence}. {dataset.notice}"
     if not isinstance(matrix, str):
-        yield f"Similarity {matrix.name}", matrix.provenance
+        yield f"Similarity {material.similarity_title}", material.results.public(matrix.provenance)
     yield "Models", "The licences of the sources are those of their checkpoints; records do not hold them."

@@ -104,8 +104,8 @@ def relations(material: Material) -> tuple[list[Picture], list[str]]:
     if isinstance(matrix, str):
         left_out.append(matrix)
     else:
-        said = f"{matrix.provenance}. Has seen: {', '.join(sorted(matrix.uses))}."
-        pictures += _heat(material, "similarity", f"Similarity {matrix.name}", said, material.similar)
+        said = f"{material.results.public(matrix.provenance)}. Has seen: {', '.join(sorted(matrix.uses))}."
+        pictures += _heat(material, "similarity", f"Similarity {material.similarity_title}", said, material.similar)
     varied = {variant: by for variant, by in material.weights.items() if _varies(by.values())}
     for number, variant in enumerate(list(varied)[:MOST_DRAWN], start=1):
         title = f"Weights of the sources in {material.titles[variant]}"
@@ -180,7 +180,7 @@ def _against_similarity(material: Material) -> list[Picture]:
     shown = Scatter(
         title,
         "A dot is a locale; those far from the others have their name",
-        f"similarity {material.similarity_name} of the most similar source in the merge",
+        f"similarity {material.similarity_title} of the most similar source in the merge",
         "similarity minus average, points",
         [Dot(locale, similar, 100 * difference) for locale, similar, difference in pairs],
     )

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from sprachbund.report.stats import Interval
 from sprachbund.report.summary import p_value, points
 
-__all__ = ["Entry", "Head", "Link", "Sheet", "csv_link", "percent", "shown"]
+__all__ = ["Entry", "Head", "Link", "Sheet", "csv_link", "percent", "shown", "sorting"]
 
 Kind = Literal["text", "word", "prose", "id", "count", "fraction", "points", "number", "p", "seconds"]
 AT_ONCE = 15
@@ -129,6 +129,12 @@ def _number(value: float, kind: Kind) -> str:
             return f"{value:.1f}"
         case _:
             return f"{value:.3f}"
+
+
+def sorting(entry: Entry) -> str:
+    """Return the number that people sort by where what they read is rounded; an interval is sorted by its lower bound."""
+    value = entry.low if isinstance(entry, Interval) else entry
+    return repr(float(value)) if isinstance(value, float) else ""
 
 
 def percent(fraction: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from sprachbund import locales
+from sprachbund.public import public_name, public_similarity
 from sprachbund.report.analysis import Comparison, Contrast, Score
 from sprachbund.report.html.material import Material, anchor
 from sprachbund.report.html.sheets import Entry, Head, Link, Sheet, percent
@@ -176,7 +177,7 @@ def source_sheet(id_: str, target: str, material: Material) -> Sheet | None:
         (Head("source", "source"), lambda source: source),
         (Head("language", "language"), lambda source: locales.describe(source).language),
         (
-            Head("similarity", f"similarity {material.similarity_name}", "fraction"),
+            Head("similarity", f"similarity {material.similarity_title}", "fraction"),
             lambda s: material.similar(target, s),
         ),
         (
@@ -255,12 +256,12 @@ def calibration_sheet(material: Material) -> Sheet | None:
     return _sheet("calibration", caption, found, parts) if found else None
 
 
-def failure_sheet(failures: Sequence[Failure]) -> Sheet | None:
+def failure_sheet(failures: Sequence[Failure], material: Material) -> Sheet | None:
     """Why cells failed; None where none did."""
     parts: Parts[Failure] = [
         (Head("variant", "variant"), lambda x: x.variant or "(no prefix)"),
         (Head("locale", "locale"), lambda x: x.locale),
-        (Head("reason", "reason", "prose"), lambda x: x.reason),
+        (Head("reason", "reason", "prose"), lambda x: material.results.public(x.reason)),
     ]
     return (
         _sheet("failures", "Cells that failed: the same command tries them again", failures, parts)
@@ -281,7 +282,7 @@ def variant_sheet(material: Material) -> Sheet:
         (Head("precision", "precision"), lambda x: ", ".join(sorted({r.evaluation_info.precision for r in x[1]}))),
         (Head("architecture", "architecture"), lambda x: ", ".join(sorted({r.model_info.architecture for r in x[1]}))),
         (Head("parameters", "parameters", "count"), lambda x: max(r.model_info.parameters for r in x[1])),
-        (Head("recipe", "recipe", "prose"), lambda x: _recipe(x[1][0])),
+        (Head("recipe", "recipe", "prose"), lambda x: material.results.public(_recipe(x[1][0]))),
     ]
     return _sheet(
         "variants",
@@ -296,7 +297,9 @@ def _recipe(record: Record) -> str:
     recipe = record.model_info.recipe
     if recipe is None:
         return "a checkpoint as it is" if len(record.model_info.sources) == 1 else "not known"
-    return ", ".join(_settings({key: value for key, value in recipe.items() if key != "target"}))
+    named = {"similarity": public_similarity(recipe["similarity"])} if recipe.get("similarity") else {}
+    settings = {key: value for key, value in (recipe | named).items() if key != "target"}
+    return ", ".join(_settings(settings))
 
 
 def _settings(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
@@ -314,7 +317,7 @@ def record_sheet(id_: str, caption: str, records: Iterable[Record], *, short: bo
     parts: Parts[Record] = [
         (Head("variant", "variant"), lambda x: x.evaluation_info.variant or "(no prefix)"),
         *([] if short else [(Head("locale", "locale"), lambda x: x.evaluation_info.locale)]),
-        (Head("model", "model", "text"), lambda x: x.model_info.model),
+        (Head("model", "model", "text"), lambda x: public_name(x.model_info.model)),
         (Head("seconds", "wall time, s", "seconds"), lambda x: x.evaluation_info.seconds),
         (Head("timestamp", "finished"), lambda x: x.evaluation_info.timestamp),
         (Head("model_digest", "model digest", "id"), lambda x: x.model_info.digest[:length]),

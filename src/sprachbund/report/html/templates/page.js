@@ -1,7 +1,6 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const number = (text) => parseFloat(text.replace("−", "-").replace("< ", ""));
 
   // Colours: those of the system until somebody presses the button; what was chosen is kept where the browser allows it.
   const theme = document.getElementById("theme");
@@ -20,11 +19,12 @@
   system.addEventListener("change", show);
   show();
 
-  // Tables: each heading becomes a button that sorts; what is missing stands last in either order.
+  // Tables: each heading becomes a button that sorts; what is missing stands last in either order. A number that is shown
+  // rounded has all its digits in data-value.
   const compare = (place, isNumber, sign) => (one, two) => {
-    const [a, b] = [one, two].map((row) => row.cells[place].textContent.trim());
+    const [a, b] = [one, two].map((row) => row.cells[place].dataset.value ?? row.cells[place].textContent.trim());
     if (a === "" || b === "") return (a === "") - (b === "");
-    return sign * (isNumber ? number(a) - number(b) : a.localeCompare(b, "en"));
+    return sign * (isNumber ? a - b : a.localeCompare(b, "en"));
   };
   const sortBy = (table, head) => {
     const isNumber = head.classList.contains("n");
@@ -65,7 +65,7 @@
   // Locales: a link opens what it leads to; two buttons open and close all, for search and print.
   const places = [...document.querySelectorAll("details.place")];
   const follow = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(location.hash.slice(1)); // our ids hold nothing that an address would encode
     const around = target && target.closest("details");
     if (around) { around.open = true; target.scrollIntoView(); }
   };

@@ -11,16 +11,17 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from sprachbund.checkpoints.zoo_file import ENDINGS
-
 __all__ = [
     "PLACE",
+    "ZOO_FILES",
     "code",
     "is_local",
     "is_published",
     "one_line",
     "plain",
     "public_name",
+    "public_place",
+    "public_similarity",
     "public_text",
     "public_zoo",
     "row",
@@ -28,8 +29,12 @@ __all__ = [
 
 PLACE = "path/to/"
 """Stands before what readers have somewhere of their own."""
+ZOO_FILES = (".csv", ".tsv", ".jsonl", ".json", ".yaml", ".yml")
+"""Endings of files that name a zoo: those that checkpoints read."""
 _PUBLISHED = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)?@[0-9a-f]{40}(?::.+)?")
 _PATH = re.compile(r"(?<![\w.~}:/-])(?:~[\w.-]*|\.{1,2})?(?:/[^\s/,;:()'\"`]+)+/?")
+_TABLE = re.compile(r"\bfile:([^\s,;()'\"`+]*/[^\s,;()'\"`+]*)")
+"""A similarity that is a table of one's own."""
 _BAR = re.compile(r"(?<!\\)\|")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
 
@@ -46,7 +51,7 @@ def public_name(model: str) -> str:
 
 def is_local(zoo: str) -> bool:
     """Return whether the name of a zoo says where its folders, or the file that names them, lie on some machine."""
-    return os.path.isabs(zoo) or zoo.startswith(("~", ".")) or zoo.lower().endswith(ENDINGS)
+    return os.path.isabs(zoo) or zoo.startswith(("~", ".")) or zoo.lower().endswith(ZOO_FILES)
 
 
 def public_zoo(zoo: str) -> str:
@@ -58,11 +63,27 @@ def public_zoo(zoo: str) -> str:
     return PLACE + "/".join(parts[first:])
 
 
+def public_place(typed: str) -> str:
+    """Return what users typed for a file, a folder or a data set without where it lies.
+
+    ``massive:/me/data`` is ``massive:path/to/data``; a bare name stays.
+    """
+    kind, colon, path = typed.rpartition(":")
+    name = Path(path).name
+    return f"{kind}{colon}{path if path in ('', '.', name) else PLACE + name}"
+
+
+def public_similarity(name: str) -> str:
+    """Return the name of a similarity, perhaps a sum, without where its tables lie."""
+    return "+".join(map(public_place, name.split("+")))
+
+
 def public_text(text: str, known: Iterable[str] = ()) -> str:
     """Return a text without paths: those that are ``known``, and whatever looks like one, are cut to their last part."""
     for name in sorted(set(known), key=len, reverse=True):
         if not is_published(name) and os.sep in name:
             text = text.replace(name, public_zoo(name) if "{locale}" in name else Path(name).name)
+    text = _TABLE.sub(lambda found: f"file:{Path(found[1]).name}", text)
     return _PATH.sub(lambda found: Path(found[0]).name or "/", text)
 
 
