@@ -108,7 +108,8 @@ def test_tasks_run_on_the_gpus_of_both_nodes_and_the_status_is_that_of_the_exper
 ) -> None:
     models = "models; exit 9 \"$HOME\" '{locale}'"
     file = written(
-        "--gpus-per-node", "2", "--mem", "1G", "--time", "5", "--partition", "main", "--setup", witness(folder, "sys.exit(3)"),
+        "--gpus-per-node", "2", "--mem", "1G", "--time", "00:05:00", "--partition", "main",
+        "--setup", witness(folder, "sys.exit(3)"),
         experiment=("--models", models),
     )  # fmt: skip
     job = slurm.submit(file, folder)
