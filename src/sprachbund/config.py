@@ -435,6 +435,11 @@ class AggregateConfig(ResultsConfig):
         default="all",
         description="Which files to write; all: CSV, JSON and Markdown. The others are written only when asked for.",
     )
+    long: bool = Field(
+        default=False,
+        description="Write the long table, a row a result, as JSON, Markdown and LaTeX too (results_aggregated_*); CSV and "
+        "Parquet always have it.",
+    )
     show_missing: bool = Field(default=False, description="List the experiments that are missing or failed.")
     sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
 

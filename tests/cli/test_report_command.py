@@ -109,6 +109,12 @@ def test_aggregate_writes_the_same_page_when_asked_for(capsys: Capture) -> None:
     assert texts("sq-AL")[0] in page
 
 
+def test_a_long_table_is_no_page(capsys: Capture) -> None:
+    assert refused("aggregate --format html --long", capsys).startswith("--long is about tables")
+    found, _ = typed("aggregate --format json --long --output-dir out", capsys)
+    assert [Path(name).stem[:-16] for name in found["files"]] == ["results_summary", "results_aggregated"]
+
+
 def test_a_page_without_predictions_says_what_is_wrong_with_them(here: Path, capsys: Capture) -> None:
     for path in (here / "results").glob("*/predictions.csv"):
         path.unlink()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -151,6 +153,54 @@ def test_parquet_columns_without_any_value_have_a_type(folder: ResultsFolder, tm
     assert (kinds["correct"], kinds["demonstration"]) == ("int64", "bool")
 
 
+# --- the long table in every format ------------------------------------------------------------------------------------
+
+
+def write_long(folder: ResultsFolder, out: Path, *formats: str) -> dict[str, Path]:
+    written = write_aggregate(folder.load(), folder.summary(), out, formats, when=WHEN, long=True)
+    return {path.suffix: path for path in written if path.name.startswith("results_aggregated_")}
+
+
+@pytest.fixture
+def long_tables(small: ResultsFolder, tmp_path: Path) -> dict[str, Path]:
+    small.record("", "sq-AL", 1, total=3, folder="some-model_sq-AL", data="cldr")
+    small.record("a|b", "af-ZA", 95, nll=0.5, folder="bar")
+    return write_long(small, tmp_path, "csv", "json", "markdown", "parquet", "latex")
+
+
+def test_json_and_markdown_hold_the_rows_of_the_csv(long_tables: dict[str, Path]) -> None:
+    assert long_tables.keys() == {".csv", ".json", ".md", ".parquet", ".tex"}
+    rows = read_csv(long_tables[".csv"])
+    found = read_json(long_tables[".json"])
+    assert [{key: as_csv(value) for key, value in row.items()} for row in found] == rows
+    head, rule, *lines = long_tables[".md"].read_text(encoding="utf-8").splitlines()
+    assert head == f"| {' | '.join(rows[0])} |"
+    assert rule.count("|") == head.count("|")
+    assert len(lines) == len(rows) == 10
+    accuracy = list(rows[0]).index("accuracy")
+    for line, row in zip(lines, rows, strict=True):
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        assert len(cells) == len(row)
+        assert cells[0] == row["locale"]
+        assert cells[accuracy] == f"{float(row['accuracy']):.4f}"
+    assert any("a\\|b" in line for line in lines)
+
+
+def test_latex_has_a_row_a_result(long_tables: dict[str, Path]) -> None:
+    rows = [[cell.strip() for cell in row] for row in body(long_tables[".tex"].read_text(encoding="utf-8"))]
+    csv_rows = read_csv(long_tables[".csv"])
+    assert [row[0] for row in rows] == [row["locale"] for row in csv_rows]
+    assert [row[4] for row in rows] == [f"{float(row['accuracy']):.4f}" for row in csv_rows]
+
+
+def test_without_being_asked_the_old_names_stand_alone(small: ResultsFolder, tmp_path: Path) -> None:
+    assert {path.stem[:-16] for path in write(small, tmp_path, "json", "markdown", "latex")} == {
+        "results_summary",
+        "results_report",
+        "results_comparison",
+    }
+
+
 # --- LaTeX -------------------------------------------------------------------------------------------------------------
 
 
@@ -169,7 +219,10 @@ def test_latex_has_the_figures_of_the_comparison(small: ResultsFolder, tmp_path:
     table = latex(small, tmp_path)
     assert table.startswith("% Made by `python aggregate_results.py`; needs \\usepackage{booktabs,longtable}.\n")
     columns = "baseline & similarity & average & zero-shot mean & zero-shot English & zero-shot best & majority rate"
-    assert table.count(f"locale & language & {columns} \\\\\n") == 2, "on the first page, and on all others"
+    heads = [line for line in table.splitlines() if line.startswith("locale & language & ")]
+    assert [re.sub(r"\\shortstack\[r\]\{(.*?)\}", r"\1", line).replace(r"\\", " ").rstrip() for line in heads] == [
+        f"locale & language & {columns}"
+    ] * 2, "on the first page, and on all others"
     assert "\\begin{longtable}{llrrrrrrr}" in table
     assert [[cell.strip() for cell in row] for row in body(table)] == [
         ["af-ZA", "Afrikaans", "0.9000", "0.6000", "0.5000", "0.5500", "0.4000", "0.7000", "0.0800"],
@@ -192,7 +245,7 @@ def test_a_group_a_family_and_columns_that_have_figures(full: ResultsFolder, tmp
 
 def test_latex_without_references_has_no_empty_columns(folder: ResultsFolder, tmp_path: Path) -> None:
     folder.record("baseline", "af-ZA", 90)
-    assert "locale & language & baseline & majority rate \\\\" in latex(folder, tmp_path)
+    assert r"locale & language & baseline & \shortstack[r]{majority\\rate} \\" in latex(folder, tmp_path)
 
 
 NASTY = r"""a_b & 50 % #1 $x^2$ {y} \input{z} ~ <b> | `q' *[1] -- --- '' ,, \\"""
@@ -207,6 +260,33 @@ def test_text_is_set_as_it_is() -> None:
     assert escaped("two\n lines\t") == "two lines"
 
 
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex on this machine: the tables are not compiled")
+@pytest.mark.parametrize("strange", [False, True])
+def test_tables_compile_and_fit_a_page(strange: bool, full: ResultsFolder, tmp_path: Path) -> None:
+    if strange:
+        full.record(NASTY, "af-ZA", 80, folder="nasty")
+        full.record("Bokmål naïve — “x” ß", "af-ZA", 80, folder="accents")
+    (tmp_path / "out").mkdir()
+    comparison, long = write_aggregate(full.load(), full.summary(), tmp_path / "out", ("latex",), when=WHEN, long=True)
+    document = tmp_path / "out" / "document.tex"
+    document.write_text(
+        "\\documentclass{article}\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs,longtable}\\begin{document}"
+        f"\\input{{{comparison.name}}}\\input{{{long.name}}}\\end{{document}}",
+        encoding="utf-8",
+    )
+    line = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", document.name]
+    for _ in range(2):  # widths of columns are known after the first time
+        done = subprocess.run(line, cwd=document.parent, capture_output=True, text=True, errors="replace", check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in done.stdout
+    assert strange or "Overfull" not in done.stdout
+
+
+def test_letters_that_pdflatex_lacks_are_said(folder: ResultsFolder, tmp_path: Path) -> None:
+    folder.record("тест", "af-ZA", 90)
+    assert "longtable}, and LuaLaTeX with a font" in latex(folder, tmp_path).splitlines()[0]
+
+
 def test_nothing_special_is_left_over_from_a_name(folder: ResultsFolder, tmp_path: Path) -> None:
     """TeX reads ``\\name{}`` and ``\\character`` as one thing each; what is special must be within one, or group braces."""
     folder.record("baseline", "af-ZA", 90)
@@ -215,6 +295,7 @@ def test_nothing_special_is_left_over_from_a_name(folder: ResultsFolder, tmp_pat
     assert escaped(NASTY) in table
     rest = re.sub(r"\\[a-z]+\{\}|\\[{}$&#%_]|\{[*\[\]]\}|(?<=[-',])\{\}", "", escaped(NASTY))
     assert not set("\\{}$&#%_~^<>|`*[]") & set(rest)
+    table = table.replace(r"\\", "")  # where a line ends
     assert table.count("{") - table.count(r"\{") == table.count("}") - table.count(r"\}")
 
 

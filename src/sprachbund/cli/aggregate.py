@@ -12,6 +12,7 @@ from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.cli.results import load_results, texts_of
 from sprachbund.config import AggregateConfig
+from sprachbund.errors import UserError
 from sprachbund.plan import check_writable
 from sprachbund.public import public_place
 from sprachbund.report import (
@@ -29,6 +30,10 @@ __all__ = ["aggregate"]
 @app.command
 def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = AggregateConfig()) -> int:
     """Compare all results of a folder and write them as CSV, JSON, Markdown, Parquet, LaTeX or HTML."""
+    if config.long and config.format == "html":
+        raise UserError(
+            "--long is about tables, and --format html writes a page: name another format, or leave out --long."
+        )
     check_writable(config.output_dir)
     results = load_results(config)
     summary = summarise(results)
@@ -43,6 +48,7 @@ def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = Aggre
         (config.format,),
         when=now,
         command=command,
+        long=config.long,
         analysis=analysis,
         answers=answers,
         texts=texts_of(results, None) if as_page else None,

@@ -6,10 +6,11 @@
     results_report_YYYYMMDD_HHMMSS.md          all of it for people
 
 Only when asked for: both tables as Parquet, with the types of their columns; the comparison as LaTeX; the report as one HTML
-file with pictures (:mod:`sprachbund.report.html`).
+file with pictures (:mod:`sprachbund.report.html`); the long table as JSON, Markdown and LaTeX too (``long``).
 
-CSV, JSON and Parquet carry every digit, Markdown and LaTeX four. Each file, read on its own, says which data it is about and
-whether that is a demonstration. A file is never overwritten: where those of one second exist, the next free second is taken.
+CSV, JSON and Parquet carry every digit, Markdown and LaTeX four; of the long table LaTeX has the columns that a page
+has room for. Each file, read on its own, says which data it is about and whether that is a demonstration. A file is never
+overwritten: where those of one second exist, the next free second is taken.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import csv
 import dataclasses
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -30,7 +31,7 @@ from sprachbund.public import public_zoo
 from sprachbund.report.analysis import Analysis, Contrast, Score, analyse
 from sprachbund.report.answers import NO_ANSWERS, Answers
 from sprachbund.report.html import Texts, html_report
-from sprachbund.report.latex import longtable
+from sprachbund.report.latex import long_table, longtable
 from sprachbund.report.stats import LEVEL, Interval
 from sprachbund.report.summary import LocaleRow, Summary, by_language_family, headline, making_of, p_value, worth
 from sprachbund.report.table import EXPECTED_VARIANTS, Cell, Results
@@ -65,6 +66,7 @@ NAMES = (
     ("results_comparison", "parquet"),
     ("results_comparison", "tex"),
     ("results_report", "html"),
+    *(("results_aggregated", suffix) for suffix in ("json", "md", "tex")),
 )
 _MARKUP = re.compile(r"[\\|*\[\]]|<(?=[A-Za-z/!?])")
 TEXT = ("zero_shot_best_source",)
@@ -79,6 +81,7 @@ def write_aggregate(
     *,
     when: datetime,
     command: str = COMMAND,
+    long: bool = False,
     analysis: Analysis | None = None,
     answers: Answers | None = None,
     texts: Texts | None = None,
@@ -92,6 +95,7 @@ def write_aggregate(
         formats: of ``csv``, ``json``, ``markdown``, ``parquet``, ``latex``, ``html``; ``all`` stands for the first three.
         when: the time in the files' names, and in JSON and Markdown.
         command: how to make the report again.
+        long: write the long table as JSON, Markdown and LaTeX too, where these are wanted.
         analysis: of these results; without it intervals and tests are blank.
         answers: the predictions of these results, for ``html``.
         texts: the sentences that were answered, for ``html``.
@@ -118,11 +122,45 @@ def write_aggregate(
         write("results_comparison", "parquet", _parquet(comparison_rows(summary, analysis)))
     if "latex" in wanted:
         write("results_comparison", "tex", longtable(summary, command, analysis))
+    if long:
+        for suffix, text in _long_texts(long_rows(results), summary, command, wanted):
+            write("results_aggregated", suffix, text)
     if "html" in wanted:
         known = analysis or analyse(results, NO_ANSWERS)
         page = html_report(results, summary, answers, known, when=when, command=command, texts=texts)
         write("results_report", "html", page)
     return written
+
+
+def _long_texts(
+    rows: Sequence[Mapping[str, Any]], summary: Summary, command: str, wanted: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the long table by suffix in those formats that otherwise have other tables."""
+    if "json" in wanted:
+        yield "json", files.json_text(rows)
+    if "markdown" in wanted:
+        yield "md", _markdown_table(rows)
+    if "latex" in wanted:
+        yield "tex", long_table(rows, summary, command)
+
+
+def _markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows, which have the same columns, as a table in Markdown."""
+    numbers = {name for row in rows for name, value in row.items() if _is_number(value)}
+    lines = [
+        list(rows[0]),
+        ["--:" if name in numbers else "---" for name in rows[0]],
+        *([_markdown_cell(value) for value in row.values()] for row in rows),
+    ]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _markdown_cell(value: Any) -> str:
+    return _number(value) if value is None or isinstance(value, float) else _cell(str(_plain(value)))
 
 
 def long_rows(results: Results) -> list[dict[str, Any]]:

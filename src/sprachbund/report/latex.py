@@ -1,18 +1,19 @@
-"""The comparison as a table for a paper: accuracy by locale, grouped by language family, then the means.
+"""Tables for a paper: the comparison, accuracy by locale, grouped by language family, then the means; and the long table.
 
-A ``longtable`` in the manner of ``booktabs``: a page may break in it, and no line is vertical. What differences and uses there
-are stands in the CSV of the same second; a page has no room for them.
+Each is a ``longtable`` in the manner of ``booktabs``: a page may break in it, and no line is vertical. What differences
+and uses there are, and which digests, stands in the CSV of the same second; a page has no room for them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from sprachbund.report.analysis import Analysis
 from sprachbund.report.summary import Column, LocaleRow, Summary, by_language_family, headline
 
-__all__ = ["escaped", "longtable"]
+__all__ = ["escaped", "long_table", "longtable"]
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -29,25 +30,68 @@ _SPECIAL = {
 }
 _JOINED = re.compile(r"([-',])(?=\1)")
 """Two of these are set as one: a dash, a quotation mark."""
+_MINUS = re.compile(r"(?<![\w}-])-(?=\d)")
+_LATIN = re.compile(r"[\u0000-\u024f\u2010-\u203a\u20ac]*")
+"""What pdfLaTeX has letters for."""
+LINE = r"\\"
+END = f" {LINE}"
+"""Of a line, and of a row."""
+FEW_COLUMNS = 9
+"""So many fit a page of A4 in the size of footnotes."""
+LONG = {
+    **dict.fromkeys(("locale", "language", "variant", "uses"), "l"),
+    **dict.fromkeys(("accuracy", "macro_f1", "correct", "total", "nll", "ece", "effective_sources", "seconds"), "r"),
+}
+"""Columns of the long table that a page has room for, and how they stand."""
 
 
 def longtable(summary: Summary, command: str, analysis: Analysis | None = None) -> str:
-    """Return the table, to be read by a document that loads booktabs and longtable."""
+    """Return the comparison, to be read by a document that loads booktabs and longtable."""
     columns = [column for column in summary.columns if summary.statistics[column.name].count]
-    head = _row(["locale", "language", *(column.title for column in columns)])
-    return "\n".join(
-        [
-            f"% Made by `{' '.join(command.split())}`; needs \\usepackage{{booktabs,longtable}}.",
-            rf"\begin{{longtable}}{{ll{'r' * len(columns)}}}",
-            rf"\caption{{{escaped(_caption(summary, analysis))}}}\label{{tab:results}}\\",
-            *(r"\toprule", head, r"\midrule", r"\endfirsthead"),
-            *(r"\toprule", head, r"\midrule", r"\endhead"),
-            *(r"\bottomrule", r"\endfoot"),
-            *_body(summary, columns),
-            r"\end{longtable}",
-            "",
-        ]
+    head = ["locale", "language", *(column.title for column in columns)]
+    caption = _caption(summary, headline(summary, analysis))
+    return _table(command, "results", "ll" + "r" * len(columns), caption, head, _body(summary, columns))
+
+
+def long_table(rows: Sequence[Mapping[str, Any]], summary: Summary, command: str) -> str:
+    """Return the long table, a row a record, with those of its columns that a page has room for and that hold anything."""
+    kept = [name for name in LONG if any(row[name] is not None for row in rows)]
+    caption = _caption(summary, f"All {len(rows)} results.")
+    body = (_row([_entry(row[name]) for name in kept]) for row in rows)
+    spec = "".join(LONG[name] for name in kept)
+    return _table(command, "all-results", spec, caption, [name.replace("_", " ") for name in kept], body)
+
+
+def _table(command: str, label: str, spec: str, caption: str, head: Sequence[str], body: Iterable[str]) -> str:
+    """Return a table with what TeX must know of it; its letters are small enough that a page of A4 is not too narrow."""
+    heads = " & ".join(map(_head, head)) + END
+    lines = [
+        rf"\begin{{longtable}}{{{spec}}}",
+        rf"\caption{{{caption}}}\label{{tab:{label}}}\\",
+        *(r"\toprule", heads, r"\midrule", r"\endfirsthead"),
+        *(r"\toprule", heads, r"\midrule", r"\endhead"),
+        *(r"\bottomrule", r"\endfoot"),
+        *body,
+        r"\end{longtable}",
+    ]
+    latin = all(map(_LATIN.fullmatch, lines))
+    needs = r"\usepackage{booktabs,longtable}" + (
+        "" if latin else ", and LuaLaTeX with a font that has all of these letters"
     )
+    size = r"\footnotesize" if len(spec) <= FEW_COLUMNS else r"\scriptsize"
+    first = f"% Made by `{' '.join(command.split())}`; needs {needs}."
+    start = rf"{{{size}\setlength{{\tabcolsep}}{{3pt}}\setlength{{\LTcapwidth}}{{\linewidth}}"
+    return "\n".join([first, start, *lines, "}", ""])
+
+
+def _head(title: str) -> str:
+    """Return what stands above a column, each word on a line of its own: figures are narrower than their names."""
+    words = [escaped(word) for word in title.split()]
+    return words[0] if len(words) == 1 else rf"\shortstack[r]{{{LINE.join(words)}}}"
+
+
+def _entry(value: Any) -> str:
+    return _number(value) if value is None or isinstance(value, float) else str(value)
 
 
 def escaped(text: str) -> str:
@@ -56,16 +100,17 @@ def escaped(text: str) -> str:
     return _JOINED.sub(r"\1{}", characters)
 
 
-def _caption(summary: Summary, analysis: Analysis | None) -> str:
+def _caption(summary: Summary, said: str) -> str:
     setup = summary.setup
     demonstration = ["DEMONSTRATION: these figures show that the program works, nothing more."]
-    return " ".join(
+    text = " ".join(
         [
             *(demonstration if summary.demonstration else []),
             f"Accuracy on {setup.data} ({setup.revision}), {setup.split} split.",
-            headline(summary, analysis),
+            said,
         ]
     )
+    return _MINUS.sub("$-$", escaped(text))
 
 
 def _body(summary: Summary, columns: Sequence[Column]) -> Iterator[str]:
@@ -86,7 +131,7 @@ def _figures(row: LocaleRow, columns: Iterable[Column]) -> str:
 
 
 def _row(cells: Iterable[str]) -> str:
-    return " & ".join(map(escaped, cells)) + r" \\"
+    return " & ".join(map(escaped, cells)) + END
 
 
 def _number(value: float | None) -> str:
