@@ -61,7 +61,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def content(folder: Path) -> dict[str, bytes]:
     """Every file with its bytes, hidden ones too; a lock that nobody holds is no content."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
     return {str(path.relative_to(folder)): path.read_bytes() if os.access(path, os.R_OK) else b"" for path in found}
 
 

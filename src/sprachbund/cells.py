@@ -139,7 +139,6 @@ def record(
             seconds=round(time.monotonic() - started, 3),
             precision=precision,
             versions=_versions(),
-            threads=inference.threads(),
         ),
         model_info=_model_info(subject),
         dataset_info=dataset_info(data, partition),

@@ -33,7 +33,7 @@ COMPLETE = {
     "adapt": "--target sq-AL --out o --unlabelled u.txt --labelled l.tsv --method pick-overlap --base b --epochs 3 "
     "--learning-rate 1e-4 --freeze-embeddings --num-languages 2 --seed 7 --jobs 2 --overwrite --data split:cldr --demo "
     "--models m/{locale} --sources af-ZA --allow-missing",
-    "aggregate": "--results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
+    "aggregate": "--long --results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
     "card": "--model m --results-dir r --overwrite",
     "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
@@ -49,8 +49,9 @@ COMPLETE = {
     "--allow-missing "
     "--locales sq-AL nb-NO --variants average baseline --skip-baseline --skip-similarity --skip-average --start-from 1 "
     "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision int8 "
-    "--memory 4 --head-policy from:sq-AL --method ties --set density=0.5 --seed 3 --track trackio:mine",
-    "export": "--model m --mergekit --onnx --out r.yml",
+    "--memory 4 --head-policy from:sq-AL --method ties --set density=0.5 --seed 3 --track trackio:mine "
+    "--executor ray --ray-address auto --threads 2 --join",
+    "export": "--model m --mergekit --onnx --out r.yml --overwrite",
     "merge": "r.yml --data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
     "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
@@ -61,9 +62,10 @@ COMPLETE = {
     "--num-languages 2 --include-target --sharpness 30 --output-dir o --overwrite --allow-missing --locales sq-AL "
     "--variants average --skip-baseline --skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev "
     "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision fp16 --memory 0.5 --head-policy wide "
-    "--method ties --set density=0.5 --seed 3 --track wandb:mine",
+    "--method ties --set density=0.5 --seed 3 --track wandb:mine "
+    "--executor ray --ray-address auto --threads 2 --join",
     "plot": "--results-dir r --data cldr --zoo z --split dev --demo --out a.png",
-    "predict": "--text 'one text' another --model m --file f.txt --top 3 --out a.csv --precision bf16",
+    "predict": "--text 'one text' another --model m --file f.csv --column c --top 3 --out a.csv --overwrite --precision bf16",
     "push": "--model m --repo o/n --private --revision v --dry-run",
     "pretrain": "--out o --data cldr --locales sq-AL --device cpu --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
     "--layers 1 --heads 2 --intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 "

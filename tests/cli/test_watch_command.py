@@ -159,7 +159,7 @@ def test_a_run_is_followed_from_before_its_beginning(
         def cell(name: str) -> Moment:
             return lambda: shutil.copytree(finished / "results" / name, here / "run/results" / name)
 
-        names = sorted(path.name for path in (finished / "results").iterdir() if path.is_dir())
+        names = sorted(path.name for path in (finished / "results").glob("[!.]*") if path.is_dir())
         assert len(names) == 6
         status = screen.watch(nothing, begin, *map(cell, names), nothing, held.close)
     assert status == 1

@@ -1,7 +1,7 @@
 """A checkpoint and texts in, logits out: loading, tokenising, precision and device, batches."""
 
 from sprachbund.inference.answering import check_vocabulary, logits, mean_states
-from sprachbund.inference.devices import chosen, threads
+from sprachbund.inference.devices import chosen
 from sprachbund.inference.loading import (
     as_tensor,
     config_of,
@@ -47,6 +47,5 @@ __all__ = [
     "quieten",
     "ready",
     "running_tokens",
-    "threads",
     "tokenise",
 ]

@@ -6,7 +6,7 @@ import torch
 
 from sprachbund.errors import UserError
 
-__all__ = ["AUTO", "chosen", "threads"]
+__all__ = ["AUTO", "chosen"]
 
 AUTO = "auto"
 
@@ -28,8 +28,3 @@ def chosen(name: str = AUTO) -> torch.device:
         return device
     there = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else "no GPU that torch can use"
     raise UserError(f"--device {name}: this machine has {there}: leave --device out, or name another.")
-
-
-def threads() -> int | None:
-    """Return how many cores models compute on; None where that is a GPU's work."""
-    return torch.get_num_threads() if chosen().type == "cpu" else None

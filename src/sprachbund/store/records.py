@@ -105,8 +105,6 @@ class EvaluationInfo(_Section):
     """Wall time of making and evaluating the candidate."""
     precision: str
     versions: dict[str, str]
-    threads: int | None = None
-    """Of the CPU that it was computed on: sums of floating-point numbers hang on them. None on a GPU, and in older records."""
 
 
 class SourceInfo(_Section):
