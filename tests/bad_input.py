@@ -44,6 +44,7 @@ INPUTS = f"{MODELS} --data massive:data"
 EXPERIMENT = f"experiment {INPUTS} --locales {TARGET} --num-languages 2"
 ONE_SOURCE = f"transfer {INPUTS} --sources el-GR --locales {TARGET} --jobs 1"
 MERGE = f"merge {MODELS} --mode manual --target-lang {TARGET} --sources el-GR ro-RO"
+SLURM = "cluster slurm --nodes 2 --"
 BLEND = "merge --source models/el-GR models/ro-RO --out merged"
 BY_RECIPE = "merge recipe.yml --out merged"
 EVALUATE = f"evaluate --base-model models/{TARGET} --locale {TARGET} --data massive:data --prefix baseline"
@@ -466,6 +467,51 @@ CASES = {
             ("--start-from 7", "numbered 0 to 0"),
         ),
         Case("a word in place of a number", f"{EXPERIMENT} --max-locales all", ("--max-locales", "'all'", "number")),
+    ),
+    "Clusters": (
+        Case("no experiment for the job", "cluster slurm --nodes 2", ("experiment", "behind --", "as in")),
+        Case("another command for the job", f"{SLURM} {MERGE}", ("experiment", "behind --")),
+        Case(
+            "a wrong flag of the job's experiment", f"{SLURM} {EXPERIMENT} --varaints x", ("did you mean --variants?",)
+        ),
+        Case("a wrong variant of it", f"{SLURM} {EXPERIMENT} --variants averge", ("'averge'", "did you mean average?")),
+        Case("a wrong option of its method", f"{SLURM} {EXPERIMENT} --set densty=1", ("linear has no option densty",)),
+        Case(
+            "an experiment that says where it is done",
+            f"{SLURM} {EXPERIMENT} --executor local",
+            ("--executor", "leave it out"),
+        ),
+        Case(
+            "the address of another Ray",
+            f"{SLURM} {EXPERIMENT} --ray-address h:1",
+            ("--ray-address h:1", "leave it out"),
+        ),
+        Case("what no job is needed for", f"{SLURM} {EXPERIMENT} --dry-run", ("--dry-run", "leave it out")),
+        Case("help in place of an experiment", f"{SLURM} {EXPERIMENT} --help", ("--help", "leave them out")),
+        Case(
+            "more threads than a node has",
+            f"cluster slurm --nodes 2 --cpus-per-task 2 -- {EXPERIMENT} --threads 4",
+            ("--threads 4", "--cpus-per-task 2", "raise"),
+        ),
+        Case(
+            "a time that sbatch does not read",
+            f"cluster slurm --nodes 2 --time 4h -- {EXPERIMENT}",
+            ("--time '4h'", "04:00:00"),
+        ),
+        Case(
+            "a second option in one of sbatch",
+            f"cluster slurm --nodes 2 --partition 'gpu --exclusive' -- {EXPERIMENT}",
+            ("--partition", "one word"),
+        ),
+        Case(
+            "no whole line of shell", f"cluster slurm --nodes 2 --setup 'a\nb' -- {EXPERIMENT}", ("--setup", "one line")
+        ),
+        Case(
+            "another file in the way of the job's",
+            f"{SLURM} {EXPERIMENT}",
+            ("run.sbatch is there already", "--out", "--overwrite"),
+            write("run.sbatch", "mine"),
+        ),
     ),
     "Models": (
         Case(

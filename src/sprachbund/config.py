@@ -564,9 +564,9 @@ class PredictConfig(PrecisionConfig):
 _FORMS = {
     "gpus_per_node": (r"([\w.-]+:)?[1-9]\d*", "a number, or type:number (4, a100:4)"),
     "mem": (r"\d+[KMGT]?", "a number with K, M, G or T behind it (64G); 0 is all of a node"),
-    "time": (r"(\d+-)?\d+(:\d{1,2}){0,2}", "minutes (90), hours:minutes:seconds (04:00:00) or days-hours (2-12)"),
+    "time": (r"\d+:\d{2}:\d{2}|\d+-\d+(:\d{2}){0,2}", "hours:minutes:seconds ('04:00:00') or days-hours (2-12)"),
 }
-"""How options of sbatch are written, and how that is said."""
+"""How options of sbatch are written, and how that is said; no minutes, since YAML reads an unquoted 4:00:00 as 14400."""
 _NAME = (r"[\w.,:=&|*()\[\]@%+/-]+", "one word of letters, digits and .,:=&|*()[]@%+/_-")
 
 
@@ -581,7 +581,7 @@ class SlurmConfig(_Config):
     mem: str | None = Field(default=None, description="Memory of each node, such as 64G.")
     time: str | None = Field(
         default=None,
-        description="Time limit: minutes, hours:minutes:seconds, or days-hours. Two minutes before, it stops.",
+        description="Time limit: hours:minutes:seconds, or days-hours. Two minutes before, it stops.",
     )
     partition: str | None = Field(default=None, description="Partition of the cluster.")
     account: str | None = Field(default=None, description="Account that pays.")

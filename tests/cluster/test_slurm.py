@@ -6,18 +6,25 @@ Where only the file is asked about, a small program of Ray stands in the place o
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from killing import differences, tree
 from two_nodes import Slurm
+from workshop import INPUTS, make_workshop
 
 from sprachbund.cli import run
+from sprachbund.experiment import FINAL
 
 pytestmark = pytest.mark.cluster
+
+LOCALES = ("da-DK", "el-GR", "nb-NO", "ro-RO", "sq-AL", "sv-SE")
 
 HOSTILE = 'it\'s $(touch here) `id` "two"  & <blanks> \\ ünï'
 """A folder that a shell must not read as anything but a name."""
@@ -39,7 +46,7 @@ def seen():
 
 
 places = ray.get([seen.remote() for _ in range(4)])
-told = dict(arguments=sys.argv[1:], places=sorted(places), restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")))
+told = dict(arguments=sys.argv[1:], places=sorted(places))
 with here.open("a") as file:
     file.write(json.dumps(told) + "\\n")
 {then}
@@ -101,7 +108,8 @@ def test_tasks_run_on_the_gpus_of_both_nodes_and_the_status_is_that_of_the_exper
 ) -> None:
     models = "models; exit 9 \"$HOME\" '{locale}'"
     file = written(
-        "--gpus-per-node", "2", "--mem", "1G", "--time", "5", "--partition", "main", "--setup", witness(folder, "sys.exit(3)"),
+        "--gpus-per-node", "2", "--mem", "1G", "--time", "00:05:00", "--partition", "main",
+        "--setup", witness(folder, "sys.exit(3)"),
         experiment=("--models", models),
     )  # fmt: skip
     job = slurm.submit(file, folder)
@@ -115,18 +123,28 @@ def test_tasks_run_on_the_gpus_of_both_nodes_and_the_status_is_that_of_the_exper
     assert_nothing_is_left(slurm, job)
 
 
-def test_before_the_time_is_up_it_stops_and_goes_on_from_the_queue(slurm: Slurm, folder: Path) -> None:
-    then = "time.sleep(0 if told['restart'] else 600)"
-    job = slurm.submit(
-        written("--requeue", "--gpus-per-node", "2", "--setup", witness(folder, then), experiment=()), folder
+def test_an_experiment_stops_before_the_time_is_up_and_goes_on_from_the_queue(slurm: Slurm, folder: Path) -> None:
+    make_workshop(folder, LOCALES, LOCALES)
+    experiment = (*INPUTS, "--locales", *LOCALES, "--sources", *LOCALES, "--num-languages", "2")
+    setup = f"export SPRACHBUND_CACHE={shlex.quote(str(folder / 'cache'))}"
+    file = written(
+        "--requeue", "--gpus-per-node", "2", "--setup", setup, experiment=(*experiment, "--output-dir", "run")
     )
-    slurm.wait(lambda: len(told(folder)) == 1, "the first run works", folder=folder)
+    job = slurm.submit(file, folder)
+    records = partial((folder / "run" / "results").glob, "*/results.json")
+    slurm.wait(lambda: any(records()), "a cell is finished", folder=folder)
     slurm.ask("scancel", "--batch", "--signal=USR1", job)  # what --signal=B:USR1@120 has Slurm send
     end = slurm.ended(job, folder)
     assert (end["JobState"], end["Restarts"]) == ("COMPLETED", "1"), output(folder)
-    assert [each["restart"] for each in told(folder)] == [0, 1]
     assert "The time is nearly up" in output(folder)
+    total = 3 * len(LOCALES)
+    (reused,) = re.findall(rf"{total} of {total} results \((\d+) of them from before\)", output(folder))
+    assert 0 < int(reused) < total
     assert_nothing_is_left(slurm, job)
+
+    there, here = (folder / "run").rename(folder / "there"), folder / "run"
+    assert run(["experiment", *experiment, "--output-dir", "run"]) == 0
+    assert set(differences(tree(here), tree(there))) <= {"experiment_config.yaml", FINAL}
 
 
 def test_a_job_that_is_cancelled_stops_ray(slurm: Slurm, folder: Path) -> None:

@@ -1,8 +1,8 @@
 """A Slurm of two nodes on one machine, of the programs that Debian packages: munged, slurmctld and a slurmd for each node.
 
-Everything lies in one folder, listens on 127.0.0.1 on ports that are free, runs as whoever runs the tests (root is not needed)
-and ends with them. Each node has two CPUs and two GPUs, which are /dev/null and /dev/zero: Slurm counts and hands out GPUs by
-the names of their devices, and never opens them.
+Everything lies in one folder, listens on free ports, runs as whoever runs the tests (root is not needed) and ends with them.
+Each node has two CPUs and two GPUs, which are /dev/null and /dev/zero: Slurm counts and hands out GPUs by the names of their
+devices, and never opens them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "sinfo")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "sinfo", "squeue")
 PACKAGES = "apt-get install munge slurmctld slurmd slurm-client"
 NODES = ("n1", "n2")
 PATIENCE = 120.0
@@ -44,6 +44,7 @@ JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+FirstJobId={first}
 SchedulerParameters=sched_interval=2,bf_interval=2
 KillWait=30
 ReturnToService=2
@@ -82,7 +83,8 @@ class Slurm:
         for name in ("state", *(f"spool-{node}" for node in NODES)):
             (self.folder / name).mkdir()
         user = pwd.getpwuid(os.getuid()).pw_name
-        conf = SLURM_CONF.format(folder=self.folder, user=user, ports=_free_ports(3))
+        first = 1000 + os.getpid() % 1_000_000  # what goes by the number of a job is not that of another Slurm here
+        conf = SLURM_CONF.format(folder=self.folder, user=user, ports=_free_ports(3), first=first)
         (self.folder / "slurm.conf").write_text(conf, encoding="utf-8")
         (self.folder / "gres.conf").write_text(GRES_CONF, encoding="utf-8")
         key = self.folder / "munge.key"
@@ -107,6 +109,13 @@ class Slurm:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if jobs := self.ask(
+            "squeue", "-h", "-o", "%i", fails=True
+        ).split():  # who ends the daemons alone leaves the jobs
+            self.ask("scancel", *jobs, fails=True)
+            end = time.monotonic() + PATIENCE
+            while self.ask("squeue", "-h", fails=True) and time.monotonic() < end:
+                time.sleep(0.5)
         for daemon in reversed(self._daemons):
             daemon.terminate()
         for daemon in reversed(self._daemons):

@@ -79,8 +79,8 @@ def _check_experiment(words: Sequence[str], slurm: SlurmConfig) -> None:
         raise UserError(f"--ray-address {config.ray_address}: leave it out, since the job starts a Ray of its own.")
     if slurm.cpus_per_task and config.threads > slurm.cpus_per_task:
         raise UserError(
-            f"--threads {config.threads} is more than a node will have: raise --cpus-per-task {slurm.cpus_per_task}, "
-            "or lower it."
+            f"--threads {config.threads} is more than --cpus-per-task {slurm.cpus_per_task}, so that no node could do a task: "
+            "raise the one, or lower the other."
         )
     chosen_variants(config)
     check_method(config)

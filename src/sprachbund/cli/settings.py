@@ -168,6 +168,8 @@ def expand_home(app: App, commands: tuple[str, ...], arguments: ArgumentCollecti
 
 QUESTIONS = ("list", "list_locales", "dry_run", "simulate")
 """Flags that ask for something else than what the command does: where they are off there is nothing to say."""
+ANOTHER_LINE = "words"
+"""What stands behind --: the command line of another command, and no setting of this one."""
 
 
 def resolved(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,6 +179,8 @@ def resolved(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {}
     for name, value in arguments.items():
+        if name == ANOTHER_LINE:
+            continue
         settings |= dict(value) if isinstance(value, BaseModel) else {name.rstrip("_"): value}
     return {name: value for name, value in settings.items() if value or name not in QUESTIONS}
 
