@@ -334,6 +334,11 @@ def test_the_licences_of_the_sources_stand_on_the_page(folder: ResultsFolder) ->
     assert "A merge is a derivative of all of its sources." in said
 
 
+def test_one_licence_of_all_is_said_once(folder: ResultsFolder) -> None:
+    folder.record("similarity", "sq-AL", 50, licences=dict.fromkeys(("nl-NL", "de-DE", "sv-SE"), "mit"))
+    assert "mit (3: all of them)." in licences(parsed(page_of(folder)))
+
+
 def test_records_of_old_say_that_they_hold_no_licences(folder: ResultsFolder) -> None:
     record, path = folder.record("similarity", "sq-AL", 50), folder.root / "similarity_sq-AL"
     store.write_record(path, record.model_copy(update={"schema_version": 2}), store.read_predictions(path))
@@ -447,7 +452,8 @@ def test_headings_landmarks_and_tables_are_those_that_readers_expect(tree: Node)
         )
     assert all(field in label.all("input") for label in tree.all("label") for field in label.all("input"))
     assert len([field for label in tree.all("label") for field in label.all("input")]) == len(tree.all("input"))
-    for region in tree.all("div", role="region"):
+    assert not tree.all("div", role="region"), "hundreds of landmarks lead nowhere"
+    for region in tree.all("div", role="group"):
         assert region.attributes["tabindex"] == "0"
         assert region.attributes["aria-label"]
 

@@ -300,7 +300,7 @@ def _licences_of_sources(records: Sequence[Record]) -> Iterator[str]:
     for source in (source for record in newer for source in record.model_info.sources):
         known.setdefault(source.licence, set()).add(source.locale)
     for licence, names in sorted(known.items(), key=lambda item: (item[0] is None, -len(item[1]), str(item[0]))):
-        said = ", ".join(sorted(names, key=locales.position))
+        said = ", ".join(sorted(names, key=locales.position)) if len(known) > 1 else "all of them"
         yield f"{licence} ({len(names)}: {said})." if licence else f"Not known, since no model card names one: {said}."
     if len(newer) < len(records):
         yield f"Results from before records held it: {len(records) - len(newer)}: see the models' own cards."
