@@ -18,7 +18,7 @@ from sprachbund.errors import StoreError
 from sprachbund.store import Prediction, Record, RunStore, Transfer, TransferCell
 
 FIXTURES = Path(__file__).parent / "fixtures"
-RECORD_V1, RECORD_V2 = FIXTURES / "record_v1", FIXTURES / "record_v2"
+RECORD_V1, RECORD_V2, RECORD_V3 = (FIXTURES / f"record_v{version}" for version in (1, 2, 3))
 """Written by these schema versions, never to be written again."""
 PREDICTIONS = [
     Prediction(id="1", gold="ask", predicted="greet", confidence=0.125, gold_probability=1.5e-09),
@@ -150,9 +150,9 @@ def test_predictions_that_are_not_the_record_s_make_it_undone(damage: str, writt
 
 
 def test_a_newer_record_asks_for_an_update(written: Path) -> None:
-    edit(written / "results.json", lambda value: value.update(schema_version=3, from_the_future=1))
+    edit(written / "results.json", lambda value: value.update(schema_version=99, from_the_future=1))
     with pytest.raises(
-        StoreError, match=r"results\.json was written by a newer sprachbund \(schema 3, this one knows 2\): update"
+        StoreError, match=r"results\.json was written by a newer sprachbund \(schema 99, this one knows 3\): update"
     ):
         store.find_record(written, "mine")
 
@@ -327,9 +327,28 @@ def test_a_record_of_version_2_stays_readable(tmp_path: Path) -> None:
     assert record.performance.ece is not None
 
 
+def test_a_record_of_version_3_stays_readable(tmp_path: Path) -> None:
+    shutil.copytree(RECORD_V3, tmp_path / "similarity_sq-AL")
+    record = store.find_record(
+        tmp_path / "similarity_sq-AL", "5876195dbb2d5f42da4a7195f376fc06fb97b5af879f9bbd358f4f63a8c9ca66"
+    )
+    assert record is not None
+    assert record.schema_version == 3
+    sources = [(source.locale, source.licence, source.score) for source in record.model_info.sources]
+    assert sources == [("ro-RO", "mit", 0.5666666666666667), ("pt-PT", None, 0.45), ("el-GR", "cc-by-4.0", 0.15)]
+
+
+def test_a_renamed_record_says_by_what_its_sources_are_chosen_now(tmp_path: Path) -> None:
+    shutil.copytree(RECORD_V2, tmp_path / "cell")
+    old = store.read_record(tmp_path / "cell")
+    named = {"zoo": old.model_info.zoo, "data": old.dataset_info, "scores": {"fr-FR": 0.25}}
+    assert store.renamed(tmp_path / "cell", old, **named).model_info.sources[0].score == 0.25
+    assert store.read_record(tmp_path / "cell").model_info.sources[0].score == 0.25
+
+
 def test_another_field_needs_another_schema_version() -> None:
     """Records are closed: an older sprachbund cannot read one with more fields, and must be told why."""
-    old = json.loads((RECORD_V2 / "results.json").read_text(encoding="utf-8"))
-    today = store.read_record(RECORD_V2).model_dump(mode="json")
-    assert store.SCHEMA_VERSION == old["schema_version"] == 2, "keep a record of each version in tests/fixtures"
+    old = json.loads((RECORD_V3 / "results.json").read_text(encoding="utf-8"))
+    today = store.read_record(RECORD_V3).model_dump(mode="json")
+    assert store.SCHEMA_VERSION == old["schema_version"] == 3, "keep a record of each version in tests/fixtures"
     assert keys(today) == keys(old)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from sprachbund import __version__, digests, inference, store
 from sprachbund.candidates import InMemory
-from sprachbund.cards import JOINED, MergeDetails, read_details, trained_on
+from sprachbund.cards import JOINED, MergeDetails, origin_of, read_details, trained_on
 from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
 from sprachbund.config import Precision
 from sprachbund.data import DataSet, Partition
@@ -151,9 +151,11 @@ def record(
 def _model_info(subject: Subject) -> ModelInfo:
     checkpoint, details = subject.checkpoint, subject.details
     if details:
-        sources = tuple(SourceInfo(locale=s.locale, weight=s.weight, digest=s.digest) for s in details.sources)
+        told = ("locale", "weight", "digest", "score", "licence")
+        sources = tuple(SourceInfo(**source.model_dump(include={*told})) for source in details.sources)
     else:
-        sources = (SourceInfo(locale=subject.source, weight=1.0, digest=checkpoint.digest),)
+        licence = origin_of(checkpoint).licence
+        sources = (SourceInfo(locale=subject.source, weight=1.0, digest=checkpoint.digest, licence=licence),)
     return ModelInfo(
         model=checkpoint.reference,
         zoo=details.zoo if details else zoo_name(checkpoint, subject.source),

@@ -270,7 +270,10 @@ class Prepared:
         if chosen is None:
             return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info)
         recipe, uses = chosen.recipe.model_dump(), seen_by(chosen, self.inputs.zoo)
-        return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info, recipe=recipe, uses=uses)
+        scores = dict(zip(chosen.mix.sources, chosen.scores, strict=True))
+        return store.renamed(
+            cell.results_folder, record, zoo=self.zoo, data=info, recipe=recipe, uses=uses, scores=scores
+        )
 
     def _chosen(self, cell: Cell) -> Choice | None:
         """Return the choice of a merge; None for single sources and adaptations, which nobody chose by a similarity."""

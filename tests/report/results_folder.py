@@ -37,6 +37,9 @@ class ResultsFolder:
         rows: str = "",
         sources: Mapping[str, float] | None = None,
         source_digest: str = "e" * 64,
+        licences: Mapping[str, str] | None = None,
+        scores: Mapping[str, float] | None = None,
+        recipe: Mapping[str, Any] | None = None,
         head_agreement: float | None = None,
         uses: tuple[str, ...] | None = None,
         folder: str | None = None,
@@ -65,10 +68,16 @@ class ResultsFolder:
                 zoo=zoo,
                 digest="d" * 64,
                 sources=tuple(
-                    store.SourceInfo(locale=name, weight=weight, digest=source_digest)
+                    store.SourceInfo(
+                        locale=name,
+                        weight=weight,
+                        digest=source_digest,
+                        score=(scores or {}).get(name),
+                        licence=(licences or {}).get(name),
+                    )
                     for name, weight in sources.items()
                 ),
-                recipe={"adaptation": {"kind": adaptation}} if adaptation else None,
+                recipe={"adaptation": {"kind": adaptation}} if adaptation else recipe and dict(recipe),
                 effective_sources=1 / sum(weight**2 for weight in sources.values()),
                 head_agreement=head_agreement,
                 architecture="XLMRobertaForSequenceClassification",

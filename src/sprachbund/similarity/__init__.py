@@ -12,7 +12,7 @@ import importlib
 import pkgutil
 
 from sprachbund.similarity.matrix import SimilarityMatrix, mean_of, parse, read_csv, write_csv
-from sprachbund.similarity.names import MEASURED, PREFIXES, SIMILARITIES, Similarity, is_measured, load, parts
+from sprachbund.similarity.names import MEASURED, PREFIXES, SIMILARITIES, Similarity, is_measured, load, measured, parts
 from sprachbund.similarity.sinkhorn import sinkhorn_normalised
 from sprachbund.similarity.topk import top_k
 
@@ -25,6 +25,7 @@ __all__ = [
     "is_measured",
     "load",
     "mean_of",
+    "measured",
     "parse",
     "parts",
     "read_csv",

@@ -11,7 +11,8 @@ A cell is done if and only if there is a valid record with its identity. A recor
 unasked. A run holds the lock of the folder (``.lock``) while it writes.
 
 Schema version 2 has what calibration needs: the probability of the gold intent in predictions, NLL and ECE in records; and
-digests of a source's predictions in its zero-shot row. Files of version 1 are read as ever, and lack these.
+digests of a source's predictions in its zero-shot row. Version 3 has what a source was ranked by, and its licence. Older files
+are read as ever, and lack these.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ __all__ = [
     "write_record",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 M = TypeVar("M", bound=BaseModel)
 
 RECORD, PREDICTIONS, FAILURE = "results.json", "predictions.csv", "failure.json"
@@ -113,6 +114,13 @@ class SourceInfo(_Section):
     locale: str
     weight: float
     digest: str
+    score: float | None = None
+    """What it was ranked by: similarity to the target, in a soup or an adaptation how good it looked there.
+
+    None where nothing ranked it, and in records before schema version 3.
+    """
+    licence: str | None = None
+    """As its model card says; None where that says nothing, and in records before schema version 3."""
 
 
 class ModelInfo(_Section):
@@ -429,14 +437,20 @@ def renamed(
     data: DatasetInfo,
     recipe: Mapping[str, Any] | None = None,
     uses: Sequence[str] | None = None,
+    scores: Mapping[str, float | None] | None = None,
 ) -> Record:
     """Return the record of a cell under the names that its sources and data go by now; the file follows.
 
     Models and data are known by content, and may have been moved since; results under two names would never be compared.
-    ``recipe`` and ``uses`` are those by which the model is chosen now: two similarities may choose the same one, and have
-    not seen the same.
+    ``recipe``, ``uses`` and the ``scores`` of its sources are those by which the model is chosen now: two similarities may
+    choose the same one, and have not seen the same.
     """
-    made = {"zoo": zoo} | ({"recipe": dict(recipe)} if recipe else {})
+    made: dict[str, Any] = {"zoo": zoo} | ({"recipe": dict(recipe)} if recipe else {})
+    if scores:
+        made["sources"] = tuple(
+            source.model_copy(update={"score": scores.get(source.locale, source.score)})
+            for source in record.model_info.sources
+        )
     asked = {"uses": tuple(uses)} if uses else {}
     now_called = record.model_copy(
         update={

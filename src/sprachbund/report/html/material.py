@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,16 +111,43 @@ class Material:
         try:
             if similarity.is_measured(name):
                 return (
-                    f"The similarity {name} was measured on models and texts: `sprachbund similarity --plot` draws it."
+                    f"The similarity {public_similarity(name)} was measured on models and texts, and these results do not "
+                    "hold it: `sprachbund similarity --plot` draws it."
                 )
             return similarity.load(name)
         except (SprachbundError, OSError) as error:
             return f"The similarity {public_similarity(name)} cannot be had here: {self.results.public(str(error))}"
 
+    @cached_property
+    def kept(self) -> Mapping[tuple[str, str], float]:
+        """The similarity of target and source as records hold it: of those sources that were chosen by it."""
+        return {
+            (target, source.locale): source.score
+            for (_, target), record in self.results.records.items()
+            if self._is_by_similarity(record.model_info.recipe or {})
+            for source in record.model_info.sources
+            if source.score is not None
+        }
+
+    def _is_by_similarity(self, recipe: Mapping[str, Any]) -> bool:
+        """Return whether scores are similarities as they are: those of the original selection are normalised."""
+        by = recipe.get("similarity")
+        return by is not None and by == self.similarity_name and recipe.get("selection") != "original"
+
+    @cached_property
+    def similarity_said(self) -> str:
+        """What the similarity is and has seen, where it is that of the records."""
+        found = [each for part in similarity.parts(self.similarity_name or "") if (each := similarity.measured(part))]
+        seen = sorted({use for each in found for use in each.uses}) or ["what the table has"]
+        said = "; ".join(each.description for each in found) or "a table of one's own"
+        return f"As the results hold it, of those sources that were chosen by it: {said}. Has seen: {', '.join(seen)}."
+
     def similar(self, target: str, source: str) -> float | None:
         """Return how similar two locales are, None where nothing says."""
         matrix = self.similarity
-        if isinstance(matrix, str) or target not in matrix.targets or source not in matrix.locales:
+        if isinstance(matrix, str):
+            return self.kept.get((target, source))
+        if target not in matrix.targets or source not in matrix.locales:
             return None
         return matrix.score(target, source)
 

@@ -11,7 +11,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sprachbund import __version__, files
+from sprachbund import __version__, files, locales
 from sprachbund.public import public_zoo
 from sprachbund.report.analysis import Analysis
 from sprachbund.report.answers import NO_ANSWERS, Answers
@@ -24,6 +24,7 @@ from sprachbund.report.html.theme import DARK, LIGHT, variables
 from sprachbund.report.mistakes import IntentErrors, confused_pairs, confusion, intent_errors
 from sprachbund.report.summary import Summary, headline, listed, making_of
 from sprachbund.report.table import Results
+from sprachbund.store import Record
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,6 +44,8 @@ CONTENTS = (
     ("licences", "Licences"),
 )
 MOST_CONFUSED = 25
+WITH_LICENCES = 3
+"""Schema version of the first records that hold the licences of sources."""
 NAMED_INTENTS = 3
 """So many intents a sentence names."""
 
@@ -287,4 +290,19 @@ def _licences(material: Material) -> Iterator[tuple[str, str]]:
     yield "Data", f"{dataset.licence}. {dataset.notice}"
     if not isinstance(matrix, str):
         yield f"Similarity {material.similarity_title}", material.results.public(matrix.provenance)
-    yield "Models", "The licences of the sources are those of their checkpoints; records do not hold them."
+    yield "Sources", " ".join(_licences_of_sources(material.results.everything))
+
+
+def _licences_of_sources(records: Sequence[Record]) -> Iterator[str]:
+    """Say under which licences the sources are, as far as records hold that."""
+    newer = [record for record in records if record.schema_version >= WITH_LICENCES]
+    known: dict[str | None, set[str]] = {}
+    for source in (source for record in newer for source in record.model_info.sources):
+        known.setdefault(source.licence, set()).add(source.locale)
+    for licence, names in sorted(known.items(), key=lambda item: (item[0] is None, -len(item[1]), str(item[0]))):
+        said = ", ".join(sorted(names, key=locales.position)) if len(known) > 1 else "all of them"
+        yield f"{licence} ({len(names)}: {said})." if licence else f"Not known, since no model card names one: {said}."
+    if len(newer) < len(records):
+        yield f"Results from before records held it: {len(records) - len(newer)}: see the models' own cards."
+    if newer:
+        yield "A merge is a derivative of all of its sources."

@@ -101,10 +101,14 @@ def relations(material: Material) -> tuple[list[Picture], list[str]]:
     """Draw who is like whom, who weighs how much and who does how well where; and say what cannot be drawn."""
     pictures, left_out = [], []
     matrix = material.similarity
-    if isinstance(matrix, str):
+    if isinstance(matrix, str) and not material.kept:
         left_out.append(matrix)
     else:
-        said = f"{material.results.public(matrix.provenance)}. Has seen: {', '.join(sorted(matrix.uses))}."
+        said = (
+            material.similarity_said
+            if isinstance(matrix, str)
+            else f"{material.results.public(matrix.provenance)}. Has seen: {', '.join(sorted(matrix.uses))}."
+        )
         pictures += _heat(material, "similarity", f"Similarity {material.similarity_title}", said, material.similar)
     varied = {variant: by for variant, by in material.weights.items() if _varies(by.values())}
     for number, variant in enumerate(list(varied)[:MOST_DRAWN], start=1):
