@@ -30,7 +30,7 @@ ORACLE := .venv-oracle/.installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume bench bench-inference bench-adapt docs notebook \
-    dist lint types check format clean
+    dist oracle lint types check format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ dist: $(INSTALLED_DEV)  ## Build the wheel and the source distribution, in dist/
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/check_description.py dist/*
+
+oracle: $(ORACLE)  ## Put mergekit into .venv-oracle, so that the tests of its recipes ask it, too
 
 lint: $(INSTALLED_DEV)  ## Check style and formatting
 	$(BIN)/ruff check .

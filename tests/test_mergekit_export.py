@@ -153,7 +153,7 @@ for recipe in sys.argv[1:]:
 def theirs(models: dict[str, Checkpoint], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What mergekit makes of the recipes, all in one process: it takes long to start."""
     if not (ORACLE / "bin" / "python").exists():
-        pytest.skip("mergekit is not here: make bench puts it into .venv-oracle")
+        pytest.skip("mergekit is not here: make oracle puts it into .venv-oracle")
     folder = tmp_path_factory.mktemp("recipes")
     recipes = {
         name: written(wanted, models, folder / f"{number}.yml") for number, (name, wanted) in enumerate(BLENDS.items())
