@@ -39,6 +39,8 @@ __all__ = [
 
 Pooled = TypeVar("Pooled", bound=PoolConfig)
 
+TURNS = 3
+"""Groups that each of several workers gets at least, if there are so many targets."""
 SPARE = 1.1
 """Disk that must be free, as a multiple of what is known to be written."""
 
@@ -114,17 +116,22 @@ def chosen_variants(config: ExperimentConfig) -> tuple[Variant, ...]:
     return chosen
 
 
-def groups(targets: Sequence[str], bytes_of: Mapping[str, int], memory: float) -> tuple[tuple[str, ...], ...]:
+def groups(
+    targets: Sequence[str], bytes_of: Mapping[str, int], memory: float, workers: int = 1
+) -> tuple[tuple[str, ...], ...]:
     """Return the targets in groups whose merges are made in one pass: as large as ``memory`` (bytes) allows, in their order.
 
-    ``bytes_of`` says what the merges of each target take. One that takes more than there is stands alone.
+    ``bytes_of`` says what the merges of each target take. One that takes more than there is stands alone. One of several
+    workers holds the merges of a group in its share of the memory, and gets :data:`TURNS` groups or more, so that all of them
+    are done at about the same time.
     """
+    at_most = max(1, len(targets) // (TURNS * workers)) if workers > 1 else len(targets)
     found: list[list[str]] = []
     left = 0.0
     for target in targets:
-        if not found or bytes_of[target] > max(left, 0):
+        if not found or len(found[-1]) == at_most or bytes_of[target] > max(left, 0):
             found.append([])
-            left = memory
+            left = memory / workers
         found[-1].append(target)
         left -= bytes_of[target]
     return tuple(map(tuple, found))

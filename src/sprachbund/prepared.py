@@ -48,8 +48,6 @@ from sprachbund.store import RESULTS, Failure, Record, RunStore
 __all__ = ["ANSWERS", "MERGED_MODELS", "Busy", "Done", "Prepared", "answers", "material_for"]
 
 MERGED_MODELS, ANSWERS = "merged_models", "answers"
-TURNS = 3
-"""Groups that each of several workers gets at least, if there are so many targets."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +103,9 @@ class Prepared:
         return self.inputs.data.partition(target, self.config.split)
 
     def groups(self, workers: int = 1) -> tuple[tuple[str, ...], ...]:
-        """Return the targets in groups whose open merges are made in one pass over the sources.
-
-        One of several workers holds the merges of a group in its share of the memory, and gets :data:`TURNS` groups or more, so
-        that all of them are done at about the same time.
-        """
+        """Return the targets in groups whose open merges are made in one pass over the sources, see :func:`plan.groups`."""
         bytes_of = {target: sum(map(self._bytes_of, self.open_merges(target))) for target in self.targets}
-        found = plan.groups(self.targets, bytes_of, plan.memory_for_merges(self.config) / workers)
-        if workers == 1:
-            return found
-        at_most = max(1, len(self.targets) // (TURNS * workers))
-        return tuple(group[start : start + at_most] for group in found for start in range(0, len(group), at_most))
+        return plan.groups(self.targets, bytes_of, plan.memory_for_merges(self.config), workers)
 
     def work(self, group: Sequence[Cell]) -> Iterator[str | Done | Busy]:
         """Do cells, and yield what each comes to as soon as it is known; before it, in words, what is being done.

@@ -7,7 +7,6 @@ figure with whether it was measured, scaled from something measured, or assumed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -279,7 +278,12 @@ def _scale(
     bytes_of = {target: sum(size for cell in mine if cell.is_merge) for target, mine in cells.items()}
 
     def on(workers: int) -> Sweep:
-        return replace(sweep, groups=_groups(cells, bytes_of, 0 if sweep.are_held else memory, workers))
+        targets = (
+            [(target,) for target in cells] if sweep.are_held else plan.groups(tuple(cells), bytes_of, memory, workers)
+        )
+        return replace(
+            sweep, groups=tuple(tuple(cell for target in group for cell in cells[target]) for group in targets)
+        )
 
     alone = simulation.simulate(on(1), costs, 1).seconds
     rows = []
@@ -302,12 +306,3 @@ def _scale(
         figures=figures,
         rows=tuple(rows),
     )
-
-
-def _groups(
-    cells: Mapping[str, tuple[Cell, ...]], bytes_of: Mapping[str, int], memory: float, workers: int
-) -> tuple[tuple[Cell, ...], ...]:
-    """Return the cells of targets that are worked on together: no more than there is memory for, nor than a worker's share."""
-    share = math.ceil(len(cells) / workers) * max(bytes_of.values(), default=0)
-    groups = plan.groups(tuple(cells), bytes_of, min(memory, share))
-    return tuple(tuple(cell for target in group for cell in cells[target]) for group in groups)
