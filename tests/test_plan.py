@@ -181,9 +181,10 @@ def test_targets_stand_together_as_long_as_memory_allows() -> None:
     assert groups("abcdef", bytes_of, 1000) == (tuple("abcdef"),)
     assert groups("abcdef", bytes_of, 0.5) == (("a",), ("b",), ("c", "d"), ("e",), ("f",))
     assert groups("", {}, 10) == ()
-    assert groups("abcdef", bytes_of, 1000, workers=2) == tuple("abcdef")
+    assert groups("abcdef", bytes_of, 1000, workers=2) == (("a",), ("b",), ("c",), ("d",), ("e",), ("f",))
     assert groups("abcdef" * 2, bytes_of, 1000, workers=2) == (("a", "b"), ("c", "d"), ("e", "f")) * 2
-    assert groups("abcdef" * 2, bytes_of, 20, workers=2) == (("a", "b"), ("c", "d"), ("e",), ("f",)) * 2
+    share_of_memory = [*groups("abcdef" * 2, bytes_of, 20, workers=2)]
+    assert share_of_memory == [*map(tuple, ("ab", "cd", "e", "fa", "bc", "d", "e", "f"))]
 
 
 def test_memory_is_half_of_what_is_free_unless_somebody_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ from sprachbund.recipe import Mix, Variant
 from sprachbund.similarity import SimilarityMatrix
 from sprachbund.store import RESULTS, Failure, Record, RunStore
 
-__all__ = ["ANSWERS", "MERGED_MODELS", "Busy", "Done", "Prepared", "answers", "material_for"]
+__all__ = ["ANSWERS", "MERGED_MODELS", "Done", "Prepared", "answers", "material_for"]
 
 MERGED_MODELS, ANSWERS = "merged_models", "answers"
 
@@ -57,13 +57,6 @@ class Done:
     cell: Cell
     result: Record | Failure
     was_there: bool
-
-
-@dataclass(frozen=True)
-class Busy:
-    """Cells that another run is working on."""
-
-    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,7 @@ class Prepared:
         bytes_of = {target: sum(map(self._bytes_of, self.open_merges(target))) for target in self.targets}
         return plan.groups(self.targets, bytes_of, plan.memory_for_merges(self.config), workers)
 
-    def work(self, group: Sequence[Cell]) -> Iterator[str | Done | Busy]:
+    def work(self, group: Sequence[Cell]) -> Iterator[str | Done]:
         """Do cells, and yield what each comes to as soon as it is known; before it, in words, what is being done.
 
         Their merges are made in one pass over the sources. Targets that another run is working on are left to it.
@@ -117,8 +110,6 @@ class Prepared:
                 target: stack.enter_context(self.store.claim(target))
                 for target in dict.fromkeys(c.target for c in group)
             }
-            if busy := tuple(cell for cell in group if not ours[cell.target]):
-                yield Busy(busy)
             mine = [cell for cell in group if ours[cell.target]]
             merges = [cell for cell in mine if self._is_open_merge(cell)]
             if merges:
