@@ -41,7 +41,7 @@ COMPLETE = {
     "--qos q --constraint c --job-name j --requeue --setup 'module load x' --start-timeout 9 --out o.sbatch --overwrite",
     "compare": "a b --variants similarity:average --data cldr --zoo one two --split dev --out o.csv",
     "data": "--data massive:data",
-    "demo": "--output-dir elsewhere --overwrite",
+    "demo": "--locales sq-AL --output-dir elsewhere --overwrite",
     "evaluate": "--data cldr --demo --base-model m --model-dir d --locale sq-AL --prefix null --list-models --results-dir r "
     "--split dev --overwrite --precision bf16",
     "experiment": "--list-locales --dry-run --data cldr --demo --models '{locale}: #1' --base b --sources af-ZA da-DK "

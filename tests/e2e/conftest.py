@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typist import Typist
 
 from sprachbund.training.embedded import Embedded, ensure
 
@@ -30,22 +31,27 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 
 @pytest.fixture(scope="session")
-def type_in_any(tiny: Embedded) -> Run:
+def typist() -> Iterator[Typist]:
+    with Typist() as typist:
+        yield typist
+
+
+@pytest.fixture(scope="session")
+def type_in_any(tiny: Embedded, typist: Typist) -> Run:
     """Type a command line of the README in a folder, as if the repository's scripts stood in it."""
 
     def run(line: str, *, folder: Path) -> subprocess.CompletedProcess[str]:
         words = shlex.split(line)
-        if words[:2] == ["uv", "run"]:
-            words = [*_uv_run(), *words[2:]]
-        if words[0] == "python":
-            words[0] = sys.executable
-        elif words[0] == "sprachbund":
-            words[0] = str(Path(sys.executable).parent / "sprachbund")
-        words = [str(REPOSITORY / word) if word.endswith(".py") else word for word in words]
         environment = {**os.environ, "COLUMNS": "80", "HF_HUB_OFFLINE": "1", "VIRTUAL_ENV": sys.prefix}
-        return subprocess.run(
-            words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
-        )
+        uv = shutil.which("uv") if words[:2] == ["uv", "run"] else None
+        words = [str(REPOSITORY / word) if word.endswith(".py") else word for word in words]
+        if uv:  # takes the environment that is there
+            words = [uv, "run", "--project", str(REPOSITORY), "--active", *words[2:]]
+            return subprocess.run(
+                words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+            )
+        words = words[2:] if words[:2] == ["uv", "run"] else words[words[0] == "python" :]
+        return typist.type(words, folder, environment)
 
     return run
 
@@ -58,9 +64,3 @@ def type_in(type_in_any: Run, tmp_path: Path) -> Run:
         return type_in_any(line, folder=folder)
 
     return run
-
-
-def _uv_run() -> list[str]:
-    """Return ``uv run`` in this project, which takes the environment that is there; where there is no uv, what it does."""
-    uv = shutil.which("uv")
-    return [uv, "run", "--project", str(REPOSITORY), "--active"] if uv else [sys.executable]
