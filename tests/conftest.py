@@ -64,3 +64,14 @@ def shared() -> Path:
 def quiet() -> Callable[[str, int, int], None]:
     """A progress report that nobody reads."""
     return lambda stage, done, total: None
+
+
+@pytest.fixture
+def counted_package(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A machine that counts what its processor draws, and stands still at that."""
+    powercap = tmp_path_factory.mktemp("powercap")
+    zone = powercap / "intel-rapl:0"
+    zone.mkdir()
+    for name, content in {"name": "package-0", "energy_uj": "7", "max_energy_range_uj": "100000"}.items():
+        (zone / name).write_text(f"{content}\n")
+    monkeypatch.setattr("sprachbund.energy.POWERCAP", powercap)

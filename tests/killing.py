@@ -44,7 +44,7 @@ PRETRAIN, TRAIN, EXPERIMENT = SMALL_RUN = three_locales(
 )
 
 TIMES = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
-SECONDS = re.compile(rb'"seconds": [\d.e-]+')
+SECONDS = re.compile(rb'"(?:seconds|energy)": [\d.e-]+')
 CARD = "README.md"
 MARKERS = {"results.json", "training.json", "merge_details.json"}
 """Written last in their folder: what stands beside them is finished."""

@@ -141,6 +141,12 @@ def test_an_evaluation_is_that_of_the_command_and_leaves_nothing_unasked(
     assert kept.evaluation_info.timestamp == theirs["evaluation_info"]["timestamp"], "it was there already"
 
 
+@pytest.mark.usefixtures("here", "counted_package")
+def test_an_evaluation_says_what_it_drew() -> None:
+    info = sprachbund.evaluate("models/fr-FR", "table:texts.csv", "el-GR", "dev").evaluation_info
+    assert (info.energy, info.energy_of) == (0.0, ("CPU package-0",))
+
+
 def test_an_experiment_resumes_tells_of_progress_and_is_read_again(here: Path) -> None:
     told: list[tuple[str, int, int]] = []
     experiment = sprachbund.Experiment(**EXPERIMENT)

@@ -19,7 +19,20 @@ SCRIPTS = (
 )
 
 ROWS = (
-    ("errors", "registry", "uses", "locales", "public", "cache", "digests", "files", "untrusted", "locks", "parallel"),
+    (
+        "errors",
+        "registry",
+        "uses",
+        "locales",
+        "public",
+        "cache",
+        "digests",
+        "files",
+        "untrusted",
+        "locks",
+        "parallel",
+        "energy",
+    ),
     ("methods", "similarity", "data", "checkpoints"),
     ("adaptation", "recipe", "weighting", "config", "plan", "store", "cards", "tracking"),
     ("merging", "inference", "training"),

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pico import INTENTS, Pico, TinyData, poison, rewrite
 
-from sprachbund import cards, cells, inference, locales, store
+from sprachbund import cards, cells, inference, locales, prepared, store
 from sprachbund.checkpoints import Zoo, open_checkpoint
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError, IncompatibleError, StoreError, UserError
@@ -70,9 +70,9 @@ def snapshot(folder: Path, pattern: str = "*") -> dict[Path, tuple[int, int]]:
 
 
 def substance(record: Record) -> dict[str, Any]:
-    """All of a record but when it was made and how long that took."""
+    """All of a record but when it was made and what that took."""
     values = record.model_dump(mode="json")
-    for name in ("timestamp", "seconds"):
+    for name in ("timestamp", "seconds", "energy"):
         values["evaluation_info"].pop(name)
     return values
 
@@ -88,6 +88,25 @@ def test_the_sources_that_are_needed_are_known_before_any_is_opened() -> None:
     assert needed_sources(only, locales.names()) == TARGETS
     assert needed_sources(config(Path(), variants=("average-all",)), locales.names()) == locales.names()
     assert needed_sources(config(Path(), zero_shot=True), locales.names()) == locales.names()
+
+
+@pytest.mark.usefixtures("counted_package")
+@pytest.mark.parametrize(
+    ("settings", "is_worker", "drawn"),
+    [({}, False, (0.0, ("CPU package-0",))), ({}, True, (None, ())), ({"join": True}, False, (None, ()))],
+    ids=["alone", "one of several workers", "one of several runs"],
+)
+def test_a_cell_says_what_it_drew_where_no_other_worker_draws(
+    make: Make,
+    quiet: Report,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    is_worker: bool,
+    drawn: tuple[float | None, tuple[str, ...]],
+) -> None:
+    monkeypatch.setattr(prepared, "is_worker", lambda: is_worker)
+    records = make(locales=("sq-AL",), skip_similarity=True, **settings).run(quiet).records.values()
+    assert {(record.evaluation_info.energy, record.evaluation_info.energy_of) for record in records} == {drawn}
 
 
 def test_three_variants_in_three_locales_make_nine_records(

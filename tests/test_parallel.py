@@ -145,6 +145,15 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {threads for threads, _ in results} == {"4"}
 
 
+def knows(_: int) -> bool:
+    return parallel.is_worker()
+
+
+@pytest.mark.usefixtures("light")
+def test_a_worker_knows_that_it_is_one() -> None:
+    assert [good(parallel.attempts(knows, range(2), jobs)) for jobs in (1, 2)] == [[False, False], [True, True]]
+
+
 def dawdle(folder: str) -> None:
     """Say that a process is at work, and be so for longer than a test lasts."""
     Path(folder, str(os.getpid())).touch()

@@ -336,6 +336,7 @@ def test_a_record_of_version_3_stays_readable(tmp_path: Path) -> None:
     assert record.schema_version == 3
     sources = [(source.locale, source.licence, source.score) for source in record.model_info.sources]
     assert sources == [("ro-RO", "mit", 0.5666666666666667), ("pt-PT", None, 0.45), ("el-GR", "cc-by-4.0", 0.15)]
+    assert (record.evaluation_info.energy, record.evaluation_info.energy_of) == (0.9, ("CPU package-0",))
 
 
 def test_a_renamed_record_says_by_what_its_sources_are_chosen_now(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from sprachbund.cards import JOINED, MergeDetails, origin_of, read_details, trai
 from sprachbund.checkpoints import Checkpoint, source_locale, zoo_name, zoo_uses
 from sprachbund.config import Precision
 from sprachbund.data import DataSet, Partition
+from sprachbund.energy import Meter
 from sprachbund.evaluation import answered, label_names, performance, predictions
 from sprachbund.recipe import single
 from sprachbund.store import DatasetInfo, EvaluationInfo, Example, ModelInfo, Prediction, Record, SourceInfo
@@ -85,12 +86,13 @@ def evaluate(
     *,
     precision: Precision,
     started: float,
+    meter: Meter | None = None,
     live: InMemory | None = None,
 ) -> Record:
     """Evaluate a model, write record and predictions into ``folder``, return the record.
 
-    ``started`` is the monotonic time at which work on the cell began. A model that is ``live`` has its tensors in memory, and
-    in its folder only what else there is to a checkpoint.
+    ``started`` is the monotonic time at which work on the cell began, and ``meter`` counts energy since then. A model that is
+    ``live`` has its tensors in memory, and in its folder only what else there is to a checkpoint.
 
     Raises:
         IncompatibleError: the model was made for other labels.
@@ -104,7 +106,7 @@ def evaluate(
         whole = rows is None
         encoded = inference.encode(folder_of, texts) if whole else tokens_of(subject.checkpoint, texts)[0]
     logits = inference.logits(inference.ready(model, precision), encoded)
-    return record(subject, data, split, variant, folder, logits, precision=precision, started=started)
+    return record(subject, data, split, variant, folder, logits, precision=precision, started=started, meter=meter)
 
 
 def tokens_of(checkpoint: Checkpoint, texts: Sequence[str]) -> tuple[inference.Encoded, npt.NDArray[np.int64]]:
@@ -123,6 +125,7 @@ def record(
     *,
     precision: Precision,
     started: float,
+    meter: Meter | None = None,
 ) -> Record:
     """Write record and predictions of a model that has answered with ``logits`` [rows, labels]; return the record."""
     partition = data.partition(subject.locale, split)
@@ -137,6 +140,7 @@ def record(
             uses=subject.uses,
             timestamp=store.now(),
             seconds=round(time.monotonic() - started, 3),
+            **_energy(meter),
             precision=precision,
             versions=_versions(),
         ),
@@ -146,6 +150,11 @@ def record(
         examples=_examples(rows, partition),
     )
     return store.write_record(folder, made, rows)
+
+
+def _energy(meter: Meter | None) -> dict[str, Any]:
+    joules = meter.joules() if meter else None
+    return {"energy": None if joules is None else round(joules, 1), "energy_of": meter.names() if meter else ()}
 
 
 def _model_info(subject: Subject) -> ModelInfo:

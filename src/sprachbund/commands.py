@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sprachbund import __version__, locales
+from sprachbund import __version__, energy, locales
 from sprachbund.config import ChoiceConfig, EvaluateConfig, ExperimentConfig, MergeConfig, SimulationConfig
 from sprachbund.errors import MixError, SprachbundError, UserError
 from sprachbund.parallel import Report
@@ -303,9 +303,7 @@ def evaluate_one(config: EvaluateConfig, report: Report, say: Say) -> Evaluated:
     Raises:
         UserError: says what stands in the way.
     """
-    from sprachbund import cells, inference, store
-    from sprachbund.evaluation import label_names
-    from sprachbund.inputs import notes_on, open_one
+    from sprachbund import inference
     from sprachbund.plan import check_writable
 
     inference.quieten()
@@ -315,9 +313,18 @@ def evaluate_one(config: EvaluateConfig, report: Report, say: Say) -> Evaluated:
         )
     inference.check_precision(config.precision)
     check_writable(config.results_dir)
+    with energy.metered(energy.counters(inference.uuid_of_gpu())) as meter:
+        return _evaluated(config, config.locale, meter, report, say)
+
+
+def _evaluated(config: EvaluateConfig, name: str, meter: energy.Meter, report: Report, say: Say) -> Evaluated:
+    from sprachbund import cells, store
+    from sprachbund.evaluation import label_names
+    from sprachbund.inputs import notes_on, open_one
+
     started = time.monotonic()
     checkpoint, dataset = open_one(config, report)
-    locale = locales.find(config.locale, dataset.locales).name
+    locale = locales.find(name, dataset.locales).name
     say(dataset.notice)
     for said in notes_on([checkpoint]):
         say(said)
@@ -337,6 +344,7 @@ def evaluate_one(config: EvaluateConfig, report: Report, say: Say) -> Evaluated:
             folder,
             precision=config.precision,
             started=started,
+            meter=meter,
         )
     return Evaluated(record, folder)
 

@@ -35,6 +35,7 @@ __all__ = [
     "can_fork",
     "cores",
     "in_order",
+    "is_worker",
     "nothing",
     "outcomes",
     "side_by_side",
@@ -51,6 +52,11 @@ Result = TypeVar("Result")
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_worker() -> bool:
+    """Return whether this process was started by another one of ours, to do its tasks."""
+    return parent_process() is not None
 
 
 @dataclass(frozen=True)

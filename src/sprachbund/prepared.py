@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from sprachbund import cards, cells, files, inference, merging, plan, store
+from sprachbund import cards, cells, energy, files, inference, merging, plan, store
 from sprachbund.adapt import Material, adapt, ensemble
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import (
@@ -39,7 +39,7 @@ from sprachbund.inputs import Inputs
 from sprachbund.measures import AnswerStore
 from sprachbund.merging.resident import Resident
 from sprachbund.methods import METHODS
-from sprachbund.parallel import Failed
+from sprachbund.parallel import Failed, is_worker
 from sprachbund.plan import Cell
 from sprachbund.recipe import Mix, Variant
 from sprachbund.similarity import SimilarityMatrix
@@ -261,18 +261,28 @@ class Prepared:
         return self.choices.get((cell.target, cell.variant.name)) if cell.model_folder else None
 
     def _work(self, cell: Cell, live: InMemory | None) -> Record:
+        with energy.metered(self._counters()) as meter:
+            return self._metered(cell, live, meter)
+
+    def _counters(self) -> Sequence[energy.Counter]:
+        """Return what counts the energy of a cell: nothing where other workers of this run are on the machine, too."""
+        shared = is_worker() or self.config.join or self.config.executor != "local"
+        return () if shared else energy.counters(inference.uuid_of_gpu())
+
+    def _metered(self, cell: Cell, live: InMemory | None, meter: energy.Meter) -> Record:
         started = time.monotonic()
         config = self.config
         if cell.variant.adaptation and cell.variant.adaptation.kind == "ensemble":
-            return self._ensemble(cell, cell.variant.adaptation, started)
+            return self._ensemble(cell, cell.variant.adaptation, started, meter)
         where = (self.inputs.data, config.split, cell.variant.name, cell.results_folder)
+        evaluate = partial(cells.evaluate, precision=config.precision, started=started, meter=meter)
         if live and live.details:
             nowhere = Checkpoint(live.lead.folder, str(cell.model_folder))
             subject = cells.Subject(nowhere, cell.target, live.details)
-            return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
+            return evaluate(subject, *where, live=live)
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
-            return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
+            return evaluate(subject, *where, live=live)
 
     def _complete_card(self, cell: Cell, record: Record) -> None:
         """Write the card of a kept model anew, with what was measured, where it is still the one that tells of no result."""
@@ -283,7 +293,7 @@ class Prepared:
             if details and cards.model_digest(details) == record.model_info.digest:
                 cards.write_card(folder, details, [record])
 
-    def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float) -> Record:
+    def _ensemble(self, cell: Cell, adaptation: Adaptation, started: float, meter: energy.Meter) -> Record:
         material = self._material(adaptation, cell.target)
         texts, precision = self._partition(cell.target).texts, self.config.precision
         found = ensemble(adaptation, cell.target, material, texts, mode=cell.variant.name, precision=precision)
@@ -301,6 +311,7 @@ class Prepared:
             logits,
             precision=precision,
             started=started,
+            meter=meter,
         )
 
     @contextmanager

@@ -220,6 +220,29 @@ def test_a_locale_has_its_scores_pairs_sources_and_digests(tree: Node, made: Res
     assert next(row["predictions digest"] for row in making) == record_digest(made, "baseline", "sq-AL")[:12]
 
 
+def test_energy_is_said_with_what_it_is_of_or_why_it_is_not_measured(
+    made: ResultsFolder, tree: Node, folder: ResultsFolder
+) -> None:
+    assert "not measured: no counter of an NVIDIA GPU" in said_of(tree, "Energy")
+    for one, joules in zip(answered(folder).load().everything[:2], (1800.0, 5400.0), strict=True):
+        info = one.evaluation_info
+        where = store.RunStore(folder.root).folder(info.variant, info.locale)
+        changed = info.model_copy(update={"energy": joules, "energy_of": ("CPU package-0",)})
+        store.write_record(where, one.model_copy(update={"evaluation_info": changed}), store.read_predictions(where))
+    drawn = parsed(page_of(folder))
+    said = said_of(drawn, "Energy")
+    assert said.startswith(
+        "2.0 Wh for 2 of 12 records, by the counters of CPU package-0: all that they fed in that time"
+    )
+    assert Counter(row["energy"] for row in download(drawn, "records")) == {"": 10, "1800.0": 1, "5400.0": 1}
+
+
+def said_of(tree: Node, term: str) -> str:
+    """What a list of terms says of one."""
+    (found,) = [list_ for list_ in tree.all("dl") if term in [dt.text for dt in list_.all("dt")]]
+    return dict(zip([dt.text for dt in found.all("dt")], [dd.text for dd in found.all("dd")], strict=True))[term]
+
+
 def record_digest(made: ResultsFolder, variant: str, locale: str) -> str:
     path = made.root / f"{variant}_{locale}" / "predictions.csv"
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
 """A checkpoint and texts in, logits out: loading, tokenising, precision and device, batches."""
 
 from sprachbund.inference.answering import check_vocabulary, logits, mean_states
-from sprachbund.inference.devices import chosen
+from sprachbund.inference.devices import chosen, uuid_of_gpu
 from sprachbund.inference.loading import (
     as_tensor,
     config_of,
@@ -48,4 +48,5 @@ __all__ = [
     "ready",
     "running_tokens",
     "tokenise",
+    "uuid_of_gpu",
 ]

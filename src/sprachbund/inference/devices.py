@@ -6,7 +6,7 @@ import torch
 
 from sprachbund.errors import UserError
 
-__all__ = ["AUTO", "chosen"]
+__all__ = ["AUTO", "chosen", "uuid_of_gpu"]
 
 AUTO = "auto"
 
@@ -28,3 +28,11 @@ def chosen(name: str = AUTO) -> torch.device:
         return device
     there = f"{gpus} GPU{'s' if gpus > 1 else ''}" if gpus else "no GPU that torch can use"
     raise UserError(f"--device {name}: this machine has {there}: leave --device out, or name another.")
+
+
+def uuid_of_gpu() -> str | None:
+    """Return the UUID of the GPU that models run on, as NVIDIA's driver writes it; None where they run elsewhere."""
+    device = chosen()
+    if device.type != "cuda" or torch.version.hip:
+        return None
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"

@@ -177,6 +177,11 @@ class Making:
     last: str
     minutes: float
     """Of making and evaluating."""
+    joules: float
+    """Of those records that hold what they took, see ``energy_records``."""
+    energy_records: int
+    energy_of: tuple[str, ...]
+    """What was counted, in any of them."""
 
 
 @dataclass(frozen=True)
@@ -382,12 +387,16 @@ def making_of(records: Sequence[Record]) -> Making:
         for package, version in record.evaluation_info.versions.items():
             versions.setdefault(package, set()).add(version)
     times = [record.evaluation_info.timestamp for record in records]
+    measured = [record.evaluation_info for record in records if record.evaluation_info.energy is not None]
     return Making(
         versions=", ".join(f"{package} {' / '.join(sorted(found))}" for package, found in sorted(versions.items())),
         precision=", ".join(sorted({record.evaluation_info.precision for record in records})),
         first=min(times),
         last=max(times),
         minutes=sum(record.evaluation_info.seconds for record in records) / 60,
+        joules=sum(info.energy for info in measured if info.energy is not None),
+        energy_records=len(measured),
+        energy_of=tuple(dict.fromkeys(name for info in measured for name in info.energy_of)),
     )
 
 

@@ -11,8 +11,8 @@ A cell is done if and only if there is a valid record with its identity. A recor
 unasked. A run holds the lock of the folder (``.lock``) while it writes.
 
 Schema version 2 has what calibration needs: the probability of the gold intent in predictions, NLL and ECE in records; and
-digests of a source's predictions in its zero-shot row. Version 3 has what a source was ranked by, and its licence. Older files
-are read as ever, and lack these.
+digests of a source's predictions in its zero-shot row. Version 3 has what a source was ranked by, its licence, and the energy
+that a cell took. Older files are read as ever, and lack these.
 """
 
 from __future__ import annotations
@@ -104,6 +104,13 @@ class EvaluationInfo(_Section):
     """ISO 8601, UTC."""
     seconds: float
     """Wall time of making and evaluating the candidate."""
+    energy: float | None = None
+    """Joules by the counters of ``energy_of`` in that time, all else that they feed included.
+
+    None where there was no counter, where other workers shared the machine, and in records before schema version 3.
+    """
+    energy_of: tuple[str, ...] = ()
+    """What was counted: ``GPU NVIDIA H200``, ``CPU package-0``."""
     precision: str
     versions: dict[str, str]
 

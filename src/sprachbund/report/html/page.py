@@ -22,7 +22,7 @@ from sprachbund.report.html.places import Place, places
 from sprachbund.report.html.sheets import Link, Sheet, csv_link, percent, shown, sorting
 from sprachbund.report.html.theme import DARK, LIGHT, variables
 from sprachbund.report.mistakes import IntentErrors, confused_pairs, confusion, intent_errors
-from sprachbund.report.summary import Summary, headline, listed, making_of
+from sprachbund.report.summary import Making, Summary, headline, listed, making_of
 from sprachbund.report.table import Results
 from sprachbund.store import Record
 
@@ -46,6 +46,7 @@ CONTENTS = (
 MOST_CONFUSED = 25
 WITH_LICENCES = 3
 """Schema version of the first records that hold the licences of sources."""
+JOULES_PER_WATT_HOUR = 3600
 NAMED_INTENTS = 3
 """So many intents a sentence names."""
 
@@ -270,7 +271,19 @@ def _making(results: Results, command: str, when: datetime) -> Iterator[tuple[st
     yield "Sources", public_zoo(setup.zoo)
     yield "Versions", made.versions
     yield "Wall time", f"{made.minutes:.1f} minutes of making and evaluating"
-    yield "Energy", "not measured: no record says what a machine drew"
+    yield "Energy", _energy_said(made, len(records))
+
+
+def _energy_said(made: Making, records: int) -> str:
+    if not made.energy_records:
+        return (
+            "not measured: no counter of an NVIDIA GPU, an Intel or AMD processor could be read, or several workers shared the "
+            "machine"
+        )
+    return (
+        f"{made.joules / JOULES_PER_WATT_HOUR:,.1f} Wh for {made.energy_records} of {records} records, by the counters of "
+        f"{listed(made.energy_of)}: all that they fed in that time, whoever was at work"
+    )
 
 
 def _downloads(material: Material) -> list[Sheet]:

@@ -319,6 +319,7 @@ def record_sheet(id_: str, caption: str, records: Iterable[Record], *, short: bo
         *([] if short else [(Head("locale", "locale"), lambda x: x.evaluation_info.locale)]),
         (Head("model", "model", "text"), lambda x: public_name(x.model_info.model)),
         (Head("seconds", "wall time, s", "seconds"), lambda x: x.evaluation_info.seconds),
+        *([] if short else [(Head("energy", "energy, J", "number"), lambda x: x.evaluation_info.energy)]),
         (Head("timestamp", "finished"), lambda x: x.evaluation_info.timestamp),
         (Head("model_digest", "model digest", "id"), lambda x: x.model_info.digest[:length]),
         (Head("data_digest", "data digest", "id"), lambda x: x.dataset_info.digest[:length]),
