@@ -115,8 +115,10 @@ class Processes:
 
     @property
     def threads(self) -> int:
-        """How many cores each worker computes on."""
-        return max(1, cores() // max(1, self.jobs))
+        """How many cores each worker computes on: its share, or what ``OMP_NUM_THREADS`` says if that is less."""
+        share = max(1, cores() // max(1, self.jobs))
+        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
 
     def alone(self) -> Processes:
         """Return one worker that shares the machine as these do."""

@@ -48,7 +48,9 @@ def on(cluster: Any, **settings: Any) -> dict[str, Any]:
 
 def as_made_here(make: Make, tmp_path: Path) -> None:
     """Compare with a run on one thread of this process; the settings, which say where the work was done, aside."""
-    make("here", zero_shot=True, jobs=1).run(quiet)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # as each task on Ray has one; records say so
+        make("here", zero_shot=True, jobs=1).run(quiet)
     settings = {"experiment_config.yaml", FINAL}
     assert set(differences(tree(tmp_path / "here"), tree(tmp_path / "run"))) <= settings
 
