@@ -20,7 +20,8 @@ does not end before that.
 Compared are all files but for times (the number of threads in each record is among what is compared), and what was finished
 at a kill, when all processes of the run were stopped for a look, must not have been touched since. No process may be left that
 works in the folder. A difference makes the exit status 1, and the folder stays. ``--log`` takes a line of JSON per round; where
-there are some, the count goes on from them. What came out: docs/reliability.md.
+there are some, the count goes on from them. ``--folder`` is where it works, by default a new one under /tmp; what was made
+there beforehand is not made again. What came out: docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ SECONDS_TO_DIE = 20.0
 """For workers whose parent was killed."""
 SECONDS_TO_HANG = 900.0
 """After which a run that should have ended long ago is given up."""
+BEFOREHAND = "beforehand"
 MAIN, WORKER = "main process", "worker"
 FORKS = get_context("forkserver")
 IMPORTED = ("sprachbund", "scipy", "transformers.models.xlm_roberta", "transformers.models.auto", "ray")
@@ -144,10 +146,15 @@ def main() -> int:
     parser.add_argument("--executor", choices=("local", "ray"), help="kill an experiment alone, worked on there")
     parser.add_argument("--log", type=Path, help="a line of JSON per round; the count goes on from what is there")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where to work; what was made there beforehand is not made again")
     arguments = parser.parse_args()
     os.environ |= {"HF_HUB_OFFLINE": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+    folder = (arguments.folder or Path(tempfile.mkdtemp(prefix="soak."))).resolve()
     with place(arguments.executor) as where:
-        return soak(job(arguments.executor, where), arguments.kills, arguments.seed, arguments.log)
+        bad = soak(job(arguments.executor, where), folder, arguments.kills, arguments.seed, arguments.log)
+    if not bad and not arguments.folder:
+        shutil.rmtree(folder)
+    return 1 if bad else 0
 
 
 def job(executor: str | None, where: Sequence[str]) -> Job:
@@ -175,20 +182,16 @@ def place(executor: str | None) -> Iterator[tuple[str, ...]]:
         nodes.shutdown()
 
 
-def soak(job: Job, wanted: int, seed: int, log: Path | None) -> int:
-    """Compare runs with so many kills in all with one that is left alone."""
+def soak(job: Job, folder: Path, wanted: int, seed: int, log: Path | None) -> int:
+    """Compare runs with so many kills in all with one that is left alone; return how many rounds ended differently."""
     rounds = read_log(log, job) if log else []
-    folder = Path(tempfile.mkdtemp(prefix="soak.")).resolve()
-    (folder / "beforehand").mkdir()
-    seconds = 0.0
-    for commands, name in ((job.before, "beforehand"), (job.commands, "rehearsal"), (job.commands, "alone")):
-        run = Run(commands, folder / name if name == "beforehand" else copied(folder, name))
-        run.process.join()
-        if run.process.exitcode:
-            sys.exit(f"What nobody disturbed has failed:\n{(folder / 'log').read_text()}")
-        seconds = run.age
-        if name == "rehearsal":
-            warm_up((folder / "imported").read_text().split())
+    if job.before and not (folder / BEFOREHAND).exists():
+        (folder / "preparing").mkdir(parents=True)
+        undisturbed(job.before, folder / "preparing")
+        (folder / "preparing").rename(folder / BEFOREHAND)
+    undisturbed(job.commands, beginning(job, folder / "rehearsal"))
+    warm_up((folder / "imported").read_text().split())
+    seconds = undisturbed(job.commands, beginning(job, folder / "alone"))
     reference = tree(folder / "alone")
     if found := differences(reference, tree(folder / "rehearsal")):
         sys.exit(f"Two runs that nobody disturbed are different: {', '.join(found)}")
@@ -207,10 +210,16 @@ def soak(job: Job, wanted: int, seed: int, log: Path | None) -> int:
             kept = (folder / "killed").rename(folder / f"different-{len(rounds)}")
             print(f"  kept: {kept}, {folder / 'log'}", flush=True)
     print(f"\n{table(rounds)}")
-    bad = sum(found.bad for found in rounds)
-    if not bad:
-        shutil.rmtree(folder)
-    return 1 if bad else 0
+    return sum(found.bad for found in rounds)
+
+
+def undisturbed(commands: Sequence[Command], root: Path) -> float:
+    """Run commands to their end; return how many seconds that took."""
+    run = Run(commands, root)
+    run.process.join()
+    if run.process.exitcode:
+        sys.exit(f"What nobody disturbed has failed:\n{(root.parent / 'log').read_text()}")
+    return run.age
 
 
 def read_log(log: Path, job: Job) -> list[Round]:
@@ -300,7 +309,7 @@ def warm_up(names: Sequence[str]) -> None:
 def one_round(job: Job, folder: Path, reference: Tree, seconds: float, lot: random.Random) -> Round:
     """Start, kill, go on or start again, …, until a run ends well by itself; the first is always killed."""
     found = Round(job.name, uninterrupted=round(seconds, 1))
-    began, root = time.monotonic(), copied(folder, "killed")
+    began, root = time.monotonic(), beginning(job, folder / "killed")
     done: dict[str, tuple[int, int]] = {}
     at_work, hurt = Run(job.commands, root), False
     while True:
@@ -321,9 +330,8 @@ def one_round(job: Job, folder: Path, reference: Tree, seconds: float, lot: rand
         elif at_work.process.exitcode == 0:
             if found.kills:
                 break
-            copied(
-                folder, "killed"
-            )  # it was quicker than the uninterrupted one: nothing was killed, so it counts for nothing
+            # It was quicker than the uninterrupted one: nothing was killed, so it counts for nothing.
+            beginning(job, root)
         elif hurt:
             found.failed += 1
         else:
@@ -449,11 +457,13 @@ def processes_in(root: Path) -> list[str]:
     return found
 
 
-def copied(folder: Path, name: str) -> Path:
+def beginning(job: Job, root: Path) -> Path:
     """Return a new folder with what was done beforehand."""
-    root = folder / name
     shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(folder / "beforehand", root)
+    if job.before:
+        shutil.copytree(root.parent / BEFOREHAND, root)
+    else:
+        root.mkdir(parents=True)
     return root
 
 
