@@ -463,7 +463,7 @@ def _die_with_parent() -> None:
 
 
 def _prepare(threads: int) -> None:
-    """Limit a worker to its share of the cores, before anything starts a thread pool, and quieten its libraries."""
+    """Limit a worker to its share of the cores, before anything starts a thread pool."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
     import torch

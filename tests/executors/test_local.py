@@ -30,7 +30,7 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 @pytest.mark.parametrize("keep", ["all", "none"])
 def test_two_workers_leave_what_one_leaves(
-    make: Make, tmp_path: Path, keep: str, monkeypatch: pytest.MonkeyPatch
+    make: Make, tmp_path: Path, keep: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else one has more threads than two have, and records say so
     made = {jobs: make(str(jobs), keep_models=keep, zero_shot=True, jobs=jobs).run(quiet) for jobs in (1, 2)}
@@ -39,6 +39,7 @@ def test_two_workers_leave_what_one_leaves(
     one, two = tree(tmp_path / "1"), tree(tmp_path / "2")
     settings = {"experiment_config.yaml", FINAL}  # which say how many there are
     assert set(differences(one, two)) <= settings
+    assert "Loading weights" not in capfd.readouterr().err, "workers draw no bars"
 
 
 def test_an_experiment_says_what_each_group_reads(make: Make) -> None:
