@@ -5,7 +5,7 @@
     PYTHONPATH=$PWD/tests python tools/soak_resume.py --kills 200 --executor local --seed 0
 
 The run: pre-train a base, train three sources, the experiment over their locales (zero-shot, too). With ``--executor`` it is
-the experiment alone, with two adaptations more; base and sources are made beforehand, once, and copied into each round. There
+the experiment alone, with an adaptation more; base and sources are made beforehand, once, and copied into each round. There
 are two workers: processes of this machine or, with Ray, tasks on a cluster of two nodes, which stays up. Processes are forked
 from one that has imported everything (Ray starts its workers itself): a start takes milliseconds instead of seconds, and
 moments fall into the work instead of imports.
@@ -60,8 +60,8 @@ PRETRAIN, TRAIN, EXPERIMENT = three_locales(
 )
 """So large that work, not the start of processes, takes a good part of the time."""
 MERGES = ("baseline", "similarity", "average", "average-all")
-ADAPTATIONS = ("merge-refit", "learned-teacher")
-"""One fitted in closed form, one learned by gradients."""
+ADAPTATIONS = ("merge-refit",)
+"""Which asks all sources, and fits a head in closed form."""
 SECONDS_OF_CELL = 0.3
 SECONDS_BETWEEN_SNAPSHOTS = 0.2
 """Of pre-training: it takes seconds here, and is to be killed between them."""
