@@ -189,8 +189,10 @@ def soak(job: Job, folder: Path, wanted: int, seed: int, log: Path | None) -> in
         (folder / "preparing").mkdir(parents=True)
         undisturbed(job.before, folder / "preparing")
         (folder / "preparing").rename(folder / BEFOREHAND)
-    undisturbed(job.commands, beginning(job, folder / "rehearsal"))
+    if not (folder / "imported").exists():
+        undisturbed(job.commands, beginning(job, folder / "rehearsal"))
     warm_up((folder / "imported").read_text().split())
+    undisturbed(job.commands, beginning(job, folder / "rehearsal"))
     seconds = undisturbed(job.commands, beginning(job, folder / "alone"))
     reference = tree(folder / "alone")
     if found := differences(reference, tree(folder / "rehearsal")):
