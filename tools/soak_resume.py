@@ -446,17 +446,22 @@ def processes_in(root: Path) -> list[str]:
     """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        links = []
+        with suppress(OSError):  # gone, or somebody else's
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            held = [Path(os.readlink(path)) for path in (process / "fd").iterdir()]
-            if not command.startswith("ray::IDLE"):
-                held.append((process / "cwd").readlink())
-        except OSError:
-            continue  # gone, or somebody else's
-        inside = [path for path in held if path.is_relative_to(root)]
+            links = [*(process / "fd").iterdir(), *([] if command.startswith("ray::IDLE") else [process / "cwd"])]
+        inside = [held for held in map(where, links) if held and held.is_relative_to(root)]
         if inside:
             found.append(f"{process.name} {command[:100]}: {inside[0]}")
     return found
+
+
+def where(link: Path) -> Path | None:
+    """Return where a link of the kernel's leads, None if it is gone."""
+    try:
+        return link.readlink()
+    except OSError:
+        return None
 
 
 def beginning(job: Job, root: Path) -> Path:
