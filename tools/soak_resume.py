@@ -12,10 +12,10 @@ moments fall into the work instead of imports.
 
 Each round begins in a new folder. What gets SIGKILL is drawn by lot: the main process (with Ray the driver) or one of its
 workers; where none is at work, the main process. Half of the moments are drawn uniformly over the time that the uninterrupted
-run takes, from the start of the process on, the other half between the records of the experiment. After the main process, the
-same command follows at once; a killed worker leaves that alive, and it goes on. Where it ends with something failed because
-of that, the same command follows, too. After each kill it is to be killed again, nine times out of ten by lot, and is if it
-does not end before that.
+run takes (after a kill, has left, by the share of records that are missing), the other half between the records of the
+experiment. After the main process, the same command follows at once; a killed worker leaves that alive, and it goes on. Where
+it ends with something failed because of that, the same command follows, too. After each kill it is to be killed again, 19 times
+out of 20 by lot, and is if it does not end before that.
 
 Compared are all files but for times (the number of threads in each record is among what is compared), and what was finished
 at a kill, when all processes of the run were stopped for a look, must not have been touched since. No process may be left that
@@ -65,7 +65,9 @@ ADAPTATIONS = ("merge-refit",)
 SECONDS_OF_CELL = 0.3
 SECONDS_BETWEEN_SNAPSHOTS = 0.2
 """Of pre-training: it takes seconds here, and is to be killed between them."""
-GO_ON = 0.9
+LAST_STAGE = 0.2
+"""What part of the time is left at least, after all records."""
+GO_ON = 0.95
 """How often a run that goes on after a kill is killed again."""
 SECONDS_TO_DIE = 20.0
 """For workers whose parent was killed."""
@@ -351,10 +353,14 @@ def one_round(job: Job, folder: Path, reference: Tree, seconds: float, lot: rand
 
 
 def a_moment(job: Job, root: Path, seconds: float, since: float, lot: random.Random) -> Moment:
-    """Draw a moment: any of what is left of the run's time or, as often, after one of the records that are still to come."""
+    """Draw a moment: any of the time that is left or, as often, after one of the records that are still to come.
+
+    Left is that share of an uninterrupted run's ``seconds`` which records are missing, and the last stage in any case.
+    """
     there = records(root)
     if there == job.records or lot.random() < 0.5:
-        return Moment(0, lot.uniform(min(since, seconds), seconds))
+        left = seconds * max(1 - there / job.records, LAST_STAGE)
+        return Moment(0, since + lot.uniform(0, left))
     return Moment(lot.randint(there + 1, job.records), lot.uniform(0, SECONDS_OF_CELL))
 
 
