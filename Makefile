@@ -15,8 +15,9 @@ PYTEST_ARGS ?=
 # More arguments for the benchmarks: make bench BENCH_ARGS="--rows linear ties --repeats 1"
 BENCH_ARGS ?=
 
-# How often `make soak-resume` kills its run; each time about half a minute on two cores
+# How often `make soak-resume` kills its run; and what: SOAK_ARGS="--executor ray --log kills.jsonl" an experiment on Ray
 KILLS ?= 100
+SOAK_ARGS ?=
 
 # How long `make fuzz` gives to each of the parsers, and which ones: make fuzz FUZZ_ARGS="--parsers safetensors config"
 FUZZ_SECONDS ?= 60
@@ -64,7 +65,7 @@ lock: $(INSTALLED_DEV)  ## Write requirements.lock anew: a version and its hashe
 	    --custom-compile-command "make lock" $(addprefix --no-emit-package ,$(LOCK_APART)) --output-file requirements.lock
 
 soak-resume: $(INSTALLED_DEV)  ## Kill a small run at KILLS=100 random moments and compare with one left alone (1 hour)
-	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_resume.py --kills $(KILLS)
+	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_resume.py --kills $(KILLS) $(SOAK_ARGS)
 
 bench: $(INSTALLED_DEV) $(ORACLE)  ## Compare with mergekit on seven checkpoints of XLM-R base's shape, in bench/ (10 GB, 1.5 hours)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/bench.py --folder bench --oracle .venv-oracle $(BENCH_ARGS)

@@ -36,7 +36,7 @@ def test_the_record_of_a_single_checkpoint(pico: Pico, tiny: TinyData, tmp_path:
     record = evaluate(source.folder, tiny, tmp_path / "mine_sq-AL")
     info = record.evaluation_info
     assert (info.variant, info.locale, info.split, info.uses) == ("mine", "sq-AL", "test", ("target-train",))
-    assert info.precision == "fp32"
+    assert (info.precision, info.threads) == ("fp32", torch.get_num_threads())
     assert {"sprachbund", "python", "torch", "transformers", "numpy"} == set(info.versions)
     model = record.model_info
     assert (model.sources[0].locale, model.sources[0].digest, model.sources[0].weight) == ("sq-AL", source.digest, 1.0)

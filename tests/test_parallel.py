@@ -141,6 +141,7 @@ def test_an_interrupt_is_no_failure_of_the_task() -> None:
 @pytest.mark.usefixtures("light")
 def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: 9)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     results = good(parallel.attempts(threads_and_process, range(8), jobs=2))
     assert {threads for threads, _ in results} == {"4"}
 
@@ -152,6 +153,16 @@ def knows(_: int) -> bool:
 @pytest.mark.usefixtures("light")
 def test_a_worker_knows_that_it_is_one() -> None:
     assert [good(parallel.attempts(knows, range(2), jobs)) for jobs in (1, 2)] == [[False, False], [True, True]]
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("3,1", 3), ("64", 4), ("", 4), ("0", 4), ("all", 4)])
+def test_workers_compute_on_no_more_threads_than_this_process_does(
+    asked: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that goes on with one task, which is done here, would not compute what workers would have computed."""
+    monkeypatch.setattr(parallel, "cores", lambda: 9)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert parallel.Processes(2).threads == threads
 
 
 def dawdle(folder: str) -> None:

@@ -311,7 +311,7 @@ def test_a_record_of_version_1_that_gets_new_names_is_one_of_today(tmp_path: Pat
     moved = store.renamed(tmp_path / "cell", old, zoo="moved", data=old.dataset_info)
     assert moved.schema_version == store.SCHEMA_VERSION
     assert store.find_record(tmp_path / "cell", old.identity) == moved
-    assert (moved.performance.nll, moved.performance.ece) == (None, None)
+    assert (moved.performance.nll, moved.performance.ece, moved.evaluation_info.threads) == (None, None, None)
 
 
 def test_a_record_of_version_2_stays_readable(tmp_path: Path) -> None:
@@ -335,6 +335,7 @@ def test_a_record_of_version_3_stays_readable(tmp_path: Path) -> None:
     assert record is not None
     assert record.schema_version == 3
     sources = [(source.locale, source.licence, source.score) for source in record.model_info.sources]
+    assert record.evaluation_info.threads == 1
     assert sources == [("ro-RO", "mit", 0.5666666666666667), ("pt-PT", None, 0.45), ("el-GR", "cc-by-4.0", 0.15)]
     assert (record.evaluation_info.energy, record.evaluation_info.energy_of) == (0.9, ("CPU package-0",))
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sprachbund import __version__, digests, inference, store
 from sprachbund.candidates import InMemory
@@ -142,6 +143,7 @@ def record(
             seconds=round(time.monotonic() - started, 3),
             **_energy(meter),
             precision=precision,
+            threads=torch.get_num_threads(),
             versions=_versions(),
         ),
         model_info=_model_info(subject),

@@ -20,7 +20,7 @@ from sprachbund.executors import Executors, executors_of
 from sprachbund.measures import AnswerStore
 from sprachbund.parallel import Executor, Failed, Report
 from sprachbund.plan import Cell
-from sprachbund.prepared import MERGED_MODELS, Done, Prepared, answers
+from sprachbund.prepared import ANSWERS, MERGED_MODELS, Done, Prepared, answers
 from sprachbund.store import PROGRESS, Failure, Progress, Record
 from sprachbund.zero_shot import run_zero_shot
 
@@ -73,10 +73,13 @@ class Experiment(Prepared):
         with executors_of(self.config, self._largest()) if executors is None else nullcontext(executors) as found:
             try:
                 with self.store.exclusive():
-                    files.remove_leftovers(self.config.output_dir, self.config.output_dir / MERGED_MODELS)
+                    self._remove_leftovers()
                     settings = {name: value for name, value in dict(self.config).items() if name not in SAID_ANEW}
                     files.write_text(self.config.output_dir / CONFIGURATION, as_yaml(settings))
-                    return self._run(report, told, found, is_first=True)
+                    try:
+                        return self._run(report, told, found, is_first=True)
+                    finally:  # workers that were killed on the way had no time to clean up
+                        self._remove_leftovers()
             except InUse:
                 if not self.config.join:
                     raise
@@ -88,6 +91,10 @@ class Experiment(Prepared):
                 self._write_progress(started, results)
                 self._write_final(started, outcome)
             return outcome
+
+    def _remove_leftovers(self) -> None:
+        root = self.config.output_dir
+        files.remove_leftovers(root, root / MERGED_MODELS, root / ANSWERS, *(root / ANSWERS).glob("*"))
 
     def _largest(self) -> int:
         return max(checkpoint.nbytes for checkpoint in self.checkpoints.values())

@@ -121,8 +121,10 @@ class Processes:
 
     @property
     def threads(self) -> int:
-        """How many cores each worker computes on."""
-        return max(1, cores() // max(1, self.jobs))
+        """How many cores each worker computes on: its share, or what ``OMP_NUM_THREADS`` says if that is less."""
+        share = max(1, cores() // max(1, self.jobs))
+        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
 
     def alone(self) -> Processes:
         """Return one worker that shares the machine as these do."""
@@ -467,7 +469,7 @@ def _die_with_parent() -> None:
 
 
 def _prepare(threads: int) -> None:
-    """Limit a worker to its share of the cores, before anything starts a thread pool, and quieten its libraries."""
+    """Limit a worker to its share of the cores, before anything starts a thread pool."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
     import torch

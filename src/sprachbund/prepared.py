@@ -105,6 +105,7 @@ class Prepared:
 
         Their merges are made in one pass over the sources. Targets that another run is working on are left to it.
         """
+        inference.quieten()  # in a worker, nobody else has
         with ExitStack() as stack:
             ours = {
                 target: stack.enter_context(self.store.claim(target))

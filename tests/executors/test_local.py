@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from killing import differences, tree
 
-from sprachbund import parallel
+from sprachbund import files, parallel
 from sprachbund.errors import InUse
 from sprachbund.executors import local
 from sprachbund.experiment import FINAL, Experiment
@@ -28,13 +29,17 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 
 @pytest.mark.parametrize("keep", ["all", "none"])
-def test_two_workers_leave_what_one_leaves(make: Make, tmp_path: Path, keep: str) -> None:
+def test_two_workers_leave_what_one_leaves(
+    make: Make, tmp_path: Path, keep: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else one has more threads than two have, and records say so
     made = {jobs: make(str(jobs), keep_models=keep, zero_shot=True, jobs=jobs).run(quiet) for jobs in (1, 2)}
     assert len(made[1].records) == len(made[2].records) == 12
     assert list(made[1].records) == list(made[2].records)
     one, two = tree(tmp_path / "1"), tree(tmp_path / "2")
     settings = {"experiment_config.yaml", FINAL}  # which say how many there are
     assert set(differences(one, two)) <= settings
+    assert "Loading weights" not in capfd.readouterr().err, "workers draw no bars"
 
 
 def test_an_experiment_says_what_each_group_reads(make: Make) -> None:
@@ -69,6 +74,44 @@ def test_a_cell_that_kills_its_worker_is_a_failed_cell(make: Make) -> None:
     assert len(outcome.records) == 11
     again = make().run(quiet)
     assert (len(again.records), again.reused) == (12, 11)
+
+
+class Untidy(Experiment):
+    """Each worker that comes to a cell in Japanese for the first time is killed while it writes, wherever work is written."""
+
+    def work(self, group: Sequence[Cell]) -> Any:
+        """Work as the others do, but for that."""
+        told = self.config.output_dir.parent / "killed"
+        if any(cell.target == "ja-JP" for cell in group) and not told.exists():
+            told.touch()
+            root = self.config.output_dir
+            places = (
+                root,
+                root / "merged_models",
+                root / "answers/source",
+                root / "results",
+                root / "results/transfer/test",
+            )
+            with ExitStack() as stack:
+                for place in places:
+                    stack.enter_context(files.temporary_folder(place, "half"))
+                os.kill(os.getpid(), signal.SIGKILL)
+        yield from super().work(group)
+
+
+def test_what_a_killed_worker_has_left_is_gone_at_the_end_of_the_run(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    experiment = make(jobs=2)
+    outcome = Untidy(**{name: getattr(experiment, name) for name in experiment.__dataclass_fields__}).run(quiet)
+    assert (tmp_path / "killed").exists()
+    assert (len(outcome.records), outcome.failures) == (12, [])
+    assert list((tmp_path / "run").rglob("*.partial")) == []
+    assert {record.evaluation_info.threads for record in outcome.records.values()} == {3}, (
+        "of six cores for two workers"
+    )
 
 
 def test_who_joins_does_what_nobody_has_begun(make: Make) -> None:

@@ -15,7 +15,7 @@ import pytest
 from killing import differences, tree
 
 from sprachbund.errors import UserError
-from sprachbund.executors import executors_of
+from sprachbund.executors import executors_of, on_ray
 from sprachbund.experiment import FINAL, Experiment
 from sprachbund.plan import Cell
 
@@ -48,7 +48,9 @@ def on(cluster: Any, **settings: Any) -> dict[str, Any]:
 
 def as_made_here(make: Make, tmp_path: Path) -> None:
     """Compare with a run on one thread of this process; the settings, which say where the work was done, aside."""
-    make("here", zero_shot=True, jobs=1).run(quiet)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # as each task on Ray has one; records say so
+        make("here", zero_shot=True, jobs=1).run(quiet)
     settings = {"experiment_config.yaml", FINAL}
     assert set(differences(tree(tmp_path / "here"), tree(tmp_path / "run"))) <= settings
 
@@ -57,6 +59,21 @@ def test_two_nodes_leave_what_one_process_leaves(make: Make, cluster: Any, tmp_p
     outcome = make(zero_shot=True, **on(cluster)).run(quiet)
     assert (len(outcome.records), outcome.reused) == (12, 0)
     as_made_here(make, tmp_path)
+
+
+def test_relative_paths_are_meant_from_where_the_run_is(
+    make: Make, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = make(output_dir=Path("run"), **on(cluster)).run(quiet)
+    assert (len(outcome.records), outcome.failures) == (12, [])
+    assert len(list((tmp_path / "run/results").glob("*/results.json"))) == 12
+
+
+def test_a_node_that_does_not_see_the_folder_is_told_of() -> None:
+    items, error = on_ray._do("run", [], "/nowhere/at/all", 1, None)
+    assert items == []
+    assert str(error).endswith("has no folder /nowhere/at/all: work in a folder that all nodes see.")
 
 
 class Once(Experiment):

@@ -46,6 +46,7 @@ class ResultsFolder:
         adaptation: str | None = None,
         nll: float | None = None,
         ece: float | None = None,
+        threads: int | None = 1,
         predictions: Sequence[store.Prediction] = (store.Prediction(id="1", gold="a", predicted="b", confidence=0.25),),
     ) -> store.Record:
         """Write one record; ``rows`` stands for the content of the data, and nobody checks figures against predictions."""
@@ -61,6 +62,7 @@ class ResultsFolder:
                 timestamp="2026-11-23T20:00:00+00:00",
                 seconds=1.5,
                 precision="fp32",
+                threads=threads,
                 versions={"sprachbund": "0.1.0", "torch": "2.13.0"},
             ),
             model_info=store.ModelInfo(

@@ -177,6 +177,19 @@ def test_the_best_single_source_stands_among_the_others_where_its_answers_are_kn
     assert "zero-shot best, wrong" in table(tree, "intents")[0]
 
 
+def test_threads_and_precision_stand_where_it_is_said_how_it_was_made(folder: ResultsFolder) -> None:
+    folder.record("similarity", "sq-AL", 50, threads=4)
+    folder.record("average", "sq-AL", 50, threads=None)
+    tree = parsed(page_of(folder))
+    (making,) = [node for node in tree.all("section") if node.attributes["aria-labelledby"] == "making"]
+    assert "fp32" in making.text
+    assert "4, not recorded (of the CPU, for each result)" in making.text
+    assert {row["variant"]: row["threads"] for row in table(tree, "variants")} == {
+        "similarity": "4",
+        "average": "not recorded",
+    }
+
+
 def test_numbers_are_sorted_by_all_their_digits(tree: Node, made: ResultsFolder) -> None:
     """Two that are equal as they are shown are not always equal."""
     (accuracies,) = tree.all("table", id="table-accuracies")

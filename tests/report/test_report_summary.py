@@ -12,7 +12,7 @@ from results_folder import ResultsFolder
 from sprachbund.errors import StoreError
 from sprachbund.locales import LOCALES
 from sprachbund.report import headline, summarise, transfer_similarity_correlation
-from sprachbund.report.summary import Difference, LocaleRow, Summary, by_language_family, statistics_of
+from sprachbund.report.summary import Difference, LocaleRow, Summary, by_language_family, making_of, statistics_of
 from sprachbund.similarity import SimilarityMatrix
 
 
@@ -50,6 +50,16 @@ def test_a_column_says_what_it_is_made_of(small: ResultsFolder) -> None:
     assert said["ensemble-uniform"] == "ensemble of 2 sources, effectively 2.0"
     assert said["merge-reliable"] == "merge of 2 sources, effectively 2.0"
     assert said["baseline"] == "one checkpoint as it is"
+
+
+def test_how_records_came_about_is_said_of_all_of_them(folder: ResultsFolder) -> None:
+    records = [
+        folder.record("average", locale, 50, threads=threads) for locale, threads in (("af-ZA", 8), ("sq-AL", 1))
+    ]
+    assert making_of(records).threads == "1, 8"
+    old = folder.record("average", "de-DE", 50, threads=None)
+    assert making_of([*records, old]).threads == "1, 8, not recorded"
+    assert making_of([old]).threads == "not recorded"
 
 
 def test_english_for_english_is_blank(small: ResultsFolder) -> None:

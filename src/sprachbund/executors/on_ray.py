@@ -106,7 +106,7 @@ class _Ray:
         waiting = list(tasks)
         if not waiting:
             return
-        run, there = uuid4().hex, ray.put(work)
+        run, there, where = uuid4().hex, ray.put(work), os.getcwd()
         # Work that was cut off is done again here, and finds what is done already; an error of ours comes back as a value.
         remote = ray.remote(
             num_cpus=self.threads,
@@ -120,7 +120,7 @@ class _Ray:
             while waiting or under_way:
                 while waiting and len(under_way) < self.workers:
                     task = waiting.pop(0)
-                    under_way[remote.remote(run, [there], self.threads, task)] = task
+                    under_way[remote.remote(run, [there], where, self.threads, task)] = task
                 (ready,), _ = ray.wait(list(under_way), num_returns=1)
                 task = under_way.pop(ready)
                 try:
@@ -137,11 +137,19 @@ class _Ray:
                 ray.cancel(ready, force=True)
 
 
-def _do(run: str, there: list[Any], threads: int, task: Any) -> tuple[list[Any], Exception | None]:
-    """Do a task in a worker; return what it yields and, where no other would fare better, the error that ends them all."""
+def _do(run: str, there: list[Any], where: str, threads: int, task: Any) -> tuple[list[Any], Exception | None]:
+    """Do a task in a worker; return what it yields and, where no other would fare better, the error that ends them all.
+
+    ``where`` is the current folder of the run, which relative paths are meant from; a worker begins in that of its node.
+    """
     import ray
     import torch
 
+    try:
+        os.chdir(where)
+    except OSError:
+        host = socket.gethostname()
+        return [], UserError(f"--executor ray: {host} has no folder {where}: work in a folder that all nodes see.")
     torch.set_num_threads(threads)
     if run not in _kept:
         _kept.clear()

@@ -65,6 +65,7 @@ __all__ = [
     "points",
     "statistics_of",
     "summarise",
+    "threads_of",
     "transfer_similarity_correlation",
     "worth",
 ]
@@ -172,6 +173,8 @@ class Making:
 
     versions: str
     precision: str
+    threads: str
+    """On how many threads of the CPU each was computed."""
     first: str
     """When the first was finished."""
     last: str
@@ -391,6 +394,7 @@ def making_of(records: Sequence[Record]) -> Making:
     return Making(
         versions=", ".join(f"{package} {' / '.join(sorted(found))}" for package, found in sorted(versions.items())),
         precision=", ".join(sorted({record.evaluation_info.precision for record in records})),
+        threads=threads_of(records),
         first=min(times),
         last=max(times),
         minutes=sum(record.evaluation_info.seconds for record in records) / 60,
@@ -398,6 +402,13 @@ def making_of(records: Sequence[Record]) -> Making:
         energy_records=len(measured),
         energy_of=tuple(dict.fromkeys(name for info in measured for name in info.energy_of)),
     )
+
+
+def threads_of(records: Iterable[Record]) -> str:
+    """Name the numbers of threads that records were computed on; "not recorded" stands for older ones."""
+    found = {record.evaluation_info.threads for record in records}
+    known = sorted(threads for threads in found if threads is not None)
+    return ", ".join([*map(str, known), *(["not recorded"] if None in found else [])])
 
 
 def transfer_similarity_correlation(transfers: Iterable[Transfer], matrix: SimilarityMatrix) -> Correlation | None:

@@ -11,8 +11,8 @@ A cell is done if and only if there is a valid record with its identity. A recor
 unasked. A run holds the lock of the folder (``.lock``) while it writes.
 
 Schema version 2 has what calibration needs: the probability of the gold intent in predictions, NLL and ECE in records; and
-digests of a source's predictions in its zero-shot row. Version 3 has what a source was ranked by, its licence, and the energy
-that a cell took. Older files are read as ever, and lack these.
+digests of a source's predictions in its zero-shot row. Version 3 has what a source was ranked by, its licence, the energy
+that a cell took, and on how many threads it was computed. Older files are read as ever, and lack these.
 """
 
 from __future__ import annotations
@@ -112,6 +112,11 @@ class EvaluationInfo(_Section):
     energy_of: tuple[str, ...] = ()
     """What was counted: ``GPU NVIDIA H200``, ``CPU package-0``."""
     precision: str
+    threads: int | None = None
+    """On how many threads torch computed on the CPU, which the last bits of sums hang on; None before schema version 3.
+
+    Not part of the cell's identity: it is the same cell, whoever computes it.
+    """
     versions: dict[str, str]
 
 
@@ -312,15 +317,21 @@ class RunStore:
 
     @contextmanager
     def exclusive(self, *, instead: str = "--output-dir") -> Iterator[None]:
-        """Keep other processes out while the block runs, and clear away what killed ones have left.
+        """Keep other processes out while the block runs, and before and after it clear away what killed ones have left.
 
         Raises:
             StoreError: another process is at work; says who, and to choose another folder with the flag ``instead``.
         """
         with locks.exclusive(self.root, instead=instead):
-            inside = [path for pattern in ("*", "transfer/*") for path in self.root.glob(pattern) if path.is_dir()]
-            files.remove_leftovers(self.root, *inside)
-            yield
+            self._remove_leftovers()
+            try:
+                yield
+            finally:
+                self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        inside = [path for pattern in ("*", "transfer/*") for path in self.root.glob(pattern) if path.is_dir()]
+        files.remove_leftovers(self.root, *inside)
 
     def check_free(self, *, instead: str = "--output-dir") -> None:
         """Complain if another process works here; nothing is made for it.

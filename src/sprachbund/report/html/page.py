@@ -270,6 +270,8 @@ def _making(results: Results, command: str, when: datetime) -> Iterator[tuple[st
     )
     yield "Sources", public_zoo(setup.zoo)
     yield "Versions", made.versions
+    yield "Precision", made.precision
+    yield "Threads", f"{made.threads} (of the CPU, for each result)"
     yield "Wall time", f"{made.minutes:.1f} minutes of making and evaluating"
     yield "Energy", _energy_said(made, len(records))
 

@@ -11,7 +11,7 @@ from sprachbund.report.analysis import Comparison, Contrast, Score
 from sprachbund.report.html.material import Material, anchor
 from sprachbund.report.html.sheets import Entry, Head, Link, Sheet, percent
 from sprachbund.report.mistakes import ConfusedPair, IntentErrors
-from sprachbund.report.summary import Column, LocaleRow, Statistics, statistics_of
+from sprachbund.report.summary import Column, LocaleRow, Statistics, statistics_of, threads_of
 from sprachbund.store import Failure, Record
 
 __all__ = [
@@ -280,6 +280,7 @@ def variant_sheet(material: Material) -> Sheet:
         (Head("results", "results", "count"), lambda x: len(x[1])),
         (Head("seconds", "wall time, s", "seconds"), lambda x: sum(r.evaluation_info.seconds for r in x[1])),
         (Head("precision", "precision"), lambda x: ", ".join(sorted({r.evaluation_info.precision for r in x[1]}))),
+        (Head("threads", "threads"), lambda x: threads_of(x[1])),
         (Head("architecture", "architecture"), lambda x: ", ".join(sorted({r.model_info.architecture for r in x[1]}))),
         (Head("parameters", "parameters", "count"), lambda x: max(r.model_info.parameters for r in x[1])),
         (Head("recipe", "recipe", "prose"), lambda x: material.results.public(_recipe(x[1][0]))),
