@@ -30,6 +30,7 @@ from sprachbund.checkpoints.checkpoint import (
     WEIGHTS,
     ZOO_CARD,
 )
+from sprachbund.checkpoints.pickled import unasked
 from sprachbund.errors import CheckpointError, is_no_room, nearest
 from sprachbund.parallel import Report, side_by_side
 
@@ -52,6 +53,8 @@ _WEIGHTS = (
 _CARD = "README.md"
 """The model card says under which licence a model is. It is fetched if that can be had; a model is whole without it."""
 _ADAPTERS = (("adapter_model.safetensors",), ("adapter_model.bin",))
+_PICKLED = (*_WEIGHTS[-1], *_ADAPTERS[-1])
+"""Those of them that are pickles."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class HubModel:
     """Branch, tag or commit; empty for the main branch."""
     subfolder: str = ""
     """Empty where the repository itself is the model."""
+    allow_pickle: bool = False
+    """Whether its weights may be a pickle; one that is only there as that is else no model, and none of it is fetched."""
 
     def __str__(self) -> str:
         model = f"{self.repository}@{self.revision}" if self.revision else self.repository
@@ -196,7 +201,8 @@ def _absence(model: HubModel) -> CheckpointError | None:
         return error
     inside = _inside(listing, model.subfolder)
     if CONFIG in inside or ADAPTER_CONFIG in inside:
-        return None
+        pickled = [name for name in inside if _is_any_of(name, _PICKLED) and _is_any_of(name, _weights(inside))]
+        return unasked(f"{model} on the hub", min(pickled)) if pickled and not model.allow_pickle else None
     there = _models_in(listing)
     if model.subfolder and not inside:
         hint = nearest(model.subfolder, there) if there else "none of its subfolders holds a model, check the name."
@@ -223,8 +229,7 @@ def _inside(listing: _Listing, subfolder: str) -> list[str]:
 def _needed(listing: _Listing, subfolder: str) -> list[str]:
     """Return the paths of the files that make the model, and of what says which zoo it is of."""
     inside = _inside(listing, subfolder)
-    patterns = (*_BESIDE, *_first_there(_WEIGHTS, inside), *_first_there(_ADAPTERS, inside))
-    names = [name for name in inside if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    names = [name for name in inside if _is_any_of(name, (*_BESIDE, *_weights(inside)))]
     paths = [(PurePosixPath(subfolder) / name).as_posix() for name in names]
     return [*paths, ZOO_CARD] if ZOO_CARD in listing.sizes and ZOO_CARD not in paths else paths
 
@@ -239,8 +244,14 @@ def _cards(listing: _Listing, subfolder: str) -> list[str]:
     return [path for path in dict.fromkeys((own, _CARD)) if path in listing.sizes]
 
 
-def _first_there(ways: Sequence[tuple[str, ...]], names: Sequence[str]) -> tuple[str, ...]:
+def _weights(names: Sequence[str]) -> tuple[str, ...]:
+    """Return how, of the files of a model, those with its tensors are called; of an adapter, its own."""
+    ways = _ADAPTERS if ADAPTER_CONFIG in names else _WEIGHTS
     return next((way for way in ways if any(fnmatchcase(name, way[0]) for name in names)), ())
+
+
+def _is_any_of(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 # --- bringing it here --------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Pickled weights (``pytorch_model.bin``) without running what is in them.
 
-A pickle is a program: whoever made it decides what happens when it is read. torch's ``weights_only`` reads those that build
-tensors and plain containers and refuses all others, and nothing else reads pickles here.
+A pickle is a program: whoever made it decides what happens when it is read. So it is read only where that was asked for
+(``allow_pickle``), and then by torch's ``weights_only``, which reads those that build tensors and plain containers and refuses
+all others. Nothing else reads pickles here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sprachbund.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["read_pickles", "without_tied", "write_as_safetensors"]
+__all__ = ["read_pickles", "unasked", "without_tied", "write_as_safetensors"]
 
 _NAMES = {
     "float64": "F64",
@@ -34,6 +35,14 @@ _NAMES = {
     "bool": "BOOL",
 }
 """How torch and safetensors call dtypes."""
+
+
+def unasked(where: str, pickled: str) -> CheckpointError:
+    """Return the complaint of a model whose weights are only there as a pickle, which nobody has asked to read."""
+    return CheckpointError(
+        f"{where} has its weights only as a pickle ({pickled}), which can hold a program and is not read unasked: have who "
+        "made the model save it as safetensors (save_pretrained does), or let its tensors be read with --allow-pickle."
+    )
 
 
 def read_pickles(paths: Iterable[Path]) -> dict[str, Tensor]:
