@@ -25,6 +25,7 @@ from sprachbund.checkpoints.checkpoint import (
     TOKENIZERS,
     Checkpoint,
 )
+from sprachbund.checkpoints.foreign import naming
 from sprachbund.checkpoints.pickled import read_pickles, unasked
 from sprachbund.checkpoints.tensors import TensorFile
 from sprachbund.errors import CheckpointError
@@ -148,15 +149,17 @@ def _sum(folder: Path, base: Checkpoint, labels: tuple[str, ...], shapes: Mappin
     import torch
     import transformers
 
-    model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
-        str(base.folder),
-        dtype=torch.float32,
-        output_loading_info=True,
-        num_labels=len(labels),
-        id2label=dict(enumerate(labels)),
-        label2id={label: number for number, label in enumerate(labels)},
-        ignore_mismatched_sizes=True,  # the head of the base, where the adapter has one of its own
-    )
+    with naming(base.folder, "model"):
+        model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
+            str(base.folder),
+            dtype=torch.float32,
+            output_loading_info=True,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: number for number, label in enumerate(labels)},
+            ignore_mismatched_sizes=True,  # the head of the base, where the adapter has one of its own
+            trust_remote_code=False,
+        )
     absent = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])} - shapes.keys()
     if absent:
         raise CheckpointError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,6 +90,10 @@ HEAD_PREFIXES = (
 Layers that some bases have and others lack (the pooler inside BERT, the head of ModernBERT) are told by the base alone, see
 :func:`sprachbund.checkpoints.compatibility.body_counterparts`; without one they count as body.
 """
+MOST_PARTS = 10_000
+"""Layers, heads or experts of a model."""
+_PARTS = re.compile(r"(?:layers?|heads|experts|groups|blocks|stages)$")
+"""How the names end of what configs count, and transformers makes one by one."""
 _CLASSIFIER = "ForSequenceClassification"
 """How the names of transformers' classes of such models end, however they name their tensors."""
 MOST_LABELS = 1_000_000
@@ -151,6 +156,7 @@ class Checkpoint:
             ) from error
         if not isinstance(config, dict):
             raise CheckpointError(f"{path} is JSON, but not a model's config: save or download the checkpoint again.")
+        _check_counts(path, config)
         return config
 
     @cached_property
@@ -348,6 +354,18 @@ def _vocabulary_digest(path: Path, file_digest: str) -> str:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path} is not a tokenizer: save or download the checkpoint again.") from error
     return _vocabularies[file_digest]
+
+
+def _check_counts(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a config that counts what nobody has: transformers would make it, until there is no memory left."""
+    most = {name: MOST_PARTS for name in config if _PARTS.search(name)} | {"num_labels": MOST_LABELS}
+    for name, limit in most.items():
+        count = config.get(name)
+        if isinstance(count, int | float) and count > limit:
+            raise CheckpointError(
+                f"{path} says {name}: {count:.6g}, more than the {limit:,} that a model may have: "
+                "mend the entry, or save or download the checkpoint again."
+            )
 
 
 def _unnamed(config: Mapping[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sprachbund.checkpoints.foreign import naming
 from sprachbund.checkpoints.tensors import TensorInfo, write_tensors
 from sprachbund.errors import CheckpointError
 
@@ -119,13 +120,15 @@ def _tied(folder: Path) -> Mapping[str, str]:
     import transformers
 
     try:
-        settings = transformers.AutoConfig.from_pretrained(str(folder))
-        architecture = getattr(transformers, (settings.architectures or [""])[0], None)
-        with torch.device("meta"):
-            model = architecture(settings) if architecture else None
-    except (ValueError, OSError, TypeError, AttributeError):  # what is wrong with the config is said where it is used
+        with naming(folder, "config"):
+            settings = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+            architecture = getattr(transformers, (settings.architectures or [""])[0], None)
+            if not (isinstance(architecture, type) and issubclass(architecture, transformers.PreTrainedModel)):
+                return {}
+            with torch.device("meta"):
+                return dict(getattr(architecture(settings), "all_tied_weights_keys", {}))
+    except CheckpointError:  # what is wrong with the config is said where it is used
         return {}
-    return dict(getattr(model, "all_tied_weights_keys", {}))
 
 
 def _same(one: Tensor, other: Tensor | None) -> bool:
