@@ -260,7 +260,13 @@ PARSERS: Mapping[str, Parser] = {
         "vocab.txt", b"[PAD]\n[UNK]\na\n##b\n", lambda path: vocabulary.read_vocabulary(_checkpoint(path))
     ),
     "tokenizer (unigram) in use": Parser("tokenizer.json", UNIGRAM_IN_USE, _use_tokenizer, model_files(), slow=True),
-    "tokenizer (BPE) in use": Parser("tokenizer.json", BPE_IN_USE, _use_tokenizer, model_files(), slow=True),
+    "tokenizer (BPE) in use": Parser(
+        "tokenizer.json",
+        BPE_IN_USE,
+        _use_tokenizer,
+        {**model_files(), "tokenizer_config.json": b'{"tokenizer_class": "PreTrainedTokenizerFast"}'},
+        slow=True,
+    ),
     "settings of a tokenizer": Parser(
         "tokenizer_config.json", model_files()["tokenizer_config.json"], _use_tokenizer, model_files(), slow=True
     ),

@@ -208,8 +208,8 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
 
 def _may_be_of(failure: Failure, setup: Setup) -> bool:
     """Return whether a failure is one of this setup; old ones do not say of which they are."""
-    said = {failure.dataset: setup.data, failure.split: setup.split, failure.zoo: setup.zoo}
-    return all(own in ("", known) for own, known in said.items())
+    said = ((failure.dataset, setup.data), (failure.split, setup.split), (failure.zoo, setup.zoo))
+    return all(own in ("", known) for own, known in said)
 
 
 def _check_one_recipe(records: dict[Cell, Record]) -> None:
