@@ -573,7 +573,7 @@ def _is_of_the_network(error: Exception) -> bool:
     from huggingface_hub import errors
 
     known = (httpx2.HTTPError, errors.RevisionResolutionError, errors.LocalEntryNotFoundError, errors.FileMetadataError)
-    return isinstance(error, (*known, *_XET_S))
+    return isinstance(error, (*known, *_XET_S)) and not isinstance(error, RecursionError)
 
 
 def _reason(error: BaseException) -> str:
