@@ -362,7 +362,9 @@ def test_what_else_a_run_of_an_old_version_left_stays_readable(version: int) -> 
     assert (row.schema_version, row.source, row.uses, row.precision) == (version, "ro-RO", ("nothing",), "fp32")
     assert {locale: cell.total for locale, cell in row.cells.items()} == {"sq-AL": 6, "ro-RO": 6}
     answers = RunStore(run / "results").transfer_answers(row)
-    assert {locale: len(rows.ids) for locale, rows in answers.items()} == ({} if version == 1 else {"sq-AL": 6, "ro-RO": 6})
+    assert {locale: len(rows.ids) for locale, rows in answers.items()} == (
+        {} if version == 1 else {"sq-AL": 6, "ro-RO": 6}
+    )
 
 
 def test_another_field_needs_another_schema_version() -> None:

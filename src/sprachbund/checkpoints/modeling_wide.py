@@ -41,7 +41,7 @@ class WideHeadForSequenceClassification(PreTrainedModel):  # type: ignore[no-unt
     @classmethod
     def from_config(cls, config: Any, **_: Any) -> Any:
         """Make the model that such a config asks for, as all models of transformers are made."""
-        return _widened(config)(config)  # type: ignore[no-untyped-call]
+        return _widened(config)(config)
 
 
 def _widened(config: PreTrainedConfig) -> type[PreTrainedModel]:

@@ -50,8 +50,7 @@ def predict(
     inference.check_precision(config.precision)
     with _texts(text, config) as handfuls:
         with Reporter() as report:
-            found = open_each([config.model], report, allow_pickle=config.allow_pickle)
-        checkpoint = found[config.model]
+            (checkpoint,) = open_each([config.model], report, allow_pickle=config.allow_pickle).values()
         for note in notes_on([checkpoint]):
             say(note)
         predictor = inference.Predictor(checkpoint.folder, config.precision)

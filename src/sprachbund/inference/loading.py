@@ -17,7 +17,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from sprachbund.checkpoints import CONFIG, WIDE_HEAD, open_checkpoint
+from sprachbund.checkpoints import CONFIG, WIDE_HEAD, Checkpoint, open_checkpoint
 from sprachbund.checkpoints.foreign import naming
 from sprachbund.checkpoints.modeling_wide import WideHeadForSequenceClassification
 from sprachbund.errors import CheckpointError
@@ -144,8 +144,8 @@ def config_of(folder: Path) -> Any:
     Raises:
         CheckpointError: it cannot.
     """
-    _ = open_checkpoint(folder).config  # within limits, and in words of ours
-    with naming(folder, "config"):
+    _ = Checkpoint(folder, str(folder)).config  # within limits, and in words of ours
+    with naming(folder, "model"):
         return AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
 
 
