@@ -18,7 +18,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +34,15 @@ FOREIGN = ("somebody-else",)
 LARGE = (".bin", ".model", ".npy", ".parquet", ".safetensors")
 """Endings of files that are kept in LFS, whose ETag is the SHA-256 of their bytes."""
 Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes out."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def tree_of(folder: Path) -> Files:
@@ -83,6 +92,8 @@ class Hub:
         """Method and path of each request, as it came."""
         self.held, self.go_on = threading.Event(), threading.Event()
         """Whether an answer has stopped midway, and whether it may go on."""
+        self.spoil: Callable[[str, str, Answer], Answer] = lambda method, path, answer: answer
+        """What becomes of an answer, by the method and path that were asked."""
         self.sent: Counter[str] = Counter()
         """Bytes of each file that went out, by its path in its repository."""
 
@@ -200,11 +211,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(b"{}", status=refused.status, **headers)
 
     def _send(self, body: bytes, *, status: int = 200, **headers: str) -> None:
-        self.send_response(status)
         told = {name.replace("_", "-"): value for name, value in headers.items()}
-        for name, value in {"Content-Length": str(len(body)), **told}.items():
+        answer = Answer(status, {"Content-Length": str(len(body)), **told}, body)
+        answer = self.hub.spoil(self.command, self.path, answer)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
+        body = answer.body
         if self.command != "HEAD":
             self.wfile.write(body)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 from encoders import ENCODERS, Encoders
 from encoders import ROWS as ENCODER_ROWS
 from pico import FILLERS, INTENTS, MAX_TOKENS, Pico, TinyData, bits, poison, rewrite, state, tokenizer
+from tokenizers import Tokenizer as Words
+from tokenizers.models import WordLevel
 from transformers import BartConfig, BartForSequenceClassification
 
 from sprachbund import inference
@@ -148,6 +151,58 @@ def test_a_model_that_cannot_be_read_is_named_with_the_reason_in_one_line(pico: 
     assert message.startswith(f"The model in {folder} cannot be read by transformers (")
     assert "`xlm-robert`" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_nobody_is_asked_whether_code_of_a_folder_may_run(
+    file: str, pico: Pico, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """transformers asks at the terminal unless it is told, and what is piped into predict would be the answer."""
+    folder = pico.source("odd").folder
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n", encoding="utf-8")
+    kinds = {
+        "AutoConfig": "own.Own",
+        "AutoModelForSequenceClassification": "own.Own",
+        "AutoTokenizer": ["own.Own", "own.Own"],
+    }
+    unknown = {"model_type": "odd"} if file == "config.json" else {"tokenizer_class": "Own"}
+    edit(folder / file, auto_map=kinds, **unknown)
+    monkeypatch.setattr("builtins.input", lambda prompt="": "y")
+    for load in (inference.load_classifier, inference.load_tokenizer, inference.load_encoder):
+        with suppress(CheckpointError):
+            load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_hidden_layers": 10**9}, r"says num_hidden_layers: 1e\+09, more than the 10,000 that a model may have"),
+        ({"num_labels": 1e300}, "says num_labels: 1e\\+300, more than the 1,000,000"),
+        (
+            {"vocab_size": 2**31},
+            r"config.json asks for 34,\d+,\d+,\d+ numbers, where the tensors beside it have \d+,\d+:",
+        ),
+        ({"type_vocab_size": 10**8}, "config.json asks for 1,600,"),
+    ],
+)
+def test_no_room_is_made_for_what_a_config_makes_up(changes: dict[str, Any], said: str, pico: Pico) -> None:
+    source = pico.source("huge")
+    edit(source.folder / "config.json", **changes)
+    with pytest.raises(CheckpointError, match=said):
+        inference.load_classifier(source.folder)
+    with pytest.raises(CheckpointError, match=said):
+        inference.live_classifier(source.folder, {name: tensor.numpy() for name, tensor in state(source).items()})
+
+
+def test_a_tokenizer_that_can_be_read_but_not_used_is_named(pico: Pico) -> None:
+    folder = pico.source("mute").folder
+    Words(WordLevel({"bala": 0}, unk_token="<unk>")).save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}', encoding="utf-8")
+    loaded = inference.load_tokenizer(folder)
+    assert inference.tokenise(loaded, ["bala"]) == [[0]]
+    with pytest.raises(CheckpointError, match=rf"The tokenizer in {folder} cannot be read by transformers \(.*Missing"):
+        inference.tokenise(loaded, ["dono"])
 
 
 def test_a_tensor_that_its_config_does_not_expect_is_named(pico: Pico) -> None:

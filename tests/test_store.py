@@ -348,6 +348,27 @@ def test_a_renamed_record_says_by_what_its_sources_are_chosen_now(tmp_path: Path
     assert store.read_record(tmp_path / "cell").model_info.sources[0].score == 0.25
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_what_else_a_run_of_an_old_version_left_stays_readable(version: int) -> None:
+    """One cell of two failed; one source was asked about two locales. The code of each version wrote it, paths are cut."""
+    run = FIXTURES / f"run_v{version}"
+    progress = store.read_progress(run)
+    assert (progress.schema_version, progress.successful_experiments, progress.failed_experiments) == (version, 1, 1)
+    assert "NaN" in progress.results["sq-AL"]["similarity"]["error"]
+    (failure,) = RunStore(run / "results").failures()
+    assert (failure.schema_version, failure.variant, failure.locale) == (version, "similarity", "sq-AL")
+    assert (failure.dataset, failure.split) == (("", "") if version == 1 else ("massive", "test"))
+    assert "classifier.out_proj.bias of models/el-GR holds NaN" in failure.reason
+    assert failure.traceback.startswith("Traceback")
+    (row,) = RunStore(run / "results").transfers("test")
+    assert (row.schema_version, row.source, row.uses, row.precision) == (version, "ro-RO", ("nothing",), "fp32")
+    assert {locale: cell.total for locale, cell in row.cells.items()} == {"sq-AL": 6, "ro-RO": 6}
+    answers = RunStore(run / "results").transfer_answers(row)
+    assert {locale: len(rows.ids) for locale, rows in answers.items()} == (
+        {} if version == 1 else {"sq-AL": 6, "ro-RO": 6}
+    )
+
+
 def test_another_field_needs_another_schema_version() -> None:
     """Records are closed: an older sprachbund cannot read one with more fields, and must be told why."""
     old = json.loads((RECORD_V3 / "results.json").read_text(encoding="utf-8"))

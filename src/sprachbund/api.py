@@ -99,6 +99,7 @@ class _Blended(BaseModel):
     text: tuple[Path, ...]
     layerwise: bool
     overwrite: bool
+    allow_pickle: bool
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -121,6 +122,7 @@ def merge(
     text: Sequence[str | Path] = (),
     layerwise: bool = False,
     overwrite: bool = False,
+    allow_pickle: bool = False,
     progress: Report = _silent,
 ) -> Merged[BlendDetails]:
     """Merge any checkpoints into the folder ``out``, by any method, as ``sprachbund merge --source`` does.
@@ -158,6 +160,7 @@ def merge(
         text: for methods that measure the sources, a UTF-8 file of texts for each, one text a line.
         layerwise: for ``regmean``: measure each layer behind those that are merged already.
         overwrite: replace another model that is in the way.
+        allow_pickle: also read weights that are only there as pickles (``pytorch_model.bin``), with torch's ``weights_only``.
         progress: told of what takes time.
 
     Raises:
@@ -180,6 +183,7 @@ def merge(
         text=text,
         layerwise=layerwise,
         overwrite=overwrite,
+        allow_pickle=allow_pickle,
     )
     if not asked.sources:
         raise UserError("There are no sources: name the checkpoints to merge.")
@@ -196,13 +200,22 @@ def merge(
         seed=asked.seed,
         layerwise=asked.layerwise,
     )
-    return commands.merge_any(wanted, asked.text, asked.out, overwrite=asked.overwrite, report=progress, say=_note)
+    return commands.merge_any(
+        wanted,
+        asked.text,
+        asked.out,
+        overwrite=asked.overwrite,
+        allow_pickle=asked.allow_pickle,
+        report=progress,
+        say=_note,
+    )
 
 
 class MergeSettings(TypedDict, total=False):
     """What can be said about a merge for a target: the fields of ``sprachbund.config.MergeConfig``."""
 
     models: str
+    allow_pickle: bool
     data: str
     demo: bool
     allow_missing: bool
@@ -268,6 +281,7 @@ def evaluate(
     results_dir: str | Path | None = None,
     prefix: str | None = None,
     overwrite: bool = False,
+    allow_pickle: bool = False,
     progress: Report = _silent,
 ) -> Record:
     """Evaluate one checkpoint on one split of one locale, as ``sprachbund evaluate`` does.
@@ -291,6 +305,7 @@ def evaluate(
         results_dir: where the record and every prediction are kept, and found the next time; by default nowhere.
         prefix: the record's folder is ``{prefix}_{locale}``; by default it is named after the model.
         overwrite: replace a result of something else that is in the way.
+        allow_pickle: also read weights that are only there as a pickle (``pytorch_model.bin``), with torch's ``weights_only``.
         progress: told of what takes time.
 
     Raises:
@@ -308,6 +323,7 @@ def evaluate(
             results_dir=nowhere if results_dir is None else results_dir,
             prefix=prefix,
             overwrite=overwrite,
+            allow_pickle=allow_pickle,
         )
         return commands.evaluate_one(config, progress, _note).record
 

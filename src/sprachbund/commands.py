@@ -233,9 +233,18 @@ def _shares(part: str, numbers: Sequence[float], count: int) -> tuple[float, ...
 
 
 def merge_any(
-    wanted: Blend, texts: Sequence[Path], out: Path, *, overwrite: bool, report: Report, say: Say
+    wanted: Blend,
+    texts: Sequence[Path],
+    out: Path,
+    *,
+    overwrite: bool,
+    allow_pickle: bool,
+    report: Report,
+    say: Say,
 ) -> Merged[BlendDetails]:
     """Merge the checkpoints that a blend names into ``out``; ``texts`` are files, for methods that measure the sources.
+
+    With ``allow_pickle``, weights that are only there as pickles are read.
 
     Raises:
         UserError: says what stands in the way.
@@ -248,7 +257,7 @@ def merge_any(
     check(wanted, len(texts))
     check_out(wanted, out)
     check_writable(out.parent)
-    using = _opened(wanted, texts, report)
+    using = _opened(wanted, texts, report, allow_pickle=allow_pickle)
     for note in notes_on([*using.sources, *([using.base] if using.base else [])]):
         say(note)
     details = known_before(wanted, using, out, overwrite=overwrite)
@@ -262,7 +271,7 @@ def merge_any(
     return Merged(out, details)
 
 
-def _opened(wanted: Blend, texts: Sequence[Path], report: Report) -> Ingredients:
+def _opened(wanted: Blend, texts: Sequence[Path], report: Report, *, allow_pickle: bool) -> Ingredients:
     """Return the models and texts of a blend; texts are read first, since nothing of them is fetched."""
     from sprachbund.blends import UNION, Ingredients
     from sprachbund.data.unlabelled import read_texts
@@ -271,7 +280,7 @@ def _opened(wanted: Blend, texts: Sequence[Path], report: Report) -> Ingredients
     read = tuple(read_texts(path) for path in texts)
     giver = wanted.tokenizer if wanted.tokenizer != UNION else None
     others = [name for name in (wanted.base, giver) if name is not None]
-    found = open_each(list(dict.fromkeys([*wanted.sources, *others])), report)
+    found = open_each(list(dict.fromkeys([*wanted.sources, *others])), report, allow_pickle=allow_pickle)
     return Ingredients(
         sources=tuple(found[name] for name in wanted.sources),
         base=found[wanted.base] if wanted.base is not None else None,

@@ -27,6 +27,7 @@ __all__ = [
     "BaseConfig",
     "CardConfig",
     "CheckConfig",
+    "CheckpointsConfig",
     "ChoiceConfig",
     "CompareConfig",
     "DataConfig",
@@ -85,7 +86,17 @@ class DataConfig(_Config):
     )
 
 
-class ModelsConfig(DataConfig):
+class CheckpointsConfig(_Config):
+    """In what formats checkpoints are read."""
+
+    allow_pickle: bool = Field(
+        default=False,
+        description="Also read weights that are only there as pickles (pytorch_model.bin), as far as they hold nothing but "
+        "tensors (torch's weights_only).",
+    )
+
+
+class ModelsConfig(CheckpointsConfig, DataConfig):
     """Which models, on which data."""
 
     models: str | None = Field(
@@ -389,7 +400,7 @@ class AdaptConfig(PoolConfig, BaseConfig, InputsConfig):
     overwrite: bool = Field(default=False, description="Replace another model that is in the way.")
 
 
-class EvaluateConfig(PrecisionConfig, DataConfig):
+class EvaluateConfig(PrecisionConfig, CheckpointsConfig, DataConfig):
     """One checkpoint on one locale."""
 
     base_model: str = Field(description="Checkpoint: a folder, or a repository on the hub, MODEL[@REVISION].")
@@ -519,7 +530,7 @@ class PushConfig(MadeConfig):
     dry_run: bool = Field(default=False, description="Say what would be uploaded, and ask nobody.")
 
 
-class ExportConfig(_Config):
+class ExportConfig(CheckpointsConfig):
     """The same model for another tool."""
 
     model: str = Field(
@@ -541,7 +552,7 @@ class ExportConfig(_Config):
     )
 
 
-class PredictConfig(PrecisionConfig):
+class PredictConfig(PrecisionConfig, CheckpointsConfig):
     """One classifier on any texts."""
 
     model: str = Field(

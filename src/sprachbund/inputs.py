@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sprachbund import data, locales
 from sprachbund.checkpoints import (
@@ -18,6 +19,7 @@ from sprachbund.checkpoints import (
     open_checkpoint,
     split_subfolder,
 )
+from sprachbund.checkpoints.hub import HubModel
 from sprachbund.config import BaseConfig, EvaluateConfig, InputsConfig
 from sprachbund.data import DataSet
 from sprachbund.errors import CheckpointError, DataError, MixError, UnknownName, UserError
@@ -98,7 +100,7 @@ def open_sources(config: InputsConfig, asked: Asked, report: Report) -> Sources:
             checkpoint = inputs.zoo.checkpoint(locale)
             label_names(checkpoint.labels, inputs.data, checkpoint.name)
         return Sources(inputs.zoo, inputs.base, inputs.left_out, inputs.notes)
-    zoo = Zoo.parse(config.models or PUBLISHED)
+    zoo = Zoo.parse(config.models or PUBLISHED, allow_pickle=config.allow_pickle)
     left_out, notes = _start(zoo, asked, [], report, own=config.models is not None, go_on=config.allow_missing)
     base = _named_base(config, report)
     return Sources(zoo, base, left_out, (*notes, *notes_on([base] if base else ())))
@@ -125,7 +127,7 @@ def open_inputs(
         own_data = data.load(embedded.data)
         own_data.check(targets(own_data.locales), [split] if split else [])
         return Inputs(Zoo(embedded.template), own_data, start, notes=notes_on([start]))
-    zoo = Zoo.parse(config.models or PUBLISHED)
+    zoo = Zoo.parse(config.models or PUBLISHED, allow_pickle=config.allow_pickle)
     try:
         dataset, complaints = data.load(config.data or DEFAULT_DATA), []
     except DataError as error:
@@ -152,7 +154,7 @@ def _check_locales(zoo: Zoo, held: Sequence[str]) -> None:
 
 def _named_base(config: InputsConfig, report: Report) -> Checkpoint | None:
     named = config.base if isinstance(config, BaseConfig) else None
-    return open_base(named, report) if named else None
+    return open_base(named, report, allow_pickle=config.allow_pickle) if named else None
 
 
 def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSet]:
@@ -167,7 +169,7 @@ def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSe
     complaints = []
     checkpoint = dataset = None
     try:
-        checkpoint = _named(config.base_model, config.model_dir, report)
+        checkpoint = _named(config.base_model, config.model_dir, report, allow_pickle=config.allow_pickle)
     except CheckpointError as error:
         complaints.append(str(error).rstrip("."))
     try:
@@ -179,19 +181,20 @@ def open_one(config: EvaluateConfig, report: Report) -> tuple[Checkpoint, DataSe
     raise _cannot_start(complaints, "" if config.data else WAYS_ON_FOR_ONE)
 
 
-def _named(model: str, subfolder: str | None, report: Report) -> Checkpoint:
+def _named(model: str, subfolder: str | None, report: Report, *, allow_pickle: bool = False) -> Checkpoint:
     model, subfolder = (model, subfolder) if subfolder else split_subfolder(model)
-    _check_room([f"{model}:{subfolder}" if subfolder else model])
-    return locate(model, subfolder, report)
+    place = on_the_hub(f"{model}:{subfolder}" if subfolder else model, allow_pickle=allow_pickle)
+    _check_room([place] if place else [])
+    return locate(model, subfolder, report, allow_pickle=allow_pickle)
 
 
-def _check_room(names: Iterable[str]) -> None:
+def _check_room(places: Iterable[HubModel]) -> None:
     """Complain if what has to be fetched of these models finds no room in the hub's cache.
 
     Raises:
         UserError: says how much is needed, and how much there is.
     """
-    needed = hub.to_download(place for name in names if (place := on_the_hub(name)))
+    needed = hub.to_download(places)
     if needed:
         check_room(
             hub.cache_folder(),
@@ -202,30 +205,31 @@ def _check_room(names: Iterable[str]) -> None:
         )
 
 
-def open_base(name: str, report: Report) -> Checkpoint:
-    """Return the base that ``--base`` names, fetched if it is on the hub.
+def open_base(name: str, report: Report, *, allow_pickle: bool = False) -> Checkpoint:
+    """Return the base that ``--base`` names, fetched if it is on the hub; ``allow_pickle`` as in :func:`locate`.
 
     Raises:
         CheckpointError: there is none.
     """
-    return _named(name, None, report)
+    return _named(name, None, report, allow_pickle=allow_pickle)
 
 
-def open_each(names: Sequence[str], report: Report) -> dict[str, Checkpoint]:
+def open_each(names: Sequence[str], report: Report, *, allow_pickle: bool = False) -> dict[str, Checkpoint]:
     """Return the checkpoints of these names, fetched if they are on the hub; what is missing is said before that.
 
     Raises:
         CheckpointError: one is not there.
         UserError: there is no room for them.
     """
-    places = {name: place for name in names if (place := on_the_hub(name))}
+    places = {name: place for name in names if (place := on_the_hub(name, allow_pickle=allow_pickle))}
     absent = hub.look_up(places.values())
-    here = {name: open_base(name, report) for name in names if name not in places}
+    opened = partial(open_base, report=report, allow_pickle=allow_pickle)
+    here = {name: opened(name) for name in names if name not in places}
     for place in absent:
         raise absent[place]
-    _check_room(places)
+    _check_room(places.values())
     hub.fetch(places.values(), report)
-    return {name: here[name] if name in here else open_base(name, report) for name in names}
+    return {name: here[name] if name in here else opened(name) for name in names}
 
 
 def _start(
@@ -259,7 +263,7 @@ def _start(
 
 def _fetch(zoo: Zoo, sources: Sequence[str], report: Report) -> Mapping[str, str]:
     """Fetch the sources on the hub, for which there must be room; return which did not arrive, with the reasons."""
-    _check_room(zoo.source(locale) for locale in sources)
+    _check_room(zoo.on_the_hub(sources).values())
     return zoo.fetch(sources, report)
 
 

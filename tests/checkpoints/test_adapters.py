@@ -233,12 +233,14 @@ def test_a_pickled_adapter_is_read_without_running_it(base: Checkpoint, pico: Pi
     tensors = load_file(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()
     torch.save(tensors, folder / "adapter_model.bin")
-    found = open_checkpoint(folder)
+    with pytest.raises(CheckpointError, match=r"adapter has its weights only as a pickle \(adapter_model.bin\)"):
+        open_checkpoint(folder)
+    found = open_checkpoint(folder, allow_pickle=True)
     assert "pickled, read without running any code (weights_only)," in found.note
     assert found.digest == safe.digest
     torch.save({"x": print}, folder / "adapter_model.bin")
     with pytest.raises(CheckpointError, match=r"adapter_model.bin is a pickle that does more than hold tensors"):
-        open_checkpoint(folder)
+        open_checkpoint(folder, allow_pickle=True)
 
 
 def test_what_is_said_of_the_base_is_said_of_the_adapter(pico: Pico) -> None:
@@ -246,7 +248,9 @@ def test_what_is_said_of_the_base_is_said_of_the_adapter(pico: Pico) -> None:
     folder = adapter(base, pico.root / "adapter")
     torch.save(state(base), base.folder / "pytorch_model.bin")
     (base.folder / "model.safetensors").unlink()
-    assert f"{base.folder} has pickled weights" in open_checkpoint(folder).note
+    with pytest.raises(CheckpointError, match=r"base of the adapter .* as a pickle \(pytorch_model.bin\).* names it"):
+        open_checkpoint(folder)
+    assert f"{base.folder} has pickled weights" in open_checkpoint(folder, allow_pickle=True).note
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------------

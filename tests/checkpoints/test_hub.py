@@ -26,7 +26,7 @@ from transformers import AutoModelForSequenceClassification
 
 from sprachbund.checkpoints import Checkpoint, Zoo, check_base, locate, models_in, on_the_hub, zoo_name
 from sprachbund.checkpoints import hub as client
-from sprachbund.checkpoints.hub import HubModel, fetch, find, look_up
+from sprachbund.checkpoints.hub import HubModel, fetch, find, look_up, to_download
 from sprachbund.checkpoints.zoo import source_locale
 from sprachbund.errors import CheckpointError
 
@@ -124,14 +124,54 @@ def test_a_model_is_whole_without_its_card(hub: Hub, home: Path, monkeypatch: py
         },
         {"pytorch_model.bin": b"b"},
         {"pytorch_model.bin.index.json": b"{}", "pytorch_model-00001-of-00001.bin": b"b"},
-        {"model.safetensors": b"m", "adapter_config.json": b"{}", "adapter_model.safetensors": b"a"},
+        {"adapter_config.json": b"{}", "adapter_model.safetensors": b"a"},
+        {"adapter_config.json": b"{}", "adapter_model.bin": b"a"},
     ],
-    ids=["in several files", "pickled", "pickled in several files", "an adapter beside it"],
+    ids=["in several files", "pickled", "pickled in several files", "an adapter", "a pickled adapter"],
 )
 def test_weights_are_fetched_as_the_repository_keeps_them(weights: Files, hub: Hub, home: Path) -> None:
     files = {"config.json": b"{}", **weights}
     hub.add("org/name", files)
-    assert content(find(HubModel("org/name")).folder) == files
+    assert content(find(HubModel("org/name", allow_pickle=True)).folder) == files
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"pytorch_model.bin": b"b"},
+        {"pytorch_model.bin.index.json": b"{}", "pytorch_model-00001-of-00001.bin": b"b"},
+        {"adapter_config.json": b"{}", "adapter_model.bin": b"a", "model.safetensors": b"not that of the adapter"},
+    ],
+    ids=["whole", "in several files", "an adapter"],
+)
+def test_of_a_model_that_is_a_pickle_nothing_is_fetched_unasked(weights: Files, hub: Hub, home: Path) -> None:
+    hub.add("org/name", under("last", {"config.json": b"{}", **weights}))
+    for look in (lambda: locate("org/name", "last"), lambda: find(HubModel("org/name", subfolder="last"))):
+        with pytest.raises(
+            CheckpointError, match=r"org/name:last on the hub has its weights only as a pickle \(.*\.bin"
+        ):
+            look()
+    zoo = Zoo("org/name:{locale}")
+    assert "--allow-pickle" in zoo.missing(["last"])["last"]
+    assert to_download([HubModel("org/name", subfolder="last")]) == 0
+    assert models_in("org/name") == (False, ["last"])
+    assert downloads(hub) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "idle"),
+    [
+        ({"model.safetensors": b"m"}, {"pytorch_model.bin": b"b", "adapter_model.bin": b"b"}),
+        (
+            {"adapter_config.json": b"{}", "adapter_model.safetensors": b"a"},
+            {"pytorch_model.bin": b"b", "model.safetensors": b"m"},
+        ),
+    ],
+    ids=["a model", "an adapter"],
+)
+def test_a_pickle_beside_what_is_read_is_left_where_it_is(files: Files, idle: Files, hub: Hub, home: Path) -> None:
+    hub.add("org/name", {"config.json": b"{}", **files, **idle})
+    assert content(find(HubModel("org/name")).folder) == {"config.json": b"{}", **files}
 
 
 def test_a_name_may_say_branch_tag_or_commit(hub: Hub, home: Path) -> None:
@@ -168,7 +208,8 @@ def test_sources_in_shards_and_pickled_are_the_same_sources(
     torch.save(load_file(source.folder / "model.safetensors"), stream)
     del pickled["model.safetensors"]
     hub.add("org/name_fr-FR", pickled | {"pytorch_model.bin": stream.getvalue()})
-    zoo = Zoo("org/name_{locale}")
+    assert Zoo("org/name_{locale}").missing(["de-DE", "fr-FR"]).keys() == {"fr-FR"}
+    zoo = Zoo.parse("org/name_{locale}", allow_pickle=True)
     assert zoo.missing(["de-DE", "fr-FR"]) == zoo.fetch(["de-DE", "fr-FR"], quiet) == {}
     for locale in ("de-DE", "fr-FR"):
         found = zoo.checkpoint(locale)

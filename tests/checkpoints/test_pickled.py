@@ -1,9 +1,10 @@
-"""Pickled weights: read without running anything, kept as safetensors, refused where a pickle wants more than tensors."""
+"""Pickled weights: read only where asked, running nothing; kept as safetensors; refused if they want more than tensors."""
 
 from __future__ import annotations
 
 import json
 import os
+import pickle as marshal
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from pico import Pico, bits, config, state
 from transformers import XLMRobertaForMaskedLM
 
 from sprachbund import files, inference
-from sprachbund.checkpoints import Checkpoint, check_mergeable, converted, open_checkpoint, zoo_name
+from sprachbund.checkpoints import Checkpoint, Zoo, check_mergeable, converted, open_checkpoint, zoo_name
 from sprachbund.errors import CheckpointError
 
 PICKLED = "pytorch_model.bin"
@@ -44,13 +45,48 @@ def pickle(folder: Path, shards: int = 1, **options: Any) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_it_is_not_read_unasked(
+    shards: int, pico: Pico, own_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = pickle(pico.source("a").folder, shards)
+    name = PICKLED if shards == 1 else f"{PICKLED}.index.json"
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+        with pytest.raises(CheckpointError) as complaint:
+            open_checkpoint(folder)
+    assert str(complaint.value) == (
+        f"{folder} has its weights only as a pickle ({name}), which can hold a program and is not read unasked: have who "
+        "made the model save it as safetensors (save_pretrained does), or let its tensors be read with --allow-pickle."
+    )
+    assert not caplog.messages
+    assert not own_cache.exists()
+    open_checkpoint(folder, allow_pickle=True)
+    with pytest.raises(CheckpointError, match="not read unasked"):
+        open_checkpoint(folder)  # whatever somebody else has allowed before
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_zoo_says_for_all_its_sources_wherever_they_are_opened(allowed: bool, pico: Pico) -> None:
+    template = pico.zoo(["de-DE", "fr-FR"]).template
+    pickle(Path(template.replace("{locale}", "fr-FR")))
+    zoo = marshal.loads(marshal.dumps(Zoo.parse(template, allow_pickle=allowed)))  # as it comes to a worker
+    missing = zoo.missing(["de-DE", "fr-FR"])
+    if allowed:
+        assert missing == {}
+        assert "pickled" in zoo.checkpoint("fr-FR").note
+    else:
+        assert missing.keys() == {"fr-FR"}
+        assert "not read unasked" in missing["fr-FR"]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize(("shards", "zipped"), [(1, True), (1, False), (3, True)])
 def test_it_is_the_same_model(dtype: torch.dtype, shards: int, zipped: bool, pico: Pico) -> None:
     safe = pico.source("safe", dtype=dtype)
     shutil.copytree(safe.folder, pico.root / "pickled")
     folder = pickle(pico.root / "pickled", shards, _use_new_zipfile_serialization=zipped)
-    found = open_checkpoint(folder)
+    found = open_checkpoint(folder, allow_pickle=True)
     check_mergeable([safe, found])
     assert found.tensors == safe.tensors
     for name in safe.tensors:
@@ -63,7 +99,7 @@ def test_it_is_the_same_model(dtype: torch.dtype, shards: int, zipped: bool, pic
 def test_it_is_said_and_keeps_its_name(pico: Pico, own_cache: Path) -> None:
     source = pico.zoo(["de-DE"]).checkpoint("de-DE")
     pickle(source.folder)
-    found = open_checkpoint(source.folder, "mine")
+    found = open_checkpoint(source.folder, "mine", allow_pickle=True)
     assert (found.name, found.origin) == ("mine", source.folder)
     assert found.folder.parent == own_cache / "converted"
     assert found.note == (
@@ -76,30 +112,30 @@ def test_it_is_said_and_keeps_its_name(pico: Pico, own_cache: Path) -> None:
 
 def test_it_is_converted_once(pico: Pico, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = pickle(pico.source("a").folder)
-    found = open_checkpoint(folder)
+    found = open_checkpoint(folder, allow_pickle=True)
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read again"))
     shutil.copytree(folder, pico.root / "elsewhere")
-    again = open_checkpoint(pico.root / "elsewhere")
+    again = open_checkpoint(pico.root / "elsewhere", allow_pickle=True)
     assert (again.folder, again.digest) == (found.folder, found.digest)
 
 
 def test_the_digest_does_not_hang_on_the_cache(pico: Pico, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = pickle(pico.source("a").folder)
-    digest = open_checkpoint(folder).digest
+    digest = open_checkpoint(folder, allow_pickle=True).digest
     monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "another"))
-    assert open_checkpoint(folder).digest == digest
+    assert open_checkpoint(folder, allow_pickle=True).digest == digest
     rewritten = torch.load(folder / PICKLED, weights_only=True)
     rewritten["classifier.out_proj.bias"] += 1
     torch.save(rewritten, folder / PICKLED)
-    assert open_checkpoint(folder).digest != digest
+    assert open_checkpoint(folder, allow_pickle=True).digest != digest
 
 
 def test_what_is_beside_the_tensors_belongs_to_it(pico: Pico) -> None:
     folder = pickle(pico.source("a").folder)
-    first = open_checkpoint(folder)
+    first = open_checkpoint(folder, allow_pickle=True)
     saved = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**saved, "id2label": {str(n): f"other {n}" for n in range(4)}}))
-    assert open_checkpoint(folder).labels[0] == "other 0"
+    assert open_checkpoint(folder, allow_pickle=True).labels[0] == "other 0"
     assert first.labels[0] == "ask"
 
 
@@ -111,7 +147,7 @@ def test_a_tied_tensor_is_there_once_and_tied_again(pico: Pico) -> None:
     assert tensors[DECODER].data_ptr() == tensors[EMBEDDINGS].data_ptr()
     (base.folder / "model.safetensors").unlink()
     torch.save(tensors, base.folder / PICKLED)
-    found = open_checkpoint(base.folder)
+    found = open_checkpoint(base.folder, allow_pickle=True)
     assert found.tensors.keys() == safe.keys(), "as save_pretrained writes it"
     assert DECODER not in found.tensors
     loaded, info = XLMRobertaForMaskedLM.from_pretrained(found.folder, output_loading_info=True)
@@ -129,7 +165,7 @@ def test_tensors_that_only_share_memory_are_all_kept(pico: Pico) -> None:
         tensors[name] = view
     (source.folder / "model.safetensors").unlink()
     torch.save(tensors, source.folder / PICKLED)
-    found = open_checkpoint(source.folder)
+    found = open_checkpoint(source.folder, allow_pickle=True)
     assert found.tensors.keys() == tensors.keys()
     for name in tensors:
         np.testing.assert_array_equal(found.file.read(name), tensors[name].numpy())
@@ -140,7 +176,7 @@ def test_a_tied_tensor_that_differs_is_no_copy(pico: Pico) -> None:
     model = XLMRobertaForMaskedLM(config(tie_word_embeddings=False))
     (base.folder / "model.safetensors").unlink()
     torch.save(model.state_dict(), base.folder / PICKLED)
-    assert DECODER in open_checkpoint(base.folder).tensors
+    assert DECODER in open_checkpoint(base.folder, allow_pickle=True).tensors
 
 
 class Harmful:
@@ -164,7 +200,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(
     with pytest.raises(
         CheckpointError, match=r"pytorch_model.bin is a pickle that does more .*\(it asks for .*mkdir\) and was"
     ):
-        open_checkpoint(source.folder)
+        open_checkpoint(source.folder, allow_pickle=True)
     assert not mark.exists()
     assert not [path for path in own_cache.glob("converted/*") if path.suffix != ".lock"], "nothing is left of it"
 
@@ -183,7 +219,7 @@ def test_what_holds_no_tensors_is_refused(content: Any, reason: str, pico: Pico)
     (folder / "model.safetensors").unlink()
     torch.save(content, folder / PICKLED)
     with pytest.raises(CheckpointError, match=reason):
-        open_checkpoint(folder)
+        open_checkpoint(folder, allow_pickle=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04"])
@@ -192,7 +228,7 @@ def test_what_is_no_pickle_is_refused(content: bytes, pico: Pico) -> None:
     (folder / "model.safetensors").unlink()
     (folder / PICKLED).write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"{PICKLED} is "):
-        open_checkpoint(folder)
+        open_checkpoint(folder, allow_pickle=True)
 
 
 def test_shards_that_do_not_add_up_are_refused(pico: Pico) -> None:
@@ -202,10 +238,10 @@ def test_shards_that_do_not_add_up_are_refused(pico: Pico) -> None:
     content["weight_map"]["extra"] = "pytorch_model-00001.bin"
     index.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"index.json and its shards do not add up \(tensor extra is only in one"):
-        open_checkpoint(folder)
+        open_checkpoint(folder, allow_pickle=True)
     (folder / "pytorch_model-00002.bin").unlink()
     with pytest.raises(CheckpointError, match=r"it names pytorch_model-00002.bin, which is not there"):
-        open_checkpoint(folder)
+        open_checkpoint(folder, allow_pickle=True)
 
 
 def test_safetensors_win_over_pickles(pico: Pico) -> None:
@@ -223,14 +259,14 @@ def test_half_a_conversion_is_not_believed(pico: Pico, own_cache: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(converted, "copy_files", fails)
         with pytest.raises(OSError, match="No space"):
-            open_checkpoint(folder)
+            open_checkpoint(folder, allow_pickle=True)
     assert not [path for path in (own_cache / "converted").iterdir() if path.suffix != ".lock"]
-    assert open_checkpoint(folder).labels[0] == "ask"
+    assert open_checkpoint(folder, allow_pickle=True).labels[0] == "ask"
     files.remove_leftovers(own_cache / "converted")
 
 
 def test_it_may_stand_among_safetensors(pico: Pico, sources: list[Checkpoint]) -> None:
-    found = open_checkpoint(pickle(pico.source("a").folder))
+    found = open_checkpoint(pickle(pico.source("a").folder), allow_pickle=True)
     check_mergeable([*sources, found])
 
 
@@ -239,5 +275,5 @@ def test_it_is_said_before_it_is_read(pico: Pico, caplog: pytest.LogCaptureFixtu
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"no pickle at all")
     with pytest.raises(CheckpointError, match="pytorch_model.bin"):
-        open_checkpoint(folder, "named")
+        open_checkpoint(folder, "named", allow_pickle=True)
     assert caplog.messages == ["named has pickled weights: they are read without running any code (weights_only)."]

@@ -32,30 +32,31 @@ FILE = "settings.yaml"
 COMPLETE = {
     "adapt": "--target sq-AL --out o --unlabelled u.txt --labelled l.tsv --method pick-overlap --base b --epochs 3 "
     "--learning-rate 1e-4 --freeze-embeddings --num-languages 2 --seed 7 --jobs 2 --overwrite --data split:cldr --demo "
-    "--models m/{locale} --sources af-ZA --allow-missing",
+    "--models m/{locale} --sources af-ZA --allow-missing --allow-pickle",
     "aggregate": "--long --results-dir r --data cldr --zoo z --split dev --demo --output-dir o --format csv --show-missing "
     "--sort gain",
     "card": "--model m --results-dir r --overwrite",
-    "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b",
+    "check": "--data cldr --demo --models m/{locale} --sources af-ZA --base b --allow-pickle",
     "cluster slurm": "--nodes 3 --cpus-per-task 8 --gpus-per-node a100:4 --mem 64G --time 2-12 --partition p --account a "
     "--qos q --constraint c --job-name j --requeue --setup 'module load x' --start-timeout 9 --out o.sbatch --overwrite",
     "compare": "a b --variants similarity:average --data cldr --zoo one two --split dev --out o.csv",
     "data": "--data massive:data",
     "demo": "--locales sq-AL --output-dir elsewhere --overwrite",
     "evaluate": "--data cldr --demo --base-model m --model-dir d --locale sq-AL --prefix null --list-models --results-dir r "
-    "--split dev --overwrite --precision bf16",
+    "--split dev --overwrite --precision bf16 --allow-pickle",
     "experiment": "--list-locales --dry-run --data cldr --demo --models '{locale}: #1' --base b --sources af-ZA da-DK "
     "--similarity s --selection all --num-languages 2 --include-target --sharpness 0.1 --output-dir 'my run' --overwrite "
     "--allow-missing "
     "--locales sq-AL nb-NO --variants average baseline --skip-baseline --skip-similarity --skip-average --start-from 1 "
     "--max-locales 3 --split train --keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision int8 "
     "--memory 4 --head-policy from:sq-AL --method ties --set density=0.5 --seed 3 --track trackio:mine "
-    "--executor ray --ray-address auto --threads 2 --join",
-    "export": "--model m --mergekit --onnx --out r.yml --overwrite",
+    "--executor ray --ray-address auto --threads 2 --join --allow-pickle",
+    "export": "--model m --mergekit --onnx --out r.yml --overwrite --allow-pickle",
     "merge": "r.yml --data cldr --demo --models m/{locale} --sources af-ZA da-DK --similarity s --selection original "
     "--num-languages 2 --include-target --sharpness 1e-3 --output-dir o --overwrite --allow-missing --mode manual "
     "--target-lang sqi --base b --weights 1 2.5 --source m n --out o --method ties --set density=0.5 a=[1,2] --no-normalize "
-    "--dtype float16 --seed 3 --text a.txt b.txt --lines 0 0.5 --layers 0-5=1,0 rest=0,1 --layerwise --head-policy wide",
+    "--dtype float16 --seed 3 --text a.txt b.txt --lines 0 0.5 --layers 0-5=1,0 rest=0,1 --layerwise --head-policy wide "
+    "--allow-pickle",
     "methods": "",
     "plan": "--simulate --shape xlm-r-base --workers 1 8 --times 5 --costs c.yaml "
     "--data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s --selection all "
@@ -63,21 +64,23 @@ COMPLETE = {
     "--variants average --skip-baseline --skip-similarity --skip-average --start-from 1 --max-locales 3 --split dev "
     "--keep-models none --zero-shot --skip-zero-shot --jobs 2 --sort gain --precision fp16 --memory 0.5 --head-policy wide "
     "--method ties --set density=0.5 --seed 3 --track wandb:mine "
-    "--executor ray --ray-address auto --threads 2 --join",
+    "--executor ray --ray-address auto --threads 2 --join --allow-pickle",
     "plot": "--results-dir r --data cldr --zoo z --split dev --demo --out a.png",
-    "predict": "--text 'one text' another --model m --file f.csv --column c --top 3 --out a.csv --overwrite --precision bf16",
+    "predict": "--text 'one text' another --model m --file f.csv --column c --top 3 --out a.csv --overwrite --precision bf16 "
+    "--allow-pickle",
     "push": "--model m --repo o/n --private --revision v --dry-run",
     "pretrain": "--out o --data cldr --locales sq-AL --device cpu --overwrite --vocabulary 400 --tokenizer-texts 50 --hidden 8 "
     "--layers 1 --heads 2 --intermediate 8 --dropout 0 --max-tokens 16 --mlm-steps 1 --mlm-batch 2 --ranking-steps 3 "
     "--ranking-batch 4 --temperature 0.5 --learning-rate 1e-4 --seed 5",
     "report": "--results-dir r --data cldr --zoo z --split dev --demo --out a.html --texts cldr",
     "similarity": "sq-AL --list --data cldr --demo --models m/{locale} --base b --sources af-ZA da-DK --similarity s "
-    "--selection all --num-languages 2 --include-target --sharpness 0 --allow-missing --jobs 2 --out a.csv --plot a.svg",
+    "--selection all --num-languages 2 --include-target --sharpness 0 --allow-missing --jobs 2 --out a.csv --plot a.svg "
+    "--allow-pickle",
     "train": "--base b --out o --data cldr --locales sq-AL --joint sq-AL,af-ZA all --leave-one-out --jobs 2 --device cpu "
     "--overwrite --epochs 1 --batch 2 --accumulate 3 --precision bf16 --patience 1 "
-    "--learning-rate 1e-4 --dropout 0.5 --head-seed 3 --seed 4",
+    "--learning-rate 1e-4 --dropout 0.5 --head-seed 3 --seed 4 --allow-pickle",
     "transfer": "--data cldr --demo --models m/{locale} --sources af-ZA --locales sq-AL --split dev --results-dir r "
-    "--overwrite --allow-missing --jobs 2 --precision bf16",
+    "--overwrite --allow-missing --jobs 2 --precision bf16 --allow-pickle",
     "variants": "",
     "watch": "--output-dir o --interval 0.5 --once",
 }

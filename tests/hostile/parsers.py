@@ -12,14 +12,17 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
+import tokenizers
+from pico import Pico
 from pyarrow import parquet
 
-from sprachbund import cards, store
+from sprachbund import cards, inference, store
 from sprachbund.cards import origins
 from sprachbund.checkpoints import Checkpoint, Zoo, sharded, tensors, vocabulary
 from sprachbund.checkpoints.checkpoint import name_labels, open_checkpoint
@@ -46,6 +49,8 @@ class Parser:
     seed: bytes
     read: Callable[[Path], Any]
     beside: Mapping[str, bytes] = ()  # type: ignore[assignment]
+    slow: bool = False
+    """Whether transformers reads it, which takes some hundredths of a second."""
 
     def feed(self, folder: Path, content: bytes) -> str | None:
         """Read a file with this content; return the complaint, None where there is none.
@@ -106,6 +111,19 @@ UNIGRAM = _json(
 BPE = _json({"added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})
 
 
+def _in_use(model: Any) -> bytes:
+    """A tokenizer as its library writes it: with all entries that it insists on."""
+    made = tokenizers.Tokenizer(model)
+    made.normalizer = tokenizers.normalizers.NFC()
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    made.add_special_tokens(["<pad>", "<s>"])
+    return _json(json.loads(made.to_str()))
+
+
+UNIGRAM_IN_USE = _in_use(tokenizers.models.Unigram([("<pad>", 0.0), ("<unk>", 0.0), ("▁a", -1.5), ("b", -2.0)], 1))
+BPE_IN_USE = _in_use(tokenizers.models.BPE({"<unk>": 0, "a": 1, "b": 2, "ab": 3}, [("a", "b")], unk_token="<unk>"))
+
+
 def _checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path.parent, str(path.parent))
 
@@ -122,6 +140,30 @@ def _read_tokenizer(path: Path) -> None:
     found = vocabulary.read_vocabulary(checkpoint)
     assert found is not None
     assert all(row >= 0 for row in found.rows.values())
+
+
+@cache
+def model_files() -> Mapping[str, bytes]:
+    """The files of a classifier of a few thousand numbers, its tokenizer among them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Pico(Path(folder)).source("a", labels=("a", "b"), vocab_size=8)
+        return {path.name: path.read_bytes() for path in (Path(folder) / "a").iterdir()} | {
+            "tokenizer.json": UNIGRAM_IN_USE
+        }
+
+
+def _use_tokenizer(path: Path) -> None:
+    tokenizer = inference.load_tokenizer(path.parent)
+    encoded = inference.tokenise(tokenizer, ["ab b", "", "\0 zgjohu " * 99])
+    assert all(isinstance(token, int) and token >= 0 for text in encoded for token in text)
+
+
+def _use_model(path: Path) -> None:
+    checkpoint = open_checkpoint(path.parent)
+    model = inference.load_classifier(path.parent)
+    assert {name: tuple(part.shape) for name, part in model.named_parameters()} == {
+        name: info.shape for name, info in checkpoint.tensors.items()
+    }
 
 
 def _parquet(content: Mapping[str, Any], metadata: Mapping[bytes, bytes] | None = None) -> bytes:
@@ -217,6 +259,35 @@ PARSERS: Mapping[str, Parser] = {
     "word pieces": Parser(
         "vocab.txt", b"[PAD]\n[UNK]\na\n##b\n", lambda path: vocabulary.read_vocabulary(_checkpoint(path))
     ),
+    "tokenizer (unigram) in use": Parser("tokenizer.json", UNIGRAM_IN_USE, _use_tokenizer, model_files(), slow=True),
+    "tokenizer (BPE) in use": Parser(
+        "tokenizer.json",
+        BPE_IN_USE,
+        _use_tokenizer,
+        {**model_files(), "tokenizer_config.json": b'{"tokenizer_class": "PreTrainedTokenizerFast"}'},
+        slow=True,
+    ),
+    "settings of a tokenizer": Parser(
+        "tokenizer_config.json", model_files()["tokenizer_config.json"], _use_tokenizer, model_files(), slow=True
+    ),
+    "special tokens": Parser(
+        "special_tokens_map.json",
+        _json({"unk_token": "<unk>", "pad_token": {"content": "<pad>", "lstrip": False}, "extra": ["a", "b"]}),
+        _use_tokenizer,
+        model_files(),
+        slow=True,
+    ),
+    "word pieces in use": Parser(
+        "vocab.txt",
+        b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n",
+        _use_tokenizer,
+        {"model.safetensors": _safetensors(), "config.json": _json({"model_type": "bert"})},
+        slow=True,
+    ),
+    "config of a tokenizer": Parser(
+        "config.json", model_files()["config.json"], _use_tokenizer, model_files(), slow=True
+    ),
+    "config in use": Parser("config.json", model_files()["config.json"], _use_model, model_files(), slow=True),
     "token counts": Parser(
         "token_counts.npy",
         _npy(),

@@ -16,6 +16,11 @@ NEVER = {
     "yaml.unsafe_load", "yaml.full_load", "marshal.loads", "shelve.open", "tarfile.extractall", "shutil.unpack_archive",
 }  # fmt: skip
 
+OF_TRANSFORMERS = (".from_pretrained", ".from_config")
+"""Unless they are told with each call, they ask at the terminal whether code of others may run, and read the answer there."""
+ITS_OWN = ("PeftModel.", "_widened(")
+"""What knows no code of others, or is handed what its caller says."""
+
 
 def calls(text: str) -> Iterator[tuple[str, dict[str, ast.expr]]]:
     for node in ast.walk(ast.parse(text)):
@@ -30,7 +35,8 @@ def complaints(text: str) -> list[str]:
         said = {key: ast.unparse(value) for key, value in keywords.items()}
         if name in NEVER or name.endswith((".extractall", ".extract")):
             found.append(name)
-        if said.get("trust_remote_code", "False") != "False":
+        unsaid = "None" if name.endswith(OF_TRANSFORMERS) and not name.startswith(ITS_OWN) else "False"
+        if said.get("trust_remote_code", unsaid) != "False":
             found.append("trust_remote_code")
         if name == "torch.load" and said.get("weights_only") != "True":
             found.append("torch.load without weights_only")
@@ -47,6 +53,7 @@ def test_no_module_runs_code_of_others(path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     ["eval('1')", "pickle.load(x)", "yaml.load(x, Loader=y)", "AutoModel.from_pretrained(x, trust_remote_code=True)",
+     "AutoConfig.from_pretrained(x)", "kind.from_config(x)",
      "torch.load(x)", "torch.load(x, weights_only=False)", "np.load(x)", "archive.extractall(x)"],
 )  # fmt: skip
 def test_what_does_is_seen(line: str) -> None:

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "40"))
+SLOW = int(os.environ.get("HYPOTHESIS_EXAMPLES", "10"))
 every_parser = pytest.mark.parametrize("name", PARSERS)
 
 
@@ -30,7 +31,11 @@ def test_a_spoiled_file_is_a_value_or_one_sentence(name: str) -> None:
     parser = PARSERS[name]
 
     @settings(
-        max_examples=EXAMPLES, deadline=5000, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        max_examples=SLOW if parser.slow else EXAMPLES,
+        deadline=None if parser.slow else 5000,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
     )
     @given(st.data())
     def check(data: st.DataObject) -> None:

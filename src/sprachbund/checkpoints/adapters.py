@@ -25,6 +25,8 @@ from sprachbund.checkpoints.checkpoint import (
     TOKENIZERS,
     Checkpoint,
 )
+from sprachbund.checkpoints.foreign import naming
+from sprachbund.checkpoints.pickled import read_pickles, unasked
 from sprachbund.checkpoints.tensors import TensorFile
 from sprachbund.errors import CheckpointError
 from sprachbund.untrusted import read_json
@@ -42,14 +44,19 @@ _WRAPPING = re.compile(
 _UNSAID = "save the adapter again (save_pretrained of peft does)"
 
 
-def add_adapter(folder: Path, name: str, commit: str = "") -> Checkpoint:
+def add_adapter(folder: Path, name: str, commit: str = "", *, allow_pickle: bool = False) -> Checkpoint:
     """Return base plus adapter as a checkpoint, kept in the cache; ``commit`` tells that the adapter is one of the hub.
 
+    With ``allow_pickle``, the weights of both may be read from pickles.
+
     Raises:
-        CheckpointError: the adapter is no LoRA one, it or its base is not whole, they do not fit, or peft is not installed.
+        CheckpointError: the adapter is no LoRA one, it or its base is not whole, they do not fit, or peft is not installed; or
+            weights are only there as a pickle and nobody has asked to read it.
     """
     config = _read_config(folder)
-    base = _base(folder, config)
+    if not allow_pickle and not (folder / ADAPTER_WEIGHTS).is_file() and (folder / PICKLED_ADAPTER).is_file():
+        raise unasked(name if commit else str(folder), PICKLED_ADAPTER)
+    base = _base(folder, config, allow_pickle=allow_pickle)
     shapes = _shapes(folder)
     labels = _labels(folder, base, shapes)
     tokenizer = folder if any((folder / file).is_file() for file in TOKENIZERS) else base.folder
@@ -87,7 +94,7 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     return dict(config)
 
 
-def _base(folder: Path, config: Mapping[str, Any]) -> Checkpoint:
+def _base(folder: Path, config: Mapping[str, Any], *, allow_pickle: bool) -> Checkpoint:
     """Return the base that an adapter names: as anybody would be understood here, or else beside or in its folder."""
     from sprachbund.checkpoints.zoo import locate, split_subfolder
 
@@ -100,7 +107,7 @@ def _base(folder: Path, config: Mapping[str, Any]) -> Checkpoint:
         )
     spec = f"{named}@{revision}" if revision and found is None else str(found or named)
     try:
-        return locate(*split_subfolder(spec))
+        return locate(*split_subfolder(spec), allow_pickle=allow_pickle)
     except CheckpointError as error:
         raise CheckpointError(
             f"The base of the adapter {folder} cannot be used ({str(error).rstrip('.')}); "
@@ -117,8 +124,6 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         raise CheckpointError(
             f"{folder} is an adapter without its weights ({ADAPTER_WEIGHTS}): download or save it again."
         )
-    from sprachbund.checkpoints.pickled import read_pickles
-
     return {_WRAPPING.sub("", name): tuple(tensor.shape) for name, tensor in read_pickles([pickled]).items()}
 
 
@@ -144,15 +149,17 @@ def _sum(folder: Path, base: Checkpoint, labels: tuple[str, ...], shapes: Mappin
     import torch
     import transformers
 
-    model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
-        str(base.folder),
-        dtype=torch.float32,
-        output_loading_info=True,
-        num_labels=len(labels),
-        id2label=dict(enumerate(labels)),
-        label2id={label: number for number, label in enumerate(labels)},
-        ignore_mismatched_sizes=True,  # the head of the base, where the adapter has one of its own
-    )
+    with naming(base.folder, "model"):
+        model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
+            str(base.folder),
+            dtype=torch.float32,
+            output_loading_info=True,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: number for number, label in enumerate(labels)},
+            ignore_mismatched_sizes=True,  # the head of the base, where the adapter has one of its own
+            trust_remote_code=False,
+        )
     absent = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])} - shapes.keys()
     if absent:
         raise CheckpointError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Any
 
 from sprachbund import digests, files
 from sprachbund.checkpoints import converted
+from sprachbund.checkpoints.pickled import read_pickles, unasked, without_tied, write_as_safetensors
 from sprachbund.checkpoints.sharded import ShardedTensors, read_index
 from sprachbund.checkpoints.tensors import TensorFile, TensorInfo
 from sprachbund.errors import CheckpointError
@@ -88,6 +90,10 @@ HEAD_PREFIXES = (
 Layers that some bases have and others lack (the pooler inside BERT, the head of ModernBERT) are told by the base alone, see
 :func:`sprachbund.checkpoints.compatibility.body_counterparts`; without one they count as body.
 """
+MOST_PARTS = 10_000
+"""Layers, heads or experts of a model."""
+_PARTS = re.compile(r"(?:layers?|heads|experts|groups|blocks|stages)$")
+"""How the names end of what configs count, and transformers makes one by one."""
 _CLASSIFIER = "ForSequenceClassification"
 """How the names of transformers' classes of such models end, however they name their tensors."""
 MOST_LABELS = 1_000_000
@@ -150,6 +156,7 @@ class Checkpoint:
             ) from error
         if not isinstance(config, dict):
             raise CheckpointError(f"{path} is JSON, but not a model's config: save or download the checkpoint again.")
+        _check_counts(path, config)
         return config
 
     @cached_property
@@ -258,13 +265,16 @@ class Checkpoint:
         return digests.of_value([tensors, config, self.tokenizer_digest])
 
 
-def open_checkpoint(folder: Path, name: str | None = None, commit: str = "") -> Checkpoint:
+def open_checkpoint(
+    folder: Path, name: str | None = None, commit: str = "", *, allow_pickle: bool = False
+) -> Checkpoint:
     """Return the checkpoint in a folder; weights of another format are made into safetensors first, and kept.
 
-    ``commit`` tells that it is one of the hub.
+    ``commit`` tells that it is one of the hub; ``allow_pickle``, that weights may be read from a pickle.
 
     Raises:
-        CheckpointError: there is no folder, or something that a checkpoint needs is not in it.
+        CheckpointError: there is no folder, or something that a checkpoint needs is not in it, or its weights are only there
+            as a pickle and nobody has asked to read it.
     """
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}: check the name.")
@@ -273,12 +283,12 @@ def open_checkpoint(folder: Path, name: str | None = None, commit: str = "") -> 
     if (folder / ADAPTER_CONFIG).is_file():  # whatever else is there, as transformers sees it
         from sprachbund.checkpoints.adapters import add_adapter
 
-        return add_adapter(folder, name, commit)
+        return add_adapter(folder, name, commit, allow_pickle=allow_pickle)
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{where} has no {CONFIG}{_instead(folder)}.")
     if (folder / WEIGHTS).is_file() or (folder / SHARDS).is_file():
         return Checkpoint(folder, name, commit)
-    if pickles := _pickles(folder):
+    if pickles := _pickles(folder, where, allow_pickle=allow_pickle):
         return _unpickled(folder, name, commit, pickles)
     raise CheckpointError(f"{where} has no {WEIGHTS}{_instead(folder)}.")
 
@@ -293,20 +303,24 @@ def name_labels(folder: Path, names: Sequence[str]) -> None:
         files.write_text(folder / CONFIG, named + "\n")  # with Infinity, if that is what transformers wrote
 
 
-def _pickles(folder: Path) -> list[Path]:
-    """Return the files of pickled weights."""
-    if (folder / PICKLED).is_file():
-        return [folder / PICKLED]
-    index = folder / PICKLED_SHARDS
-    return [folder / name for name in sorted(set(read_index(index).values()))] if index.is_file() else []
+def _pickles(folder: Path, where: str, *, allow_pickle: bool) -> list[Path]:
+    """Return the files of pickled weights.
+
+    Raises:
+        CheckpointError: there are some, and they may not be read.
+    """
+    found = next((name for name in (PICKLED, PICKLED_SHARDS) if (folder / name).is_file()), None)
+    if found and not allow_pickle:
+        raise unasked(where, found)
+    if found == PICKLED_SHARDS:
+        return [folder / name for name in sorted(set(read_index(folder / found).values()))]
+    return [folder / found] if found else []
 
 
 def _unpickled(folder: Path, name: str, commit: str, pickles: Sequence[Path]) -> Checkpoint:
     """Read pickled weights without running code, and keep them as safetensors."""
 
     def make(out: Path) -> None:
-        from sprachbund.checkpoints.pickled import read_pickles, without_tied, write_as_safetensors
-
         _log.warning("%s has pickled weights: they are read without running any code (weights_only).", name)
         tensors = read_pickles(pickles)
         index = folder / PICKLED_SHARDS
@@ -340,6 +354,18 @@ def _vocabulary_digest(path: Path, file_digest: str) -> str:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path} is not a tokenizer: save or download the checkpoint again.") from error
     return _vocabularies[file_digest]
+
+
+def _check_counts(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a config that counts what nobody has: transformers would make it, until there is no memory left."""
+    most = {name: MOST_PARTS for name in config if _PARTS.search(name)} | {"num_labels": MOST_LABELS}
+    for name, limit in most.items():
+        count = config.get(name)
+        if isinstance(count, int | float) and count > limit:
+            raise CheckpointError(
+                f"{path} says {name}: {count:.6g}, more than the {limit:,} that a model may have: "
+                "mend the entry, or save or download the checkpoint again."
+            )
 
 
 def _unnamed(config: Mapping[str, Any]) -> dict[str, str]:

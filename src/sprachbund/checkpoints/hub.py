@@ -5,6 +5,9 @@ token. It is asked in two steps, for all models of a command at once. :func:`loo
 listings, so that what is missing is known before a byte of a model is on its way; :func:`fetch` brings the files that are not
 in the cache yet, several at a time. A connection that breaks is continued where it broke; a run that breaks keeps the files
 that are whole. What was found is remembered in this process, so that nobody asks twice.
+
+The client believes what a hub says: commits and ETags become names of files in its cache, listings are read to their end. Who
+answers may be a mirror, or anybody's; so answers are looked at before the client uses them (:func:`_distrust`).
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -30,6 +34,7 @@ from sprachbund.checkpoints.checkpoint import (
     WEIGHTS,
     ZOO_CARD,
 )
+from sprachbund.checkpoints.pickled import unasked
 from sprachbund.errors import CheckpointError, is_no_room, nearest
 from sprachbund.parallel import Report, side_by_side
 
@@ -39,6 +44,8 @@ AT_ONCE = 8
 """Requests that are under way at the same time."""
 TIMEOUT = 10.0
 """Seconds that the hub may take to say that it is there."""
+MOST_PAGES, MOST_SAID = 1_000, 200_000_000
+"""Pages of a listing, of a thousand files each, and bytes of any answer that is no file."""
 TRIES, PAUSE = 3, 1.0
 """How often a file is begun when the connection fails, and the seconds between."""
 _BESIDE = (*COMPANIONS, ADAPTER_CONFIG, TRAINING_CARD, TOKEN_COUNTS, "merge_details.json", "blend.json")
@@ -52,6 +59,8 @@ _WEIGHTS = (
 _CARD = "README.md"
 """The model card says under which licence a model is. It is fetched if that can be had; a model is whole without it."""
 _ADAPTERS = (("adapter_model.safetensors",), ("adapter_model.bin",))
+_PICKLED = (*_WEIGHTS[-1], *_ADAPTERS[-1])
+"""Those of them that are pickles."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,8 @@ class HubModel:
     """Branch, tag or commit; empty for the main branch."""
     subfolder: str = ""
     """Empty where the repository itself is the model."""
+    allow_pickle: bool = False
+    """Whether its weights may be a pickle; one that is only there as that is else no model, and none of it is fetched."""
 
     def __str__(self) -> str:
         model = f"{self.repository}@{self.revision}" if self.revision else self.repository
@@ -151,8 +162,9 @@ def _silence() -> Exception | None:
     if constants.is_offline_mode() or constants.ENDPOINT in _answering:
         return None
     try:
+        _distrust()
         get_session().head(constants.ENDPOINT, timeout=TIMEOUT)
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:
         return error
     _answering.add(constants.ENDPOINT)
     return None
@@ -163,12 +175,15 @@ def _read_listing(silence: Exception | None, model: HubModel) -> _Listing:
     from huggingface_hub.file_download import repo_folder_name
 
     _quieten()
+    _distrust()
     repository, offline = model.repository, constants.is_offline_mode() or silence is not None
     try:
         revision = HfApi().resolve_revision(repository, revision=model.revision or None, local_files_only=offline)
+        if not _COMMIT.fullmatch(revision.resolved):
+            raise _odd(f"{revision.resolved} is no commit")
         place = cache_folder() / repo_folder_name(repo_id=repository, repo_type="model")
         folder = place / "snapshots" / revision.resolved
-        return _Listing(revision, folder, _sizes(repository, revision, folder, offline=offline))
+        return _Listing(revision, folder, _checked(_sizes(repository, revision, folder, offline=offline)))
     except (errors.RevisionResolutionError, errors.LocalEntryNotFoundError) as error:
         raise error from (silence or error.__cause__)
 
@@ -188,6 +203,21 @@ def _sizes(repository: str, revision: Any, folder: Path, *, offline: bool) -> di
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
+def _checked(sizes: Mapping[str, Any]) -> dict[str, int]:
+    """Return what a listing says, if files of these names and sizes can be in a folder.
+
+    Raises:
+        CheckpointError: they cannot.
+    """
+    for path, size in sizes.items():
+        parts = path.split("/")
+        if not path.isprintable() or "\\" in path or not {"", ".", ".."}.isdisjoint(parts):
+            raise _odd(f"it lists {path!r:.100}, which is no file in a folder")
+        if not isinstance(size, int) or size < 0:
+            raise _odd(f"it says that {path:.100} has {size!r:.40} bytes")
+    return dict(sizes)
+
+
 def _absence(model: HubModel) -> CheckpointError | None:
     """Return why there is no model at a place, None if there is one."""
     try:
@@ -196,7 +226,8 @@ def _absence(model: HubModel) -> CheckpointError | None:
         return error
     inside = _inside(listing, model.subfolder)
     if CONFIG in inside or ADAPTER_CONFIG in inside:
-        return None
+        pickled = [name for name in inside if _is_any_of(name, _PICKLED) and _is_any_of(name, _weights(inside))]
+        return unasked(f"{model} on the hub", min(pickled)) if pickled and not model.allow_pickle else None
     there = _models_in(listing)
     if model.subfolder and not inside:
         hint = nearest(model.subfolder, there) if there else "none of its subfolders holds a model, check the name."
@@ -223,8 +254,7 @@ def _inside(listing: _Listing, subfolder: str) -> list[str]:
 def _needed(listing: _Listing, subfolder: str) -> list[str]:
     """Return the paths of the files that make the model, and of what says which zoo it is of."""
     inside = _inside(listing, subfolder)
-    patterns = (*_BESIDE, *_first_there(_WEIGHTS, inside), *_first_there(_ADAPTERS, inside))
-    names = [name for name in inside if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    names = [name for name in inside if _is_any_of(name, (*_BESIDE, *_weights(inside)))]
     paths = [(PurePosixPath(subfolder) / name).as_posix() for name in names]
     return [*paths, ZOO_CARD] if ZOO_CARD in listing.sizes and ZOO_CARD not in paths else paths
 
@@ -239,8 +269,14 @@ def _cards(listing: _Listing, subfolder: str) -> list[str]:
     return [path for path in dict.fromkeys((own, _CARD)) if path in listing.sizes]
 
 
-def _first_there(ways: Sequence[tuple[str, ...]], names: Sequence[str]) -> tuple[str, ...]:
+def _weights(names: Sequence[str]) -> tuple[str, ...]:
+    """Return how, of the files of a model, those with its tensors are called; of an adapter, its own."""
+    ways = _ADAPTERS if ADAPTER_CONFIG in names else _WEIGHTS
     return next((way for way in ways if any(fnmatchcase(name, way[0]) for name in names)), ())
+
+
+def _is_any_of(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 # --- bringing it here --------------------------------------------------------------------------------------------------
@@ -324,10 +360,11 @@ def _download_one(count: _Count, wanted: tuple[HubModel, str]) -> None:
     from huggingface_hub import constants, hf_hub_download
 
     _quieten()
+    _distrust()
     model, path = wanted
     revision, offline = _listing(model).revision, constants.is_offline_mode()
     for left in reversed(range(TRIES)):
-        bar = _bar(count)
+        bar = _bar(count, _listing(model).sizes[path])
         try:
             hf_hub_download(model.repository, path, revision=revision, local_files_only=offline, tqdm_class=bar)
             return
@@ -387,8 +424,8 @@ class _Bar:
     close = refresh = set_description = set_description_str = set_postfix_str = set_transfer_postfix_str = _show
 
 
-def _bar(count: _Count) -> Any:
-    """Return the class of a bar that counts the bytes of one file, in its ``arrived`` too."""
+def _bar(count: _Count, size_of_file: int) -> Any:
+    """Return the class of a bar that counts the bytes of one file, in its ``arrived`` too; too many of them end it."""
 
     class Bar(_Bar):
         arrived = 0
@@ -396,6 +433,8 @@ def _bar(count: _Count) -> Any:
         def update(self, size: float | None = 1) -> None:
             count.add(int(size or 0))
             type(self).arrived += int(size or 0)
+            if self.arrived > size_of_file:
+                raise _odd(f"a file goes on after the {size_of_file:,} bytes that it has")
 
     return Bar
 
@@ -407,6 +446,70 @@ def _quieten() -> None:
     set_verbosity(logging.ERROR)
 
 
+# --- what a hub says -----------------------------------------------------------------------------------------------------
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_NAMES_OF_FILES = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
+"""Headers that the client makes names of files of."""
+_FILE_NAME = re.compile(r"[\w+=.:-]{1,150}", re.ASCII)
+_pages: Counter[str] = Counter()
+"""How often each listing was asked for."""
+
+
+def _odd(what: str) -> CheckpointError:
+    """Return the complaint of an answer that no hub gives."""
+    return CheckpointError(f"What answers as the hub is none ({what}): see what HF_ENDPOINT names, or try later.")
+
+
+def _distrust() -> None:
+    """Let every answer be looked at before the client uses it."""
+    from huggingface_hub import get_session
+
+    session = get_session()
+    hooks = session.event_hooks
+    if _look_at not in hooks["response"]:
+        session.event_hooks = {**hooks, "response": [*hooks["response"], _look_at]}
+
+
+def _look_at(response: Any) -> None:
+    """Refuse headers that would name a file elsewhere, and what never ends.
+
+    Raises:
+        CheckpointError: there is one.
+    """
+    asked = response.request
+    if asked.method == "HEAD":
+        for header in _NAMES_OF_FILES:
+            value = response.headers.get(header, "")
+            name = value.removeprefix("W/").strip('"')
+            if name and (not _FILE_NAME.fullmatch(name) or not name.strip(".")):
+                raise _odd(f"its {header} is {value!r:.100}")
+    elif "/api/" in asked.url.path:
+        _pages[asked.url.path] += 1
+        if _pages[asked.url.path] > MOST_PAGES:
+            raise _odd(f"a listing goes on after {MOST_PAGES:,} pages")
+        response.stream = _cut_off(response.stream)
+
+
+def _cut_off(stream: Any) -> Any:
+    """Return the bytes of an answer, of which there may be so many."""
+    import httpx2
+
+    class Stream(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            said = 0
+            for part in stream:
+                said += len(part)
+                if said > MOST_SAID:
+                    raise _odd(f"an answer goes on after {MOST_SAID:,} bytes")
+                yield part
+
+        def close(self) -> None:
+            stream.close()
+
+    return Stream()
+
+
 # --- what the client complains of --------------------------------------------------------------------------------------
 
 
@@ -416,6 +519,8 @@ def _in_our_words(error: BaseException, model: HubModel) -> CheckpointError:
 
     if is_no_room(error) or not isinstance(error, Exception):
         raise error
+    if isinstance(error, CheckpointError):
+        return error
     repository, offline = model.repository, constants.is_offline_mode()
     match error:
         case errors.HFValidationError():
@@ -453,8 +558,13 @@ def _in_our_words(error: BaseException, model: HubModel) -> CheckpointError:
                 f"{model} is not a folder here, and the hub cannot be reached ({_reason(error)}): check the name and the "
                 "network; what has arrived is kept, and the same command goes on from here."
             )
-        case _:
+        case OSError(errno=int()):  # of this machine: no permission, a name that is too long
             raise error
+        case _:  # the client reads what it is told without a doubt: KeyError, TypeError, AssertionError, …
+            said = (
+                f"What the hub answers about {model} cannot be understood ({type(error).__name__}: {_reason(error)}): "
+                "see what HF_ENDPOINT names, try later, or update huggingface_hub."
+            )
     return CheckpointError(said)
 
 
@@ -463,7 +573,7 @@ def _is_of_the_network(error: Exception) -> bool:
     from huggingface_hub import errors
 
     known = (httpx2.HTTPError, errors.RevisionResolutionError, errors.LocalEntryNotFoundError, errors.FileMetadataError)
-    return isinstance(error, (*known, *_XET_S))
+    return isinstance(error, (*known, *_XET_S)) and not isinstance(error, RecursionError)
 
 
 def _reason(error: BaseException) -> str:

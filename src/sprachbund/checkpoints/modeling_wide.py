@@ -35,8 +35,13 @@ class WideHeadForSequenceClassification(PreTrainedModel):  # type: ignore[no-unt
     @classmethod
     def from_pretrained(cls, name: Any, *args: Any, config: Any = None, **options: Any) -> Any:  # type: ignore[override]
         """Load a model whose config says ``sprachbund_wide_head``, as all models of transformers are loaded."""
-        config = config or AutoConfig.from_pretrained(name)
+        config = config or AutoConfig.from_pretrained(name, trust_remote_code=False)
         return _widened(config).from_pretrained(name, *args, config=config, **options)
+
+    @classmethod
+    def from_config(cls, config: Any, **_: Any) -> Any:
+        """Make the model that such a config asks for, as all models of transformers are made."""
+        return _widened(config)(config)
 
 
 def _widened(config: PreTrainedConfig) -> type[PreTrainedModel]:

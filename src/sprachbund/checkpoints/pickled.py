@@ -1,7 +1,8 @@
 """Pickled weights (``pytorch_model.bin``) without running what is in them.
 
-A pickle is a program: whoever made it decides what happens when it is read. torch's ``weights_only`` reads those that build
-tensors and plain containers and refuses all others, and nothing else reads pickles here.
+A pickle is a program: whoever made it decides what happens when it is read. So it is read only where that was asked for
+(``allow_pickle``), and then by torch's ``weights_only``, which reads those that build tensors and plain containers and refuses
+all others. Nothing else reads pickles here.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sprachbund.checkpoints.foreign import naming
 from sprachbund.checkpoints.tensors import TensorInfo, write_tensors
 from sprachbund.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["read_pickles", "without_tied", "write_as_safetensors"]
+__all__ = ["read_pickles", "unasked", "without_tied", "write_as_safetensors"]
 
 _NAMES = {
     "float64": "F64",
@@ -34,6 +36,14 @@ _NAMES = {
     "bool": "BOOL",
 }
 """How torch and safetensors call dtypes."""
+
+
+def unasked(where: str, pickled: str) -> CheckpointError:
+    """Return the complaint of a model whose weights are only there as a pickle, which nobody has asked to read."""
+    return CheckpointError(
+        f"{where} has its weights only as a pickle ({pickled}), which can hold a program and is not read unasked: have who "
+        "made the model save it as safetensors (save_pretrained does), or let its tensors be read with --allow-pickle."
+    )
 
 
 def read_pickles(paths: Iterable[Path]) -> dict[str, Tensor]:
@@ -110,13 +120,15 @@ def _tied(folder: Path) -> Mapping[str, str]:
     import transformers
 
     try:
-        settings = transformers.AutoConfig.from_pretrained(str(folder))
-        architecture = getattr(transformers, (settings.architectures or [""])[0], None)
-        with torch.device("meta"):
-            model = architecture(settings) if architecture else None
-    except (ValueError, OSError, TypeError, AttributeError):  # what is wrong with the config is said where it is used
+        with naming(folder, "config"):
+            settings = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+            architecture = getattr(transformers, (settings.architectures or [""])[0], None)
+            if not (isinstance(architecture, type) and issubclass(architecture, transformers.PreTrainedModel)):
+                return {}
+            with torch.device("meta"):
+                return dict(getattr(architecture(settings), "all_tied_weights_keys", {}))
+    except CheckpointError:  # what is wrong with the config is said where it is used
         return {}
-    return dict(getattr(model, "all_tied_weights_keys", {}))
 
 
 def _same(one: Tensor, other: Tensor | None) -> bool:

@@ -68,6 +68,8 @@ class Zoo:
     """With ``{locale}`` in it; of a zoo that a file names, the path of the file."""
     rows: Mapping[str, str] | None = None
     """The name of each locale's source, where a file has them."""
+    allow_pickle: bool = False
+    """Whether weights that are only there as pickles are read; whoever works on the sources elsewhere is told with them."""
 
     def __post_init__(self) -> None:
         if self.rows is None and "{locale}" not in self.template:
@@ -77,7 +79,7 @@ class Zoo:
             )
 
     @classmethod
-    def parse(cls, text: str) -> Zoo:
+    def parse(cls, text: str, *, allow_pickle: bool = False) -> Zoo:
         """Return the zoo that users mean by a template, or by a file.
 
         Raises:
@@ -85,7 +87,7 @@ class Zoo:
         """
         path = Path(text).expanduser()
         is_file = "{locale}" not in text and path.suffix.lower() in ENDINGS
-        return cls(text, read_zoo_file(path)) if is_file else cls(text)
+        return cls(text, read_zoo_file(path) if is_file else None, allow_pickle)
 
     @property
     def locales(self) -> tuple[str, ...] | None:
@@ -109,13 +111,13 @@ class Zoo:
 
     def checkpoint(self, locale: str) -> Checkpoint:
         """Return the source of a locale; one on the hub is fetched, where that has not been done."""
-        checkpoint = locate(*split_subfolder(self.source(locale)))
+        checkpoint = locate(*split_subfolder(self.source(locale)), allow_pickle=self.allow_pickle)
         return checkpoint if self.rows is None else replace(checkpoint, zoo=self.template)
 
     def missing(self, locales: Iterable[str]) -> dict[str, str]:
         """Return the locales without a source, each with the reason; of sources on the hub nothing is fetched yet."""
         locales = list(locales)
-        on_hub = self._on_the_hub(locales)
+        on_hub = self.on_the_hub(locales)
         absent = hub.look_up(on_hub.values())
         reasons = {locale: str(absent[model]) for locale, model in on_hub.items() if model in absent}
         for locale in locales:
@@ -131,14 +133,15 @@ class Zoo:
 
         ``report`` is told of bytes. Ask for what is :meth:`missing` before.
         """
-        on_hub = self._on_the_hub(locales)
+        on_hub = self.on_the_hub(locales)
         failures = hub.fetch(on_hub.values(), report)
         return {locale: str(failures[model]) for locale, model in on_hub.items() if model in failures}
 
-    def _on_the_hub(self, locales: Iterable[str]) -> dict[str, HubModel]:
+    def on_the_hub(self, locales: Iterable[str]) -> dict[str, HubModel]:
         """Return the sources that are on the hub; a file may have no row for a locale."""
         named = [locale for locale in locales if self.rows is None or locale in self.rows]
-        return {locale: model for locale in named if (model := on_the_hub(self.source(locale)))}
+        places = {locale: on_the_hub(self.source(locale), allow_pickle=self.allow_pickle) for locale in named}
+        return {locale: place for locale, place in places.items() if place}
 
 
 def split_subfolder(spec: str) -> tuple[str, str]:
@@ -149,33 +152,44 @@ def split_subfolder(spec: str) -> tuple[str, str]:
     return model, subfolder
 
 
-def on_the_hub(spec: str) -> HubModel | None:
-    """Return the place on the hub that a name stands for; None if it can only be a local folder."""
+def on_the_hub(spec: str, *, allow_pickle: bool = False) -> HubModel | None:
+    """Return the place on the hub that a name stands for; None if it can only be a local folder.
+
+    ``allow_pickle`` is what that place allows: without it, a model that is only there as a pickle is none.
+    """
     model, subfolder = split_subfolder(spec)
     found = _ON_HUB.fullmatch(model)
     if found is None or Path(model).expanduser().exists():
         return None
-    return HubModel(found["repository"], found["revision"] or "", subfolder.strip("/"))
+    return HubModel(found["repository"], found["revision"] or "", subfolder.strip("/"), allow_pickle)
 
 
-def locate(model: str, subfolder: str = "", report: Report = lambda stage, done, total: None) -> Checkpoint:
+def locate(
+    model: str,
+    subfolder: str = "",
+    report: Report = lambda stage, done, total: None,
+    *,
+    allow_pickle: bool = False,
+) -> Checkpoint:
     """Return the checkpoint that a name stands for: a local folder, or a hub repository, which is fetched if need be.
+
+    With ``allow_pickle``, its weights may be read from a pickle, if there are no others.
 
     Raises:
         CheckpointError: there is none; says what was looked for.
     """
     root = Path(model).expanduser()
     name = f"{model}:{subfolder}" if subfolder else model
-    if place := on_the_hub(name):
+    if place := on_the_hub(name, allow_pickle=allow_pickle):
         found = hub.find(place, report)
-        return open_checkpoint(found.folder, name, found.commit)
+        return open_checkpoint(found.folder, name, found.commit, allow_pickle=allow_pickle)
     if not root.is_dir():
         raise CheckpointError(f"There is no folder {root}: check the name.")
     if subfolder and not (root / subfolder).is_dir():
         there = [path.name for path in sub_checkpoints(root)]
         hint = nearest(subfolder, there) if there else "none of its subfolders holds a model, check the name."
         raise CheckpointError(f"{root} has no subfolder {subfolder}: {hint}")
-    return open_checkpoint(root / subfolder, name)
+    return open_checkpoint(root / subfolder, name, allow_pickle=allow_pickle)
 
 
 def models_in(name: str) -> tuple[bool, list[str]]:
@@ -185,7 +199,7 @@ def models_in(name: str) -> tuple[bool, list[str]]:
         CheckpointError: there is neither of that name.
     """
     root = Path(name).expanduser()
-    if place := on_the_hub(name):
+    if place := on_the_hub(name, allow_pickle=True):  # to list it is not to read it
         there = hub.subfolders(place)
         return not hub.look_up([place]), there
     if not root.is_dir():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["blend"]
 
 OUT = "--out"
-BESIDE_A_RECIPE = {"out", "overwrite", "seed", "text"}
+BESIDE_A_RECIPE = {"out", "overwrite", "seed", "text", "allow_pickle"}
 """What a recipe does not say."""
 
 
@@ -34,7 +34,15 @@ def blend(recipe: Path | None, config: AnyMergeConfig) -> int:
     out = config.out
     wanted = _of_recipe(recipe, config) if recipe else _of_flags(config)
     with Reporter() as report:
-        made = merge_any(wanted, config.text, out, overwrite=config.overwrite, report=report, say=say)
+        made = merge_any(
+            wanted,
+            config.text,
+            out,
+            overwrite=config.overwrite,
+            allow_pickle=config.allow_pickle,
+            report=report,
+            say=say,
+        )
     result(lambda: {**made.details.model_dump(), "folder": out}, lambda: _show(made.details, out))
     return 0
 

@@ -55,13 +55,17 @@ def _inputs(config: CheckConfig, report: Reporter) -> tuple[Zoo, Checkpoint | No
     from sprachbund.checkpoints import PUBLISHED, Zoo, open_checkpoint
     from sprachbund.inputs import embedded_if, open_base
 
-    named = open_base(config.base, report) if config.base else None
+    named = open_base(config.base, report, allow_pickle=config.allow_pickle) if config.base else None
     if config.demo:
         embedded = embedded_if(config.demo, report, refused={"--models": config.models, "--data": config.data})
         assert embedded is not None, "it was asked for"
         base = named or open_checkpoint(embedded.base, "base")
         return Zoo(embedded.template), base, data.load(embedded.data)
-    return Zoo.parse(config.models or PUBLISHED), named, data.load(config.data) if config.data else None
+    return (
+        Zoo.parse(config.models or PUBLISHED, allow_pickle=config.allow_pickle),
+        named,
+        data.load(config.data) if config.data else None,
+    )
 
 
 def _values(found: Survey, zoo: Zoo, base: Checkpoint | None) -> dict[str, object]:

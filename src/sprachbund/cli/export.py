@@ -46,7 +46,7 @@ def _onnx(config: ExportConfig) -> int:
     inference.quieten()
     check_writable(out.parent)
     with Reporter() as report:
-        checkpoint = open_each([model], report)[model]
+        checkpoint = open_each([model], report, allow_pickle=config.allow_pickle)[model]
     for note in notes_on([checkpoint]):
         say(note)
     check_room(out.parent, checkpoint.nbytes, "The ONNX model needs", "make room", instead="--out")
@@ -72,7 +72,8 @@ def _recipe(config: ExportConfig) -> int:
     blend = blend_of(details)
     others = [name for name in (blend.base, blend.tokenizer) if name is not None and name != UNION]
     with Reporter() as report:
-        models = open_each(list(dict.fromkeys([*blend.sources, *others])), report)
+        names = list(dict.fromkeys([*blend.sources, *others]))
+        models = open_each(names, report, allow_pickle=config.allow_pickle)
     _check_same(details, blend.sources, blend.base, models)
     recipe = write_recipe(blend, models)
     if out:

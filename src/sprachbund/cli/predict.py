@@ -50,7 +50,7 @@ def predict(
     inference.check_precision(config.precision)
     with _texts(text, config) as handfuls:
         with Reporter() as report:
-            checkpoint = open_each([config.model], report)[config.model]
+            (checkpoint,) = open_each([config.model], report, allow_pickle=config.allow_pickle).values()
         for note in notes_on([checkpoint]):
             say(note)
         predictor = inference.Predictor(checkpoint.folder, config.precision)

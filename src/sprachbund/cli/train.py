@@ -12,6 +12,7 @@ from rich.table import Table
 from sprachbund import locales
 from sprachbund.cli.app import app
 from sprachbund.cli.console import Reporter, console, result, say
+from sprachbund.config import CheckpointsConfig
 from sprachbund.errors import CellsFailed, UserError
 from sprachbund.training.settings import LAYOUT, FinetuneSettings, PretrainSettings
 
@@ -83,6 +84,7 @@ def train(
     ] = 1,
     device: DeviceFlag = "auto",
     overwrite: OverwriteFlag = False,
+    checkpoints: Annotated[CheckpointsConfig, Parameter(name="*")] = CheckpointsConfig(),
     settings: Annotated[FinetuneSettings, Parameter(name="*")] = FinetuneSettings(),
 ) -> int:
     """Fine-tune a base once per locale or group of locales, all heads from one seed; finished sources are kept."""
@@ -97,7 +99,7 @@ def train(
     check_writable(out)
     where = devices.chosen(device)
     with Reporter() as report:
-        start = open_base(base, report)
+        start = open_base(base, report, allow_pickle=checkpoints.allow_pickle)
     dataset, names = _data_and_locales(data, locales, "train", "dev")
     for note in notes_on([start]):
         say(note)
@@ -125,6 +127,7 @@ def train(
                 ),
                 overwrite=overwrite,
                 device=where,
+                allow_pickle=checkpoints.allow_pickle,
             )
         except CellsFailed as error:
             failed = error

@@ -1,14 +1,13 @@
 """Classifiers and encoders of checkpoints, from their folders or with tensors from memory.
 
 transformers forgives what would make figures that mean nothing: it fills absent tensors with random numbers. Such models are
-refused here, whichever way their tensors come.
+refused here, whichever way their tensors come. It also asks at the terminal whether code of a folder may be run, and takes what
+comes through a pipe for the answer, unless it is told with each call that it may not (``trust_remote_code=False``).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from sprachbund.checkpoints import WIDE_HEAD, open_checkpoint
+from sprachbund.checkpoints import CONFIG, WIDE_HEAD, Checkpoint, open_checkpoint
+from sprachbund.checkpoints.foreign import naming
 from sprachbund.checkpoints.modeling_wide import WideHeadForSequenceClassification
 from sprachbund.errors import CheckpointError
 
@@ -29,9 +29,12 @@ __all__ = [
     "live_classifier",
     "load_classifier",
     "load_encoder",
-    "naming",
     "quieten",
 ]
+
+
+MOST_TIMES, SPARE = 2, 10_000_000
+"""A model may ask for twice as many numbers as there are, and some more; what is missing is named one by one then."""
 
 
 def quieten() -> None:
@@ -48,11 +51,16 @@ def load_classifier(folder: Path) -> torch.nn.Module:
     """
     checkpoint = open_checkpoint(folder)
     _ = checkpoint.labels  # reads config and header, and complains of either in words of ours
-    # No code of a folder is ever run: what a wide head is, this package knows by itself.
+    # What a wide head is, this package knows by itself.
     kind = WideHeadForSequenceClassification if WIDE_HEAD in checkpoint.config else AutoModelForSequenceClassification
+    _check_size(kind, config_of(folder), sum(info.size for info in checkpoint.tensors.values()), folder)
     with naming(folder, "model"):
         model, found = kind.from_pretrained(
-            str(folder), dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+            str(folder),
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
         )
     return _complete(model, found, str(folder))
 
@@ -91,9 +99,9 @@ def live_classifier(
 
 def _built(folder: Path, config: Any, tensors: Mapping[str, torch.Tensor], name: str) -> torch.nn.Module:
     """Return the classifier of a config with tensors that are on the CPU."""
+    there = sum(tensor.numel() for tensor in tensors.values())
+    kind: Any = _check_size(AutoModelForSequenceClassification, config, there, folder)
     with naming(folder, "model"):
-        with torch.device("meta"):  # the class that belongs to the config, without its numbers
-            kind: Any = type(AutoModelForSequenceClassification.from_config(config))  # type: ignore[no-untyped-call]
         model, found = kind.from_pretrained(
             None,
             config=config,
@@ -101,6 +109,7 @@ def _built(folder: Path, config: Any, tensors: Mapping[str, torch.Tensor], name:
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            trust_remote_code=False,
         )
     model.name_or_path = name
     return _complete(model, found, name)
@@ -135,8 +144,26 @@ def config_of(folder: Path) -> Any:
     Raises:
         CheckpointError: it cannot.
     """
+    _ = Checkpoint(folder, str(folder)).config  # within limits, and in words of ours
     with naming(folder, "model"):
-        return AutoConfig.from_pretrained(str(folder))
+        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+
+
+def _check_size(kind: Any, config: Any, there: int, folder: Path) -> type[torch.nn.Module]:
+    """Return the class that a config asks for, if that has not far more numbers than ``there`` are.
+
+    Raises:
+        CheckpointError: it has, and would fill the memory.
+    """
+    with naming(folder, "model"), torch.device("meta"):  # shapes without numbers
+        model = kind.from_config(config, trust_remote_code=False)
+    asked = sum(part.numel() for part in (*model.parameters(), *model.buffers()))
+    if asked > MOST_TIMES * there + SPARE:
+        raise CheckpointError(
+            f"{folder / CONFIG} asks for {asked:,} numbers, where the tensors beside it have {there:,}: "
+            "save or download the checkpoint again."
+        )
+    return type(model)
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
@@ -189,9 +216,12 @@ def load_encoder(folder: Path) -> torch.nn.Module:
     Raises:
         CheckpointError: it cannot be read, or not every tensor of an encoder is in it.
     """
-    open_checkpoint(folder)
+    there = sum(info.size for info in open_checkpoint(folder).tensors.values())
+    _check_size(AutoModel, config_of(folder), there, folder)
     with naming(folder, "model"):
-        model, found = AutoModel.from_pretrained(str(folder), dtype=torch.float32, output_loading_info=True)
+        model, found = AutoModel.from_pretrained(
+            str(folder), dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+        )
     missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
     if missing:  # a pooler feeds a head, and no state comes from it
         raise CheckpointError(
@@ -203,19 +233,3 @@ def load_encoder(folder: Path) -> torch.nn.Module:
 
 def _shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape))
-
-
-@contextmanager
-def naming(folder: Path, what: str) -> Iterator[None]:
-    """Let whatever transformers says about a checkpoint's files name the checkpoint.
-
-    Its readers raise what they please: OSError, KeyError, bare Exception. All of it is about the files; what it was is kept.
-    """
-    try:
-        yield
-    except Exception as error:
-        reason, *_ = re.split(r"[.:]?(?:\s*\n|\. |$)", str(error).strip())
-        raise CheckpointError(
-            f"The {what} in {folder} cannot be read by transformers{f' ({reason})' if ' ' in reason else ''}: "
-            "save or download the checkpoint again, or update transformers."
-        ) from error

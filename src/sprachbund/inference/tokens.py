@@ -17,11 +17,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoTokenizer
 
 from sprachbund import digests
 from sprachbund.checkpoints import COMPANIONS, CONFIG, counts_after_padding, open_checkpoint
-from sprachbund.inference.loading import naming
+from sprachbund.checkpoints.foreign import naming
+from sprachbund.inference.loading import config_of
 
 __all__ = [
     "MOST_TOKENS",
@@ -58,15 +59,19 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     checkpoint.check_tokenizer()
     _ = checkpoint.vocabulary_digest  # complains, in words of ours, of what is no tokenizer
     with naming(folder, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         # The file of the tokenizer need not know the model: it may allow more than there are positions, or anything.
         tokenizer.model_max_length = min(int(tokenizer.model_max_length), positions(folder), MOST_TOKENS)
     return tokenizer
 
 
 def positions(folder: Path) -> int:
-    """Return how many tokens of a text a model has positions for, MOST_TOKENS where its config sets no limit."""
-    config = AutoConfig.from_pretrained(str(folder))
+    """Return how many tokens of a text a model has positions for, MOST_TOKENS where its config sets no limit.
+
+    Raises:
+        CheckpointError: the config cannot be read.
+    """
+    config = config_of(folder)
     count = getattr(config, "max_position_embeddings", None) or 0
     if count <= 0:
         return MOST_TOKENS
@@ -75,9 +80,14 @@ def positions(folder: Path) -> int:
 
 
 def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> Encoded:
-    """Return the token ids of each text, cut where the tokenizer says."""
+    """Return the token ids of each text, cut where the tokenizer says.
+
+    Raises:
+        CheckpointError: it can be read, but not used.
+    """
     longest = min(int(tokenizer.model_max_length), MOST_TOKENS)
-    encoded: Encoded = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
+    with naming(Path(tokenizer.name_or_path), "tokenizer"):
+        encoded: Encoded = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
     return encoded
 
 
@@ -135,9 +145,8 @@ def _cut_by(folder: Path) -> str:
     files = {
         name: digests.of_file(folder / name) for name in COMPANIONS if name != CONFIG and (folder / name).is_file()
     }
-    with naming(folder, "tokenizer"):
-        model_type = AutoConfig.from_pretrained(str(folder)).model_type  # which may choose the tokenizer's class
-        return digests.of_value([files, model_type, positions(folder)])
+    model_type = config_of(folder).model_type  # which may choose the tokenizer's class
+    return digests.of_value([files, model_type, positions(folder)])
 
 
 encode = TokenCache().encode

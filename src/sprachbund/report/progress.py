@@ -360,7 +360,7 @@ def _of_failure(path: Path) -> Finished:
     return Finished(
         variant=failure.variant,
         locale=failure.locale,
-        identity=failure.identity,
+        identity=failure.identity or "",
         timestamp=failure.timestamp,
         setup=(failure.dataset, failure.split, failure.zoo),
         reason=failure.reason,

@@ -199,12 +199,17 @@ def load(results_dir: Path, *, data: str | None = None, zoo: str | None = None, 
         failures=tuple(
             failure
             for failure in store.failures()
-            if (failure.dataset, failure.split, failure.zoo) == (setup.data, setup.split, setup.zoo)
-            and (failure.variant, failure.locale) not in named
+            if _may_be_of(failure, setup) and (failure.variant, failure.locale) not in named
         ),
         transfers=tuple(sorted(same_data, key=lambda transfer: _position(transfer.source))),
         left_out=sum(len(t.cells) for t in transfers) - sum(len(t.cells) for t in same_data),
     )
+
+
+def _may_be_of(failure: Failure, setup: Setup) -> bool:
+    """Return whether a failure is one of this setup; old ones do not say of which they are."""
+    said = ((failure.dataset, setup.data), (failure.split, setup.split), (failure.zoo, setup.zoo))
+    return all(own in ("", known) for own, known in said)
 
 
 def _check_one_recipe(records: dict[Cell, Record]) -> None:

@@ -232,10 +232,12 @@ class Failure(_Section):
     schema_version: int = SCHEMA_VERSION
     variant: str
     locale: str
-    dataset: str
-    split: str
-    zoo: str
-    identity: str
+    dataset: str = ""
+    split: str = ""
+    zoo: str = ""
+    """Of what it is; the first failures, of schema version 1, do not say."""
+    identity: str | None = None
+    """None where the cell had none yet, in schema version 1."""
     reason: str
     traceback: str
     timestamp: str

@@ -22,13 +22,14 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from sprachbund import inference
 from sprachbund.checkpoints import write_token_counts
+from sprachbund.checkpoints.foreign import naming
 from sprachbund.data import Partition
 from sprachbund.errors import CheckpointError, UserError
-from sprachbund.inference import Encoded, Tokenizer, load_tokenizer, pad, tokenise
+from sprachbund.inference import Encoded, Tokenizer, config_of, load_tokenizer, pad, tokenise
 from sprachbund.training import batches
 from sprachbund.training.loop import Loss, Progress, optimise
 from sprachbund.training.saving import save
@@ -111,8 +112,7 @@ def finetune(
 
 def settled(settings: FinetuneSettings, base: Path) -> FinetuneSettings:
     """Return the settings with what a base decides where nobody did: the learning rate."""
-    config: Any = AutoConfig.from_pretrained(str(base))
-    return settings.at_width(int(config.hidden_size))
+    return settings.at_width(int(config_of(base).hidden_size))
 
 
 def classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -> PreTrainedModel:
@@ -129,15 +129,16 @@ def classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -
     }
     if settings.dropout is not None:
         changes |= dict.fromkeys(_dropouts(base), settings.dropout)
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        str(base), dtype=torch.float32, **changes
-    )
+    with naming(base, "model"):
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            str(base), dtype=torch.float32, trust_remote_code=False, **changes
+        )
     return model
 
 
 def _dropouts(base: Path) -> list[str]:
     """Return the names of the rates of dropout in a base's config; what is None there follows another of them."""
-    config = AutoConfig.from_pretrained(str(base)).to_dict()
+    config = config_of(base).to_dict()
     names = [name for name, value in config.items() if _DROPOUT.search(name) and isinstance(value, int | float)]
     if not names:
         raise UserError(f"--dropout: the config of {base} has no rate of dropout to set: leave it out.")

@@ -209,17 +209,18 @@ def train_groups(
     progress: Progress | None = None,
     overwrite: bool = False,
     device: torch.device | None = None,
+    allow_pickle: bool = False,
 ) -> list[TrainingCard]:
     """Fine-tune ``base`` on each group into the published layout under ``root``; return the cards in order of ``groups``.
 
-    ``progress`` is told of steps where one process does it all.
+    ``progress`` is told of steps where one process does it all; ``allow_pickle`` says that the base may be read from a pickle.
 
     Raises:
         CellsFailed: some sources could not be trained, all others are; names each with its reason.
         CheckpointError: another model is in the way of one and ``overwrite`` is off.
         StoreError: another process trains under ``root``.
     """
-    checked = _checked(base)
+    checked = _checked(base, allow_pickle=allow_pickle)
     settings = settled(settings, checked.folder)
     where = str(device or torch.device("cpu"))
     tasks = [_task(checked, data, group, root, settings, where) for group in groups]
@@ -247,9 +248,9 @@ def train_groups(
     return [cards[group] for group in groups]
 
 
-def _checked(base: Path) -> Checkpoint:
+def _checked(base: Path, *, allow_pickle: bool) -> Checkpoint:
     """Return the base, or complain of what every source would fail with, in words of ours and once."""
-    checkpoint = open_checkpoint(base)
+    checkpoint = open_checkpoint(base, allow_pickle=allow_pickle)
     checkpoint.check_tokenizer()
     _ = checkpoint.file
     return checkpoint
