@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from sprachbund.checkpoints import WIDE_HEAD, open_checkpoint
 from sprachbund.checkpoints.modeling_wide import WideHeadForSequenceClassification
-from sprachbund.errors import CheckpointError
+from sprachbund.errors import CheckpointError, is_no_memory
 
 __all__ = [
     "as_tensor",
@@ -209,11 +209,14 @@ def _shape(shape: Sequence[int]) -> str:
 def naming(folder: Path, what: str) -> Iterator[None]:
     """Let whatever transformers says about a checkpoint's files name the checkpoint.
 
-    Its readers raise what they please: OSError, KeyError, bare Exception. All of it is about the files; what it was is kept.
+    Its readers raise what they please: OSError, KeyError, bare Exception. All of it is about the files, but for memory that runs
+    out; what it was is kept.
     """
     try:
         yield
     except Exception as error:
+        if is_no_memory(error):
+            raise
         reason, *_ = re.split(r"[.:]?(?:\s*\n|\. |$)", str(error).strip())
         raise CheckpointError(
             f"The {what} in {folder} cannot be read by transformers{f' ({reason})' if ' ' in reason else ''}: "
