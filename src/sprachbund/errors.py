@@ -61,7 +61,9 @@ def is_no_memory(error: BaseException) -> bool:
     """Return whether memory ran out, that of the machine or of a GPU; whatever was being read or made is not to blame."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, Exception) and not isinstance(error, SprachbundError) and bool(_NO_MEMORY.search(str(error)))
+    return (
+        isinstance(error, Exception) and not isinstance(error, SprachbundError) and bool(_NO_MEMORY.search(str(error)))
+    )
 
 
 def of_memory(error: BaseException) -> str:

@@ -282,6 +282,8 @@ class Prepared:
     def _work(self, cell: Cell, live: InMemory | None) -> Record:
         started = time.monotonic()
         config = self.config
+        for source in self._planned(cell):
+            source.check_unchanged()
         if cell.variant.adaptation and cell.variant.adaptation.kind == "ensemble":
             return self._ensemble(cell, cell.variant.adaptation, started)
         where = (self.inputs.data, config.split, cell.variant.name, cell.results_folder)
@@ -292,6 +294,13 @@ class Prepared:
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
             return cells.evaluate(subject, *where, precision=config.precision, started=started, live=live)
+
+    def _planned(self, cell: Cell) -> list[Checkpoint]:
+        """Return the checkpoints that a cell was planned with; their digests are part of its identity."""
+        if cell.variant.adaptation:
+            return list(self._material(cell.variant.adaptation, cell.target).sources.values())
+        chosen = self._chosen(cell)
+        return [self.checkpoints[locale] for locale in (chosen.mix.sources if chosen else (cell.target,))]
 
     def _complete_card(self, cell: Cell, record: Record) -> None:
         """Write the card of a kept model anew, with what was measured, where it is still the one that tells of no result."""

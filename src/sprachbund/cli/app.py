@@ -138,7 +138,9 @@ def main(command: str | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return its exit status: 0 done, 1 some cells failed, 2 the user can mend it, 130 Ctrl-C, 143 SIGTERM.
+    """Run one command line; return its exit status.
+
+    That is 0 done, 1 some cells failed, 2 the user can mend it, 130 Ctrl-C, 143 SIGTERM.
 
     Raises:
         BrokenPipeError: who read the output has left.

@@ -209,8 +209,8 @@ def _shape(shape: Sequence[int]) -> str:
 def naming(folder: Path, what: str) -> Iterator[None]:
     """Let whatever transformers says about a checkpoint's files name the checkpoint.
 
-    Its readers raise what they please: OSError, KeyError, bare Exception. All of it is about the files, but for memory that runs
-    out; what it was is kept.
+    Its readers raise what they please: OSError, KeyError, bare Exception. All of it is about the files, and what it was is
+    kept; but for memory that runs out.
     """
     try:
         yield
