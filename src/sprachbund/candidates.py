@@ -131,8 +131,12 @@ def merge_candidates(
     *,
     base: Checkpoint | None = None,
     overwrite: bool = False,
+    planned: Sequence[Checkpoint] = (),
 ) -> list[MergeDetails]:
-    """Do the same for several choices, in one pass over their sources."""
+    """Do the same for several choices, in one pass over their sources.
+
+    ``planned`` are the sources as they were when the merges were planned: if one has changed since, nothing is made.
+    """
     made: dict[Path, MergeDetails] = {}
     missing: list[tuple[Wanted, Path]] = []
     for each, out in zip(wanted, outs, strict=True):
@@ -142,16 +146,18 @@ def merge_candidates(
             made[out] = _as_chosen_now(out, known, each.choice, zoo)
         else:
             missing.append((each, out))
-    made |= _merge_into([each for each, _ in missing], zoo, [out for _, out in missing], base) if missing else {}
+    if missing:
+        made |= _merge_into([each for each, _ in missing], zoo, [out for _, out in missing], base, planned)
     return [made[out] for out in outs]
 
 
 def _merge_into(
-    wanted: Sequence[Wanted], zoo: Zoo, outs: Sequence[Path], base: Checkpoint | None
+    wanted: Sequence[Wanted], zoo: Zoo, outs: Sequence[Path], base: Checkpoint | None, planned: Sequence[Checkpoint]
 ) -> dict[Path, MergeDetails]:
     with ExitStack() as stack:
         folders = [stack.enter_context(files.atomic_folder(out)) for out in outs]
-        stack.enter_context(unchanged(_read_by(wanted, zoo, base)))  # asked first, before folders take their places
+        # Left before the folders are: then none of them takes its place.
+        stack.enter_context(unchanged([*planned, *_read_by(wanted, zoo, base)]))
         alignments = merging.merge_all([_merge(each.choice, zoo, base) for each in wanted], folders)
         made = {}
         for each, out, folder, alignment in zip(wanted, outs, folders, alignments, strict=True):

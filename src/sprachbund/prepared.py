@@ -218,7 +218,15 @@ class Prepared:
             if self.config.keep_models == "all" and merges:
                 outs = [cell.model_folder for cell in merges if cell.model_folder]
                 wanted = [self._wanted(cell) for cell in merges]
-                merge_candidates(wanted, self.inputs.zoo, outs, base=self._base(), overwrite=self.config.overwrite)
+                planned = [self.checkpoints[source] for cell in merges for source in self.mix(cell).sources]
+                merge_candidates(
+                    wanted,
+                    self.inputs.zoo,
+                    outs,
+                    base=self._base(),
+                    overwrite=self.config.overwrite,
+                    planned=planned,
+                )
             elif merges:
                 return self._in_memory([cell for cell in merges if can_live_in_memory(self._wanted(cell))])
         return {}
@@ -349,7 +357,14 @@ class Prepared:
     def _make(self, cell: Cell, folder: Path, *, overwrite: bool = False) -> None:
         adaptation, mode = cell.variant.adaptation, cell.variant.name
         if adaptation is None:
-            merge_candidates([self._wanted(cell)], self.inputs.zoo, [folder], base=self._base(), overwrite=overwrite)
+            merge_candidates(
+                [self._wanted(cell)],
+                self.inputs.zoo,
+                [folder],
+                base=self._base(),
+                overwrite=overwrite,
+                planned=self._planned(cell),
+            )
         else:
             material = self._material(adaptation, cell.target)
             names = self._intents(next(iter(material.sources.values())))
