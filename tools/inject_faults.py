@@ -46,9 +46,13 @@ COMMANDS: Mapping[str, Command] = {
     "train": (*TRAIN, *ONE_JOB),
     "experiment": (*EXPERIMENT, *ONE_JOB),
     "experiment, merges in memory": (*EXPERIMENT, *ONE_JOB, "--keep-models", "none"),
+    "experiment, adapted": (*EXPERIMENT[:-1], *ONE_JOB, "--variants", "pick-confidence"),
     "experiment, two workers": (*EXPERIMENT, *TWO_JOBS),
+    "tables": ("aggregate", "--format", "all", "--output-dir", "tables"),
+    "page": ("report", "--out", "page.html"),
 }
-"""By name; the folder that each begins in has what those before it made."""
+"""By name. The last two begin where the experiment ends, it where the training ends, and that where the pre-training does."""
+BEFORE = {"pretrain": "", "train": "pretrain", "tables": "experiment", "page": "experiment"}
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,25 @@ class Kind:
     """Whether what is under way may stay until the next run: where nobody can remove it, or lives to do it."""
 
 
-EVERY = ("experiment", "experiment, merges in memory", "train", "pretrain")
-EXPERIMENTS = EVERY[:2]
+EXPERIMENTS = ("experiment", "experiment, merges in memory")
+EVERY = (*EXPERIMENTS, "train", "pretrain", "experiment, adapted", "tables", "page")
+WORK = EVERY[:4]
 KINDS = (
     Kind("a full disk (tmpfs)", "tmpfs", EVERY, frozenset({2}), r"No space left|has .* free"),
     Kind("a full disk (no new file)", "full", EVERY, frozenset({2}), r"No space left on device: .*Make room"),
+    Kind(
+        "a read-only disk (tmpfs)",
+        "tmpfs-ro",
+        EVERY,
+        frozenset({2}),
+        r"Nothing can be written to .*Read-only|Read-only file system",
+    ),
     Kind("a disk that turns read-only", "read-only", EVERY, frozenset({2}), r"Read-only file system", leaves=True),
     Kind("SIGTERM", "SIGTERM", EVERY, frozenset({143}), r"^error: Terminated\. .* the same command goes on"),
     Kind("Ctrl-C", "SIGINT", EVERY, frozenset({130}), r"^error: Interrupted\. .* the same command goes on"),
-    Kind("out of memory (numpy)", "memory", EVERY, frozenset({1, 2}), r"Memory ran out when 2\.00 GiB more"),
-    Kind("out of memory (torch)", "torch-memory", EVERY, frozenset({1, 2}), r"Memory ran out when 4000000000000 bytes"),
-    Kind(
-        "out of memory (GPU)", "gpu-memory", EVERY, frozenset({1, 2}), r"The memory of the GPU ran out when 2\.00 GiB"
-    ),
+    Kind("out of memory (numpy)", "memory", WORK, frozenset({1, 2}), r"Memory ran out when 2\.00 GiB more"),
+    Kind("out of memory (torch)", "torch-memory", WORK, frozenset({1, 2}), r"Memory ran out when 4000000000000 bytes"),
+    Kind("out of memory (GPU)", "gpu-memory", WORK, frozenset({1, 2}), r"The memory of the GPU ran out when 2\.00 GiB"),
     Kind("a source that is replaced", "changed", EXPERIMENTS, frozenset({0, 1, 2}), r"has changed while this run|^$"),
     Kind(
         "a source that is cut short",
@@ -88,7 +98,7 @@ KINDS = (
         r"has changed while this run|truncated or corrupt|became shorter|^$",
         leaves=True,
     ),
-    Kind("a clock that is set back, and runs backwards", "clock", EVERY, frozenset({0}), r"^$"),
+    Kind("a clock that is set back, and runs backwards", "clock", WORK, frozenset({0}), r"^$"),
     Kind("SIGTERM with two workers", "SIGTERM", ("experiment, two workers",), frozenset({143}), r"Terminated"),
     Kind("Ctrl-C with two workers", "SIGINT", ("experiment, two workers",), frozenset({130}), r"Interrupted"),
 )
@@ -129,8 +139,8 @@ class Bench:
         return self._alone[name]
 
     def _start(self, name: str) -> Path:
-        before = {"pretrain": None, "train": "pretrain"}.get(name, "train")
-        if before is None:
+        before = BEFORE.get(name, "train")
+        if not before:
             (self.root / "empty").mkdir(exist_ok=True)
             return self.root / "empty"
         self.alone(before)
@@ -151,6 +161,18 @@ class Bench:
                 fresh(folder, start)
                 ran = self.killer.run(COMMANDS[name], folder)
                 return self._judge(kind, name, f"{size >> 10} kB", folder, ran, reference, grow)
+        if kind.fault == "tmpfs-ro":
+            with disk(folder, ROOMY):
+                fresh(folder, start)
+                if moment:  # as far as a run gets that is ended there
+                    self.killer.run(COMMANDS[name], folder, moment * len(changes) // times, fault="SIGTERM")
+                subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+                ran = self.killer.run(COMMANDS[name], folder)
+
+                def mend() -> None:
+                    subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+
+                return self._judge(kind, name, f"{moment} of {times}", folder, ran, reference, mend)
         place = moment * (len(changes) - 1) // max(1, times - 1)
         fresh(folder, start)
         ran = self.killer.run(COMMANDS[name], folder, place, fault=kind.fault)
