@@ -2,7 +2,8 @@
 
 Each command runs in a process of its own, forked from one that has imported everything (a start takes milliseconds instead of
 seconds). An audit hook counts the changes that the interpreter announces under the folder: renames, removals, new folders,
-files that are opened to be written. Killed before one of them means: after all that was done before it.
+files that are opened to be written. Killed before one of them means: after all that was done before it. Instead of being
+killed, a command can meet another fault there, see ``faulting``.
 
     python tests/killing.py     reads one JSON request a line, forks, and answers with one line
 """
@@ -17,10 +18,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from faulting import FAULTS
 
 LOCALES = ("da-DK", "nb-NO", "sv-SE")
 """By uriel:syntax_knn, the two nearest of each are the other two: three sources are all that the run needs."""
@@ -128,16 +131,23 @@ class Killer:
         self._process.communicate()
 
     def run(
-        self, arguments: Sequence[str], folder: Path, kill: int | None = None, among: str = "", after: bool = False
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        kill: int | None = None,
+        among: str = "",
+        after: bool = False,
+        fault: str = "SIGKILL",
     ) -> Ran:
         """Run one command line in ``folder``.
 
         With a number, kill it before the change of that number (from 0) among those that a pattern is found in; or after
-        that change, which is before the next one.
+        that change, which is before the next one. ``fault`` names what happens there instead, one of ``faulting.FAULTS``.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {"arguments": [*arguments], "folder": str(folder), "kill": kill, "among": among, "after": after}
+        asked = {"kill": kill, "among": among, "after": after, "fault": fault}
+        request = {"arguments": [*arguments], "folder": str(folder), **asked}
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return Ran(**json.loads(self._process.stdout.readline()))
 
@@ -165,11 +175,12 @@ def serve() -> None:
 
 def serve_one(arguments: list[str], folder: str, changes: int, **kill: Any) -> None:
     status = 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells have what is in their background ignore
     try:
         from sprachbund.cli import run
 
         os.chdir(folder)
-        watch(folder, changes, **kill)
+        sys.addaudithook(watcher(folder, changes, **kill))
         status = run(arguments)
         sys.stdout.flush()
     except BaseException:
@@ -181,24 +192,29 @@ def serve_one(arguments: list[str], folder: str, changes: int, **kill: Any) -> N
         os._exit(status)
 
 
-def watch(folder: str, changes: int, kill: int | None, among: str, after: bool) -> None:
-    """Write down each change that is about to be made, and die before the one that was asked for."""
-    pattern, seen, doomed = re.compile(among), 0, False
+def watcher(
+    folder: str, changes: int, kill: int | None, among: str = "", after: bool = False, fault: str = "SIGKILL"
+) -> Callable[[str, tuple[Any, ...]], None]:
+    """Return what writes down each change that is about to be made, and dies (or brings a fault) before the one asked for."""
+    pattern, seen, doomed, struck = re.compile(among), 0, False, False
+    strike = FAULTS[fault](folder)
 
     def hook(event: str, details: tuple[Any, ...]) -> None:
-        nonlocal seen, doomed
+        nonlocal seen, doomed, struck
         if not changes_disk(event, details) or not is_inside(details[0], folder):
             return
         paths = details[:2] if event == "os.rename" else details[:1]
         change = " ".join([event, *(os.path.relpath(os.fsdecode(path), folder) for path in paths)])
         os.write(changes, json.dumps(change).encode() + b"\n")
         asked = pattern.search(change) is not None
-        if doomed or (asked and seen == kill and not after):
-            os.kill(os.getpid(), signal.SIGKILL)
+        begins = not struck and (doomed or (asked and seen == kill and not after))
         doomed = asked and seen == kill
         seen += asked
+        if begins or struck:
+            struck = True
+            strike(begins, event, change)
 
-    sys.addaudithook(hook)
+    return hook
 
 
 def changes_disk(event: str, details: tuple[Any, ...]) -> bool:
@@ -223,16 +239,19 @@ def warm_up() -> None:
     from sprachbund.cli import run
 
     printed, imported = os.memfd_create("printed"), os.memfd_create("imported")
-    answers = os.dup(1)
+    answers, errors = os.dup(1), os.dup(2)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        elsewhere(PRETRAIN, printed, imported)
-        for command in (PRETRAIN, TRAIN):
-            assert run([*command, *one_job(command)]) == 0, read_all(printed)
-        elsewhere((*EXPERIMENT, *one_job(EXPERIMENT)), printed, imported)
-        os.chdir("/")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            elsewhere(PRETRAIN, printed, imported)
+            for command in (PRETRAIN, TRAIN):
+                assert run([*command, *one_job(command)]) == 0, read_all(printed)
+            elsewhere((*EXPERIMENT, *one_job(EXPERIMENT)), printed, imported)
+            os.chdir("/")
+    finally:
+        os.dup2(errors, 2)
     for name in read_all(imported).split():
         importlib.import_module(name)
     sys.stdout.flush()

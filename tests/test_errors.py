@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from sprachbund import errors
-from sprachbund.errors import CellsFailed, SprachbundError, UnknownName, UserError, is_no_room, naming, nearest
+from sprachbund.errors import (
+    CellsFailed,
+    DataError,
+    SprachbundError,
+    UnknownName,
+    UserError,
+    is_no_memory,
+    is_no_room,
+    naming,
+    nearest,
+    of_memory,
+)
 
 
 def test_what_the_user_can_mend_exits_with_2_and_what_went_wrong_with_1() -> None:
@@ -80,3 +91,38 @@ def test_advice_comes_last() -> None:
         str(UnknownName("method", "xyz", ["linear"], "See the docs."))
         == "Unknown method 'xyz': known: linear. See the docs."
     )
+
+
+# --- memory ------------------------------------------------------------------------------------------------------------
+
+ON_CPU = (
+    "[enforce fail at alloc_cpu.cpp:119] err == 0. DefaultCPUAllocator: can't allocate memory: "
+    "you tried to allocate 400 bytes. Error code 12 (Cannot allocate memory)"
+)
+WHAT_HELPS = ": close other programs, use fewer --jobs, or a machine that has more."
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "Memory ran out"),
+        (MemoryError("Unable to allocate 2.00 GiB for an array"), "Memory ran out when 2.00 GiB more were asked for"),
+        (RuntimeError(ON_CPU), "Memory ran out when 400 bytes more were asked for"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of …"),
+            "The memory of the GPU ran out when 1.50 GiB more were asked for",
+        ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling …"), "The memory of the GPU ran out"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Memory ran out"),
+    ],
+)
+def test_memory_that_runs_out_is_known_whoever_says_it(error: Exception, sentence: str) -> None:
+    assert is_no_memory(error)
+    assert of_memory(error) == f"{sentence}{WHAT_HELPS}"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes differ"), KeyError("x"), DataError("of memory: out of memory"), KeyboardInterrupt()]
+)
+def test_nothing_else_is_put_down_to_memory(error: BaseException) -> None:
+    assert not is_no_memory(error)

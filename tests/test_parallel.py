@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,23 @@ def test_our_own_errors_speak_for_themselves() -> None:
     assert Failed.by(KeyError("x")).reason == "KeyError: 'x'"
 
 
+def killed_by(number: int) -> None:
+    """Be ended by a signal, or for none by memory that runs out."""
+    if not number:
+        raise MemoryError("Unable to allocate 2.00 GiB for an array")
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.usefixtures("light")
+def test_what_ended_a_process_is_told() -> None:
+    found = dict(parallel.attempts(killed_by, [signal.SIGKILL, signal.SIGBUS, signal.SIGSEGV, 0], jobs=2))
+    said = {number: outcome.reason for number, outcome in found.items() if isinstance(outcome, Failed)}
+    assert said[signal.SIGKILL].startswith("its process was killed, as the system does when memory runs out")
+    assert said[signal.SIGBUS].startswith("its process was killed (SIGBUS), as happens when a file gets shorter while")
+    assert said[signal.SIGSEGV].startswith("its process ended in the middle of its work (signal 11)")
+    assert said[0].startswith("Memory ran out when 2.00 GiB more were asked for")
+
+
 def log(path: str) -> None:
     """Works, and has nothing to say."""
     with Path(path).open("a", encoding="utf-8") as stream:
@@ -194,6 +212,32 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     assert soon(lambda: not any(map(files.is_alive, numbers)))
+
+
+WORDS = re.compile("Traceback|KeyboardInterrupt|Terminated")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals as of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3])
+def test_who_is_told_to_end_before_the_first_line_of_ours_says_nothing(
+    number: signal.Signals, seconds: float, tmp_path: Path
+) -> None:
+    """On a terminal Ctrl-C goes to all processes, also to those that are only just beginning."""
+    program = tmp_path / "program.py"
+    program.write_text(PARENT)
+    before = f"import os, signal, threading\nsignal.signal({number.value}, lambda *_: os._exit(0))\n"
+    later = "from sprachbund.parallel import _Worker\nstart = _Worker.__init__\n"
+    shoot = (
+        "def then(self, *what):\n    start(self, *what)\n"
+        f"    threading.Timer({seconds}, os.killpg, (0, {number.value})).start()\n_Worker.__init__ = then\n"
+    )
+    program.write_text(before + PARENT.replace("if __name__", f"{later}{shoot}if __name__"))
+    (tmp_path / "workers").mkdir()
+    command = [sys.executable, program, Path(__file__).parent, tmp_path / "workers"]
+    ran = subprocess.run(command, start_new_session=True, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0
+    assert not WORDS.search(ran.stderr), ran.stderr
 
 
 def soon(condition: Callable[[], bool]) -> bool:

@@ -34,6 +34,7 @@ from sprachbund.checkpoints import (
     on_the_hub,
     part_of,
     split_subfolder,
+    unchanged,
 )
 from sprachbund.checkpoints.hub import HubModel
 from sprachbund.errors import IncompatibleError, MixError
@@ -369,7 +370,8 @@ def make(blend: Blend, using: Ingredients, out: Path, report: Report = lambda st
     if blend.tokenizer == UNION:
         _check_vocabulary(using.sources, "a union of tokenizers")
     tensors = using.sources[0].tensors
-    with files.atomic_folder(out) as folder:
+    read = [*using.sources, *([using.base] if using.base else []), *([using.tokenizer] if using.tokenizer else [])]
+    with files.atomic_folder(out) as folder, unchanged(read):
         alignment = merging.merge(
             using.sources,
             weights_of(blend, tensors),

@@ -35,6 +35,7 @@ from sprachbund.checkpoints import (
     check_base,
     counterparts,
     name_labels,
+    unchanged,
     vocabulary_tensors,
     zoo_name,
     zoo_uses,
@@ -130,8 +131,12 @@ def merge_candidates(
     *,
     base: Checkpoint | None = None,
     overwrite: bool = False,
+    planned: Sequence[Checkpoint] = (),
 ) -> list[MergeDetails]:
-    """Do the same for several choices, in one pass over their sources."""
+    """Do the same for several choices, in one pass over their sources.
+
+    ``planned`` are the sources as they were when the merges were planned: if one has changed since, nothing is made.
+    """
     made: dict[Path, MergeDetails] = {}
     missing: list[tuple[Wanted, Path]] = []
     for each, out in zip(wanted, outs, strict=True):
@@ -141,15 +146,18 @@ def merge_candidates(
             made[out] = _as_chosen_now(out, known, each.choice, zoo)
         else:
             missing.append((each, out))
-    made |= _merge_into([each for each, _ in missing], zoo, [out for _, out in missing], base) if missing else {}
+    if missing:
+        made |= _merge_into([each for each, _ in missing], zoo, [out for _, out in missing], base, planned)
     return [made[out] for out in outs]
 
 
 def _merge_into(
-    wanted: Sequence[Wanted], zoo: Zoo, outs: Sequence[Path], base: Checkpoint | None
+    wanted: Sequence[Wanted], zoo: Zoo, outs: Sequence[Path], base: Checkpoint | None, planned: Sequence[Checkpoint]
 ) -> dict[Path, MergeDetails]:
     with ExitStack() as stack:
         folders = [stack.enter_context(files.atomic_folder(out)) for out in outs]
+        # Left before the folders are: then none of them takes its place.
+        stack.enter_context(unchanged([*planned, *_read_by(wanted, zoo, base)]))
         alignments = merging.merge_all([_merge(each.choice, zoo, base) for each in wanted], folders)
         made = {}
         for each, out, folder, alignment in zip(wanted, outs, folders, alignments, strict=True):
@@ -174,16 +182,23 @@ def merges_in_memory(
     ``engine`` makes them, see :func:`resident_for`.
     """
     merges, rows = [], []
-    for each, its_rows in zip(wanted, rows_of, strict=True):
-        merge = _merge(each.choice, zoo, base)
-        lead = merging.settle(merge).lead
-        # A method that looks at whole tensors makes whole ones.
-        rows.append(its_rows(lead) if METHODS[merge.method].kind == "coefficient" else None)
-        merges.append(replace(merge, rows=rows[-1]))
-    return [
-        InMemory(found.lead, found.tensors, its_rows, _details(each, zoo, base, found.alignment))
-        for each, found, its_rows in zip(wanted, engine(merges), rows, strict=True)
-    ]
+    with unchanged(_read_by(wanted, zoo, base)):
+        for each, its_rows in zip(wanted, rows_of, strict=True):
+            merge = _merge(each.choice, zoo, base)
+            lead = merging.settle(merge).lead
+            # A method that looks at whole tensors makes whole ones.
+            rows.append(its_rows(lead) if METHODS[merge.method].kind == "coefficient" else None)
+            merges.append(replace(merge, rows=rows[-1]))
+        return [
+            InMemory(found.lead, found.tensors, its_rows, _details(each, zoo, base, found.alignment))
+            for each, found, its_rows in zip(wanted, engine(merges), rows, strict=True)
+        ]
+
+
+def _read_by(wanted: Sequence[Wanted], zoo: Zoo, base: Checkpoint | None) -> list[Checkpoint]:
+    """Return the checkpoints that are read for merges, each once."""
+    names = dict.fromkeys(locale for each in wanted for locale in each.choice.mix.sources)
+    return [*(zoo.checkpoint(locale) for locale in names), *([base] if base else [])]
 
 
 def resident_for(

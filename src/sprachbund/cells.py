@@ -97,7 +97,10 @@ def evaluate(
 
     Raises:
         IncompatibleError: the model was made for other labels.
+        CheckpointError: it has changed in the meantime.
     """
+    if live is None:
+        _ = subject.checkpoint.digest  # found out before it is read
     folder_of, texts = subject.checkpoint.folder, data.partition(subject.locale, split).texts
     if live is None:
         model, encoded = inference.load_classifier(folder_of), inference.encode(folder_of, texts)
@@ -128,7 +131,13 @@ def record(
     started: float,
     meter: Meter | None = None,
 ) -> Record:
-    """Write record and predictions of a model that has answered with ``logits`` [rows, labels]; return the record."""
+    """Write record and predictions of a model that has answered with ``logits`` [rows, labels]; return the record.
+
+    Raises:
+        CheckpointError: the model has changed since it was read.
+    """
+    if not subject.details:
+        subject.checkpoint.check_unchanged()
     partition = data.partition(subject.locale, split)
     checkpoint = subject.checkpoint
     rows = predictions(answered(logits, label_names(checkpoint.labels, data, checkpoint.name).names, partition))

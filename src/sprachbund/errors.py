@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,9 +34,11 @@ __all__ = [
     "Unfit",
     "UnknownName",
     "UserError",
+    "is_no_memory",
     "is_no_room",
     "naming",
     "nearest",
+    "of_memory",
 ]
 
 
@@ -45,6 +48,31 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 def is_no_room(error: BaseException) -> bool:
     """Return whether nothing more can be written where this happened, so that what is tried next will not fare better."""
     return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+_NO_MEMORY = re.compile(
+    r"DefaultCPUAllocator|out of memory|Cannot allocate memory|std::bad_alloc|_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+"""What libraries say that have no error of their own for it: torch on a CPU and on a GPU, mapped files, C++, CUDA's."""
+_ASKED_FOR = re.compile(r"(?:tried|unable) to allocate ([\d.]+ \w+)", re.IGNORECASE)
+
+
+def is_no_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, that of the machine or of a GPU; whatever was being read or made is not to blame."""
+    if isinstance(error, MemoryError):
+        return True
+    return (
+        isinstance(error, Exception) and not isinstance(error, SprachbundError) and bool(_NO_MEMORY.search(str(error)))
+    )
+
+
+def of_memory(error: BaseException) -> str:
+    """Return the sentence about memory that ran out: how much was asked for, as far as that is known, and what to do."""
+    words = str(error)
+    where = "The memory of the GPU" if re.search("cuda|cublas", words, re.IGNORECASE) else "Memory"
+    asked = _ASKED_FOR.search(words)
+    when = f" when {asked[1]} more were asked for" if asked else ""
+    return f"{where} ran out{when}: close other programs, use fewer --jobs, or a machine that has more."
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 from sprachbund import files, store
 from sprachbund.config import as_yaml
-from sprachbund.errors import InUse
+from sprachbund.errors import CheckpointError, InUse
 from sprachbund.executors import Executors, executors_of
 from sprachbund.measures import AnswerStore
 from sprachbund.parallel import Executor, Failed, Report
@@ -197,18 +197,25 @@ class Experiment(Prepared):
             kept.collect(sources, list(texts), jobs=executor, report=report)
 
     def _zero_shot(self, report: Report, executor: Executor) -> Mapping[str, str]:
-        return run_zero_shot(
+        changed: dict[str, str] = {}
+        for source, checkpoint in self.checkpoints.items():
+            try:
+                checkpoint.check_unchanged()
+            except CheckpointError as error:  # the table would compare a merge with what it was not made of
+                changed[source] = str(error)
+        found = run_zero_shot(
             self.store,
             self.inputs.zoo,
             self.inputs.data,
             self.config.split,
-            self.sources,
+            [source for source in self.sources if source not in changed],
             self.targets,
             precision=self.config.precision,
             jobs=executor,
             report=report,
             overwrite=self.config.overwrite,
-        ).failures
+        )
+        return {source: reason for source, reason in changed.items() if source in self.sources} | found.failures
 
     def _write_progress(self, started: str, results: Mapping[tuple[str, str], Record | Failure]) -> None:
         records, failures = self._sorted(results)

@@ -58,7 +58,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or no change is allowed any more: why is told by the first error
+            Path(temporary).unlink()
         raise
 
 

@@ -85,9 +85,11 @@ def exclusive(
             files.write_json(note, asdict(_me()))
         yield
     finally:
-        if not again:
-            note.unlink(missing_ok=True)
-        lock.release()
+        try:
+            if not again:
+                note.unlink(missing_ok=True)
+        finally:  # where nothing can be removed any more, too
+            lock.release()
 
 
 @contextmanager

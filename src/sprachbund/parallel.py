@@ -17,12 +17,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_any
 from typing import Any, Protocol, Self, TypeVar, cast
 
-from sprachbund.errors import MixError, SprachbundError, is_no_room
+from sprachbund.errors import MixError, SprachbundError, is_no_memory, is_no_room, of_memory
 
 __all__ = [
     "ALONE",
@@ -71,7 +71,10 @@ class Failed:
     @classmethod
     def by(cls, error: BaseException) -> Self:
         """Describe an error; our own speak for themselves, others are told with their type."""
-        reason = str(error) if isinstance(error, SprachbundError) else f"{type(error).__name__}: {error}"
+        if is_no_memory(error):
+            reason = of_memory(error)
+        else:
+            reason = str(error) if isinstance(error, SprachbundError) else f"{type(error).__name__}: {error}"
         return cls(reason, "".join(traceback.format_exception(error)))
 
 
@@ -315,8 +318,9 @@ def together(program: Callable[[Team], None], size: int) -> None:
     others = [
         context.Process(target=_join_in, args=(program, rank, size, pipes), daemon=True) for rank in range(1, size)
     ]
-    for process in others:
-        process.start()
+    with _put_off(signal.SIGINT, signal.SIGTERM):  # which a copy of this process would take for its own
+        for process in others:
+            process.start()
     for _, theirs in pipes:
         theirs.close()
     try:
@@ -334,7 +338,7 @@ def together(program: Callable[[Team], None], size: int) -> None:
 def _join_in(
     program: Callable[[Team], None], rank: int, size: int, pipes: Sequence[tuple[Connection, Connection]]
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first one has its say
+    _hear()  # the first one has its say
     threading.Thread(target=_die_with_parent, name="die with parent", daemon=True).start()
     for place, (ours, theirs) in enumerate(pipes, start=1):
         ours.close()
@@ -351,6 +355,45 @@ def _join_in(
         pass
     except BaseException as error:
         link.send(RuntimeError("".join(traceback.format_exception(error))))
+
+
+SECONDS_TO_DIE = 10.0
+"""For a process that is about to be gone."""
+
+
+def _how_it_ended(status: int | None) -> str:
+    """Return how a process ended that was not to end, and what to do; ``status`` is as of :mod:`subprocess`."""
+    if status == -signal.SIGKILL:
+        return "its process was killed, as the system does when memory runs out: close other programs, or use fewer --jobs."
+    if hasattr(signal, "SIGBUS") and status == -signal.SIGBUS:
+        return (
+            "its process was killed (SIGBUS), as happens when a file gets shorter while it is read: "
+            "leave models and data alone as long as a run reads them."
+        )
+    how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
+    return f"its process ended in the middle of its work ({how}); if memory ran out, fewer --jobs may help."
+
+
+@contextmanager
+def _put_off(*signals: signal.Signals) -> Iterator[None]:
+    """Put off signals while processes are started, which begin with them put off until they :func:`_hear`."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _hear() -> None:
+    """Let Ctrl-C and SIGTERM end this process at once and without a word: the one that started it has its say."""
+    ends = (signal.SIGINT, signal.SIGTERM)
+    for number in ends:
+        signal.signal(number, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
 
 
 class _Over:
@@ -374,7 +417,10 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(theirs, _prepare, threads, gpu, work), daemon=True)
         self.gpu = gpu
         self.has_read: Collection[Hashable] = ()
-        self.process.start()
+        if os.name == "posix":
+            resource_tracker.ensure_running()  # else it is started in between, and hears of everything again
+        with _put_off(signal.SIGINT):  # before its first line of ours it would say where it was
+            self.process.start()
         theirs.close()
 
     def begin(self, task: Any, reads: Collection[Hashable]) -> None:
@@ -387,7 +433,8 @@ class _Worker:
         try:
             return self.link.recv()
         except (EOFError, ConnectionResetError):
-            return Failed("its process was killed; if memory ran out, fewer --jobs may help.", killed=True)
+            self.process.join(SECONDS_TO_DIE)
+            return Failed(_how_it_ended(self.process.exitcode), killed=True)
 
     def end(self) -> None:
         self.process.terminate()
@@ -441,8 +488,7 @@ def _serve(
     gpu: str | None,
     work: Callable[[Any], Iterable[Any]],
 ) -> None:
-    # Ctrl-C ends a worker at once and without a word: the parent has its say.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _hear()
     threading.Thread(target=_die_with_parent, name="die with parent", daemon=True).start()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu

@@ -200,7 +200,15 @@ class Prepared:
             if self.config.keep_models == "all" and merges:
                 outs = [cell.model_folder for cell in merges if cell.model_folder]
                 wanted = [self._wanted(cell) for cell in merges]
-                merge_candidates(wanted, self.inputs.zoo, outs, base=self._base(), overwrite=self.config.overwrite)
+                planned = [self.checkpoints[source] for cell in merges for source in self.mix(cell).sources]
+                merge_candidates(
+                    wanted,
+                    self.inputs.zoo,
+                    outs,
+                    base=self._base(),
+                    overwrite=self.config.overwrite,
+                    planned=planned,
+                )
             elif merges:
                 return self._in_memory([cell for cell in merges if can_live_in_memory(self._wanted(cell))])
         return {}
@@ -273,6 +281,8 @@ class Prepared:
     def _metered(self, cell: Cell, live: InMemory | None, meter: energy.Meter) -> Record:
         started = time.monotonic()
         config = self.config
+        for source in self._planned(cell):
+            source.check_unchanged()
         if cell.variant.adaptation and cell.variant.adaptation.kind == "ensemble":
             return self._ensemble(cell, cell.variant.adaptation, started, meter)
         where = (self.inputs.data, config.split, cell.variant.name, cell.results_folder)
@@ -284,6 +294,13 @@ class Prepared:
         with self._model(cell) as checkpoint:
             subject = cells.describe(checkpoint, cell.target)
             return evaluate(subject, *where, live=live)
+
+    def _planned(self, cell: Cell) -> list[Checkpoint]:
+        """Return the checkpoints that a cell was planned with; their digests are part of its identity."""
+        if cell.variant.adaptation:
+            return list(self._material(cell.variant.adaptation, cell.target).sources.values())
+        chosen = self._chosen(cell)
+        return [self.checkpoints[locale] for locale in (chosen.mix.sources if chosen else (cell.target,))]
 
     def _complete_card(self, cell: Cell, record: Record) -> None:
         """Write the card of a kept model anew, with what was measured, where it is still the one that tells of no result."""
@@ -333,7 +350,14 @@ class Prepared:
     def _make(self, cell: Cell, folder: Path, *, overwrite: bool = False) -> None:
         adaptation, mode = cell.variant.adaptation, cell.variant.name
         if adaptation is None:
-            merge_candidates([self._wanted(cell)], self.inputs.zoo, [folder], base=self._base(), overwrite=overwrite)
+            merge_candidates(
+                [self._wanted(cell)],
+                self.inputs.zoo,
+                [folder],
+                base=self._base(),
+                overwrite=overwrite,
+                planned=self._planned(cell),
+            )
         else:
             material = self._material(adaptation, cell.target)
             names = self._intents(next(iter(material.sources.values())))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sprachbund import inference, parallel
-from sprachbund.checkpoints import Checkpoint, Zoo, zoo_name, zoo_uses
+from sprachbund.checkpoints import Checkpoint, Zoo, unchanged, zoo_name, zoo_uses
 from sprachbund.config import Precision
 from sprachbund.data import DataSet, Partition
 from sprachbund.errors import CheckpointError, StoreError
@@ -149,7 +149,8 @@ def _evaluate(task: _Task) -> Transfer | None:
         if row is there and not wanted:
             return row
         partitions = [each for each in task.partitions if row is task.row or each.locale in wanted]
-        cells, answers = evaluate_transfer(task.checkpoint, task.names, partitions, task.precision)
+        with unchanged([task.checkpoint]):
+            cells, answers = evaluate_transfer(task.checkpoint, task.names, partitions, task.precision)
         made = row.model_copy(update={"cells": {**row.cells, **cells}})
         made = made if task.keep_answers else made.without_answers()
         task.store.write_transfer(made, answers if task.keep_answers else None)

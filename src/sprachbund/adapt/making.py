@@ -21,7 +21,7 @@ from sprachbund.adapt.teaching import shares, weights_of
 from sprachbund.adaptation import Adaptation
 from sprachbund.candidates import base_of, merged_before
 from sprachbund.cards import MergeDetails, MergedSource, origin_of, write_made
-from sprachbund.checkpoints import Checkpoint, align, name_labels, zoo_name, zoo_uses
+from sprachbund.checkpoints import Checkpoint, align, name_labels, unchanged, zoo_name, zoo_uses
 from sprachbund.config import EXACT, Precision
 from sprachbund.ensembles import ENSEMBLES, debiased
 from sprachbund.errors import UserError
@@ -76,7 +76,11 @@ def adapt(
     weights = weights_of(adaptation, evidence)
     files.remove_leftovers(out.parent)
     taking_part = np.flatnonzero(weights)
-    with files.temporary_folder(out.parent, "adapting") as workplace, files.atomic_folder(out) as folder:
+    with (
+        files.temporary_folder(out.parent, "adapting") as workplace,
+        files.atomic_folder(out) as folder,
+        unchanged([*material.sources.values(), *([material.base] if material.base else [])]),
+    ):
         job = Job(
             adaptation, material.of(taking_part), evidence.of(taking_part), weights[taking_part], workplace, report
         )

@@ -12,6 +12,7 @@ from sprachbund.checkpoints.checkpoint import (
     Checkpoint,
     name_labels,
     open_checkpoint,
+    unchanged,
 )
 from sprachbund.checkpoints.compatibility import (
     body_counterparts,
@@ -103,6 +104,7 @@ __all__ = [
     "source_locale",
     "split_subfolder",
     "sub_checkpoints",
+    "unchanged",
     "vocabulary_tensors",
     "write_tensors",
     "write_token_counts",

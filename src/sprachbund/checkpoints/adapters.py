@@ -28,7 +28,7 @@ from sprachbund.checkpoints.checkpoint import (
 from sprachbund.checkpoints.foreign import naming
 from sprachbund.checkpoints.pickled import read_pickles, unasked
 from sprachbund.checkpoints.tensors import TensorFile
-from sprachbund.errors import CheckpointError
+from sprachbund.errors import CheckpointError, is_no_memory
 from sprachbund.untrusted import read_json
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ def _sum(folder: Path, base: Checkpoint, labels: tuple[str, ...], shapes: Mappin
             warnings.simplefilter("ignore")  # what it warns of is refused below
             adapted = PeftModel.from_pretrained(model, str(folder))
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        if is_no_memory(error):
+            raise
         raise CheckpointError(f"{folder} does not fit its base {base.name}, or is incomplete: {_UNSAID}.") from error
     places = {_WRAPPING.sub("", name) for name in adapted.state_dict()}
     for name in sorted(shapes.keys() - places):

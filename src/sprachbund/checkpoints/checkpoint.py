@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ __all__ = [
     "Checkpoint",
     "name_labels",
     "open_checkpoint",
+    "unchanged",
 ]
 
 _log = logging.getLogger(__name__)
@@ -263,6 +265,37 @@ class Checkpoint:
         file = self.file
         tensors = file.digest if isinstance(file, ShardedTensors) else digests.of_file(self.folder / WEIGHTS)
         return digests.of_value([tensors, config, self.tokenizer_digest])
+
+    def check_unchanged(self) -> None:
+        """Complain if what is there now is not what the digest was found out of.
+
+        Raises:
+            CheckpointError: somebody has written to it in the meantime.
+        """
+        try:
+            same = replace(self).digest == self.digest  # a new one, which knows nothing yet
+        except (CheckpointError, FileNotFoundError):  # half of something, or gone
+            same = False
+        if not same:
+            raise CheckpointError(
+                f"{self.name} has changed while this run was at work: bring back what was there, or run again, "
+                "and leave models alone as long as a run reads them."
+            )
+
+
+@contextmanager
+def unchanged(checkpoints: Iterable[Checkpoint]) -> Iterator[None]:
+    """Complain after the block, in which they are read, if one of them has changed since its digest was found out.
+
+    What is made of checkpoints is named by their digests: it would say that it is made of something else.
+
+    Raises:
+        CheckpointError: names it.
+    """
+    watched = {(checkpoint.folder, checkpoint.digest): checkpoint for checkpoint in checkpoints}
+    yield
+    for checkpoint in watched.values():
+        checkpoint.check_unchanged()
 
 
 def open_checkpoint(

@@ -1,7 +1,8 @@
 """What transformers and the libraries beneath it say about a checkpoint's files, as one sentence that names the checkpoint.
 
 Their readers raise what they please: OSError, KeyError, bare Exception; those in Rust end in a panic, which Python shows as an
-exception that is no Exception. All of it is about the files; what it was is kept as the cause.
+exception that is no Exception. All of it is about the files, but for room and memory that run out; what it was is kept as the
+cause.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sprachbund.errors import CheckpointError, SprachbundError, is_no_room
+from sprachbund.errors import CheckpointError, SprachbundError, is_no_memory, is_no_room
 
 __all__ = ["naming"]
 
@@ -28,7 +29,7 @@ def naming(folder: Path, what: str) -> Iterator[None]:
     except SprachbundError:
         raise
     except BaseException as error:
-        if is_no_room(error) or not (isinstance(error, Exception) or _is_panic(error)):
+        if is_no_room(error) or is_no_memory(error) or not (isinstance(error, Exception) or _is_panic(error)):
             raise
         reason, *_ = re.split(r"[.:]?(?:\s*\n|\. |$)", str(error).strip())
         raise CheckpointError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sprachbund.checkpoints.foreign import naming
 from sprachbund.checkpoints.tensors import TensorInfo, write_tensors
-from sprachbund.errors import CheckpointError
+from sprachbund.errors import CheckpointError, is_no_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,6 +76,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             "and was not read: have who made the model save it as safetensors (save_pretrained does)."
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        if is_no_memory(error):
+            raise
         raise CheckpointError(f"{path} is truncated or corrupt: download or save it again.") from error
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise CheckpointError(f"{path} does not map names to tensors: have the model saved with save_pretrained.")

@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from sprachbund import __version__
 from sprachbund.cli.console import console, result, set_mode
+from sprachbund.cli.ending import of_interrupt, told_to_end
 from sprachbund.cli.sentences import of_command_line, of_system
 from sprachbund.cli.settings import (
     SettingsFile,
@@ -28,11 +29,10 @@ from sprachbund.cli.settings import (
     settle_mode,
 )
 from sprachbund.config import as_yaml
-from sprachbund.errors import SprachbundError, UserError
+from sprachbund.errors import SprachbundError, UserError, is_no_memory, of_memory
 
-__all__ = ["INTERRUPTED", "app", "main", "run", "understood"]
+__all__ = ["app", "main", "run", "understood"]
 
-INTERRUPTED = 130
 UNREAD = 141
 """Who read the output left before its end (``| head``). As of programs that SIGPIPE ends: 128 + 13, and no message."""
 
@@ -138,11 +138,18 @@ def main(command: str | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return its exit status: 0 done, 1 some cells failed, 2 the user can mend it, 130 Ctrl-C.
+    """Run one command line; return its exit status.
+
+    That is 0 done, 1 some cells failed, 2 the user can mend it, 130 Ctrl-C, 143 SIGTERM.
 
     Raises:
         BrokenPipeError: who read the output has left.
     """
+    with told_to_end():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     app.config = ()
     app.meta.config = [common_environment, expand_home]
     try:
@@ -154,10 +161,15 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(str(error), error.exit_status)
     except BrokenPipeError:
         raise
-    except OSError as error:  # no space, no permission, no such folder
-        return _complain(of_system(error), 2)
-    except KeyboardInterrupt:
-        return _complain("Interrupted. What is finished is kept: the same command goes on from here.", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        what, status = of_interrupt(interrupt)
+        return _complain(f"{what}. What is finished is kept: the same command goes on from here.", status)
+    except Exception as error:
+        if is_no_memory(error):
+            return _complain(f"{of_memory(error)} What is finished is kept, and the same command goes on from here.", 2)
+        if isinstance(error, OSError):  # no space, no permission, no such folder
+            return _complain(of_system(error), 2)
+        raise
 
 
 def _complain(message: str, status: int) -> int:

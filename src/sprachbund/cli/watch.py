@@ -18,8 +18,9 @@ from rich.live import Live
 from rich.text import Text
 
 from sprachbund import locks
-from sprachbund.cli.app import INTERRUPTED, app
+from sprachbund.cli.app import app
 from sprachbund.cli.console import MODE, console, duration, rate, result, say
+from sprachbund.cli.ending import of_interrupt
 from sprachbund.config import WatchConfig
 from sprachbund.errors import CellsFailed, SprachbundError, StoreError
 from sprachbund.report import Reader, RunState, frame
@@ -45,9 +46,9 @@ def watch(*, config: Annotated[WatchConfig, Parameter(name="*")] = WatchConfig()
         return 0
     try:
         last = _follow(config, reader)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         say("No longer watched: the run goes on without it.")
-        return INTERRUPTED
+        return of_interrupt(interrupt)[1]
     _judge(last)
     return 0
 

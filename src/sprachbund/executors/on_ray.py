@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,7 +50,8 @@ def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor
     address = address or os.environ.get("RAY_ADDRESS") or None
     try:
         _check_reachable(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        with _signals_as_they_are():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:  # no answer; another version there; no such address
         said = str(error).strip().partition("\n")[0]
         raise UserError(
@@ -65,6 +68,17 @@ def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor
         yield _Ray(threads, gpus, min(at_once or slots, slots))
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _signals_as_they_are() -> Iterator[None]:
+    """Keep what SIGTERM means here: Ray would have it end the program where it stands."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _check_reachable(address: str | None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund import digests, files, inference, parallel
-from sprachbund.checkpoints import Checkpoint
+from sprachbund.checkpoints import Checkpoint, unchanged
 from sprachbund.config import EXACT, Precision
 from sprachbund.errors import CheckpointError
 from sprachbund.parallel import Executor, Failed, Report
@@ -100,9 +100,12 @@ class _Task:
 def _answer(task: _Task) -> None:
     inference.quieten()
     folder = task.checkpoint.folder
-    model = inference.ready(inference.load_classifier(folder), task.store.precision)
+    with unchanged([task.checkpoint]):
+        model = inference.ready(inference.load_classifier(folder), task.store.precision)
     for texts in task.lots:
-        task.store.write(task.checkpoint, texts, inference.logits(model, inference.encode(folder, texts)))
+        with unchanged([task.checkpoint]):
+            logits = inference.logits(model, inference.encode(folder, texts))
+        task.store.write(task.checkpoint, texts, logits)
 
 
 def _digest(texts: Sequence[str]) -> str:

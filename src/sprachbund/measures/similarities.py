@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund import cache, digests, files
-from sprachbund.checkpoints import Checkpoint, zoo_name, zoo_uses
+from sprachbund.checkpoints import Checkpoint, unchanged, zoo_name, zoo_uses
 from sprachbund.data import DataSet
 from sprachbund.errors import DataError, MixError, UserError
 from sprachbund.measures.answers import AnswerStore
@@ -96,7 +96,11 @@ def measure(name: str, context: Context) -> SimilarityMatrix:
     context = replace(context, most_texts=texts_of(name))
     path = _path(kind, context)
     values = _known(path, context) if path else None
-    matrix = _matrix(name, context, MEASURES[kind].values(context) if values is None else values)
+    if values is None:
+        with unchanged([*context.sources.values(), *([context.base] if context.base else [])] if path else []):
+            matrix = _matrix(name, context, MEASURES[kind].values(context))
+    else:
+        matrix = _matrix(name, context, values)
     if path and values is None:
         files.write_text(path, write_csv(matrix))
     return matrix

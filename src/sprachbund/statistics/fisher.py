@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from sprachbund import digests
-from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo
+from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo, unchanged
 from sprachbund.errors import CheckpointError, DataError
 from sprachbund.inference import Encoded
 from sprachbund.statistics.classifiers import answer, encoded_for, load, saved_names
@@ -59,8 +59,9 @@ def fisher_file(
     drawn = {} if gold is not None or len(checkpoint.labels) <= passes else {"passes": passes, "seed": seed}
 
     def make(folder: Path) -> None:
-        model = load(checkpoint)
-        encoded = encoded_for(model, checkpoint, texts)
+        with unchanged([checkpoint]):
+            model = load(checkpoint)
+            encoded = encoded_for(model, checkpoint, texts)
         _write(folder, checkpoint, model, diagonal_fisher(model, encoded, gold, passes=passes, seed=seed))
 
     made_of = {"checkpoint": checkpoint.digest, "texts": digests.of_value(list(texts)), "labels": gold, **drawn}

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from sprachbund import digests
-from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo
+from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo, unchanged
 from sprachbund.inference import Encoded
 from sprachbund.statistics.classifiers import Batch, answer, batches, encoded_for, load
 from sprachbund.statistics.kept import DTYPE, check_texts, kept, put, writer
@@ -38,8 +38,10 @@ def gram_file(checkpoint: Checkpoint, texts: Sequence[str]) -> TensorFile:
     check_texts(checkpoint, texts)
 
     def make(folder: Path) -> None:
-        model = load(checkpoint)
-        found = gram_matrices(model, linear_layers(model, checkpoint), encoded_for(model, checkpoint, texts))
+        with unchanged([checkpoint]):
+            model = load(checkpoint)
+            encoded = encoded_for(model, checkpoint, texts)
+        found = gram_matrices(model, linear_layers(model, checkpoint), encoded)
         shapes = {name: tuple(matrix.shape) for name, matrix in found.items()}
         with writer(folder, "gram", shapes) as out:
             for name, matrix in found.items():

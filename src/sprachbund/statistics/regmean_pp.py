@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from sprachbund import digests
-from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo, TensorWriter, check_one_vocabulary
+from sprachbund.checkpoints import Checkpoint, TensorFile, TensorInfo, TensorWriter, check_one_vocabulary, unchanged
 from sprachbund.errors import CheckpointError
 from sprachbund.inference import Encoded
 from sprachbund.merging import merged_tensors
@@ -66,7 +66,8 @@ def layerwise_gram_files(
     names = [str(place) for place in range(len(sources))]
 
     def make(folder: Path) -> None:
-        _Walk(sources, weights, settled, texts).go(folder, names, report)
+        with unchanged(sources):
+            _Walk(sources, weights, settled, texts).go(folder, names, report)
 
     made_of = {
         "checkpoints": [source.digest for source in sources],

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from sprachbund import files
+from sprachbund.errors import is_no_memory
 
 __all__ = ["Snapshots"]
 
@@ -79,6 +80,8 @@ class Snapshots:
     def _read(self) -> dict[str, Any] | None:
         try:
             state: dict[str, Any] = torch.load(self.path, weights_only=True, map_location="cpu")
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):  # there is none, or none that can be read
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # there is none, or none to be read
+            if is_no_memory(error):
+                raise
             return None
         return state if isinstance(state, dict) and state.get("digest") == self.digest else None
