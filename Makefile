@@ -19,6 +19,9 @@ BENCH_ARGS ?=
 KILLS ?= 100
 SOAK_ARGS ?=
 
+# How often `make soak-memory` does the demonstration's sweep; each time a minute on an idle core
+ROUNDS ?= 20
+
 # How long `make fuzz` gives to each of the parsers, and which ones: make fuzz FUZZ_ARGS="--parsers safetensors config"
 FUZZ_SECONDS ?= 60
 FUZZ_ARGS ?=
@@ -30,8 +33,8 @@ ORACLE := .venv-oracle/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume bench bench-inference bench-adapt docs notebook \
-    dist oracle lint types check format clean
+.PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume soak-memory ray-demo bench bench-inference \
+    bench-adapt docs notebook dist oracle lint types check format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +69,12 @@ lock: $(INSTALLED_DEV)  ## Write requirements.lock anew: a version and its hashe
 
 soak-resume: $(INSTALLED_DEV)  ## Kill a small run at KILLS=100 random moments and compare with one left alone (1 hour)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_resume.py --kills $(KILLS) $(SOAK_ARGS)
+
+soak-memory: $(INSTALLED_DEV)  ## Do the demonstration's sweep ROUNDS=20 times in one process: what does it keep? (half an hour)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_memory.py --rounds $(ROUNDS)
+
+ray-demo: $(INSTALLED_DEV)  ## Do the demonstration's 156 cells on two Ray nodes, lose one half-way, compare with a local run (5 minutes)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tools $(BIN)/python tools/ray_demo.py
 
 bench: $(INSTALLED_DEV) $(ORACLE)  ## Compare with mergekit on seven checkpoints of XLM-R base's shape, in bench/ (10 GB, 1.5 hours)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/bench.py --folder bench --oracle .venv-oracle $(BENCH_ARGS)
