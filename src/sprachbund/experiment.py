@@ -215,7 +215,7 @@ class Experiment(Prepared):
             report=report,
             overwrite=self.config.overwrite,
         )
-        return {source: reason for source, reason in changed.items() if source in self.sources} | found.failures
+        return {**{source: why for source, why in changed.items() if source in self.sources}, **found.failures}
 
     def _write_progress(self, started: str, results: Mapping[tuple[str, str], Record | Failure]) -> None:
         records, failures = self._sorted(results)
