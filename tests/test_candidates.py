@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from pico import Pico, bits, rewrite, state
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from sprachbund import cells
+from sprachbund import cells, merging
 from sprachbund.candidates import distance_from_base, merge_candidate
 from sprachbund.cards import DETAILS, read_details
 from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
@@ -43,6 +44,22 @@ def test_writes_a_model_that_transformers_loads(zoo: Zoo, tmp_path: Path) -> Non
         *("tokenizer.json", "tokenizer_config.json"),
     }
     assert {path.name for path in tmp_path.iterdir()} == {"models", "out"}  # nothing temporary stays
+
+
+def test_a_source_that_changes_during_the_merge_leaves_no_model(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = merging.merge_all
+
+    def merge_all(*asked: Any) -> Any:
+        found = true(*asked)
+        rewrite(zoo.checkpoint("fr-FR").folder, lambda tensors: tensors["classifier.dense.bias"].add_(1))
+        return found
+
+    monkeypatch.setattr(merging, "merge_all", merge_all)
+    with pytest.raises(CheckpointError, match="fr-FR has changed while this run was at work"):
+        merge_candidate(by_hand(2, 1, 1), zoo, "manual", tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"models"}
 
 
 def test_details_say_how_it_was_made(zoo: Zoo, tmp_path: Path, base: Checkpoint) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from pico import INTENTS, Pico, rewrite, state
 
-from sprachbund.checkpoints import Checkpoint, open_checkpoint
+from sprachbund.checkpoints import Checkpoint, open_checkpoint, unchanged
 from sprachbund.errors import CheckpointError
 
 
@@ -142,6 +143,32 @@ def test_the_digest_changes_with(what: str, pico: Pico) -> None:
     else:
         edit_config(source.folder, architectures=["XLMRobertaForMultipleChoice"])
     assert open_checkpoint(source.folder).digest != before
+
+
+def spoil(what: str, folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    if what == "replaced":
+        rewrite(folder, lambda tensors: tensors["classifier.dense.bias"].add_(1))
+    elif what == "cut short":
+        os.truncate(weights, weights.stat().st_size // 2)
+    elif what == "gone":
+        weights.unlink()
+    else:
+        edit_config(folder, id2label=dict(enumerate(reversed(INTENTS))))
+
+
+@pytest.mark.parametrize("what", ["replaced", "cut short", "gone", "another config"])
+def test_what_changes_while_it_is_read_is_told_of(what: str, pico: Pico) -> None:
+    source = pico.source("m")
+    said = r"^m has changed while this run was at work: bring back what was there"
+    with pytest.raises(CheckpointError, match=said), unchanged([source]):
+        spoil(what, source.folder)
+
+
+def test_what_is_only_touched_has_not_changed(pico: Pico) -> None:
+    source = pico.source("m")
+    with unchanged([source]):
+        (source.folder / "model.safetensors").touch()
 
 
 def test_what_is_missing_is_said(pico: Pico, tmp_path: Path) -> None:

@@ -181,6 +181,22 @@ def test_no_job_means_all_cores(
     assert used == [7, 3]
 
 
+def test_what_a_source_answers_that_changes_meanwhile_is_not_kept(
+    pico: Pico, store: AnswerStore, quiet: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pico.source("m")
+    true = inference.logits
+
+    def answer(model: torch.nn.Module, encoded: inference.Encoded) -> np.ndarray:
+        rewrite(source.folder, lambda tensors: tensors["classifier.dense.bias"].add_(1))
+        return true(model, encoded)
+
+    monkeypatch.setattr(inference, "logits", answer)
+    failures = store.collect({"m": source}, [TEXTS], jobs=1, report=quiet)
+    assert failures["m"].startswith("m has changed while this run was at work")
+    assert not list(store.root.rglob("*.npy"))
+
+
 def test_half_precision_ends_somewhere(sources: list[Checkpoint], store: AnswerStore) -> None:
     logits = np.array([[LARGEST, 0.5], [-LARGEST, 0.1]], dtype=np.float32)
     store.write(sources[0], ["a", "b"], logits)
