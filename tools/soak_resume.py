@@ -12,10 +12,11 @@ moments fall into the work instead of imports.
 
 Each round begins in a new folder. What gets SIGKILL is drawn by lot: the main process (with Ray the driver) or one of its
 workers; where none is at work, the main process. Half of the moments are drawn uniformly over the time that the uninterrupted
-run takes (after a kill, has left, by the share of records that are missing), the other half between the records of the
-experiment. After the main process, the same command follows at once; a killed worker leaves that alive, and it goes on. Where
-it ends with something failed because of that, the same command follows, too. After each kill it is to be killed again, 19 times
-out of 20 by lot, and is if it does not end before that.
+run takes, the other half between the records of the experiment. After the main process, the same command follows at once; a
+killed worker leaves that alive, and it goes on. Where it ends with something failed because of that, the same command follows,
+too. After each kill it is to be killed again, 19 times out of 20 by lot, and is if it does not end before that. Such moments
+are drawn over the time that is left, by the share of records that are missing, and begin when the experiment holds its folder:
+else most kills would fall into starts.
 
 Compared are all files but for times (the number of threads in each record is among what is compared), and what was finished
 at a kill, when all processes of the run were stopped for a look, must not have been touched since. No process may be left that
@@ -99,8 +100,10 @@ class Moment:
 
     records: int
     """Wait until so many are there,"""
+    in_its_folder: bool
+    """and, if this is set, until the experiment has its folder: what it does before that has been killed often enough,"""
     seconds: float
-    """and so long after that; with no records to wait for, after the start of the process."""
+    """and so long after that."""
 
 
 @dataclass(frozen=True)
@@ -318,7 +321,7 @@ def one_round(job: Job, folder: Path, reference: Tree, seconds: float, lot: rand
     at_work, hurt = Run(job.commands, root), False
     while True:
         kill_again = not found.kills or lot.random() < GO_ON
-        moment = a_moment(job, root, seconds, at_work.age, lot) if kill_again else None
+        moment = a_moment(job, root, seconds, again=bool(found.kills), lot=lot) if kill_again else None
         if reached(at_work, root, moment):
             main, workers = psutil.Process(at_work.process.pid), at_work.workers(job)
             victim = lot.choice([MAIN, WORKER]) if workers else MAIN
@@ -352,7 +355,7 @@ def one_round(job: Job, folder: Path, reference: Tree, seconds: float, lot: rand
     return found
 
 
-def a_moment(job: Job, root: Path, seconds: float, since: float, lot: random.Random) -> Moment:
+def a_moment(job: Job, root: Path, seconds: float, *, again: bool, lot: random.Random) -> Moment:
     """Draw a moment: any of the time that is left or, as often, after one of the records that are still to come.
 
     Left is that share of an uninterrupted run's ``seconds`` which records are missing, and the last stage in any case.
@@ -360,18 +363,18 @@ def a_moment(job: Job, root: Path, seconds: float, since: float, lot: random.Ran
     there = records(root)
     if there == job.records or lot.random() < 0.5:
         left = seconds * max(1 - there / job.records, LAST_STAGE)
-        return Moment(0, since + lot.uniform(0, left))
-    return Moment(lot.randint(there + 1, job.records), lot.uniform(0, SECONDS_OF_CELL))
+        return Moment(0, again and bool(job.before), lot.uniform(0, left))
+    return Moment(lot.randint(there + 1, job.records), False, lot.uniform(0, SECONDS_OF_CELL))
 
 
 def reached(at_work: Run, root: Path, moment: Moment | None) -> bool:
     """Wait for a moment, or for the end if there is none; return whether the run was still alive then."""
-    since = 0.0
+    since = at_work.age
     while at_work.process.is_alive():
         age = at_work.age
         if age > SECONDS_TO_HANG:
             sys.exit(f"The run hangs: {root}, process {at_work.process.pid}")
-        if moment and records(root) < moment.records:
+        if moment and (records(root) < moment.records or (moment.in_its_folder and not is_in_its_folder(root))):
             since = age
         elif moment and age - since >= moment.seconds:
             return True
@@ -411,7 +414,7 @@ def stage(job: Job, root: Path, reference: Tree) -> str:
     command = (root.parent / "stage").read_text()
     if command != EXPERIMENT[0]:
         return command
-    if locks.holder(root / RESULTS) is None:
+    if not is_in_its_folder(root):
         return "start"
     if missing(root, reference, f"{ANSWERS}/"):
         return "asking sources"
@@ -420,6 +423,11 @@ def stage(job: Job, root: Path, reference: Tree) -> str:
     if records(root) < job.records:
         return "evaluation and records"
     return "zero-shot" if missing(root, reference, f"{RESULTS}/transfer/") else "the end"
+
+
+def is_in_its_folder(root: Path) -> bool:
+    """Return whether an experiment that lives holds the lock of its folder."""
+    return locks.holder(root / RESULTS) is not None
 
 
 def missing(root: Path, reference: Tree, prefix: str) -> bool:
