@@ -293,7 +293,7 @@ def in_a_name_space() -> bool:
         return False
     os.environ[OURS] = "1"
     sys.stdout.flush()
-    return os.execvp("unshare", [*how, sys.executable, *sys.argv])
+    sys.exit(subprocess.run([*how, sys.executable, *sys.argv], check=False).returncode)
 
 
 # --- all of them -------------------------------------------------------------------------------------------------------
