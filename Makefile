@@ -18,6 +18,9 @@ BENCH_ARGS ?=
 # How often `make soak-resume` kills its run; each time about half a minute on two cores
 KILLS ?= 100
 
+# How often `make faults` lets each command meet each fault
+TIMES ?= 8
+
 # How long `make fuzz` gives to each of the parsers, and which ones: make fuzz FUZZ_ARGS="--parsers safetensors config"
 FUZZ_SECONDS ?= 60
 FUZZ_ARGS ?=
@@ -29,7 +32,7 @@ ORACLE := .venv-oracle/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume bench bench-inference bench-adapt docs notebook \
+.PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume faults bench bench-inference bench-adapt docs notebook \
     dist oracle lint types check format clean
 
 help:  ## Show this list
@@ -65,6 +68,9 @@ lock: $(INSTALLED_DEV)  ## Write requirements.lock anew: a version and its hashe
 
 soak-resume: $(INSTALLED_DEV)  ## Kill a small run at KILLS=100 random moments and compare with one left alone (1 hour)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/soak_resume.py --kills $(KILLS)
+
+faults: $(INSTALLED_DEV)  ## Bring about faults (disk, memory, sources, clock, signals) TIMES=8 each, in build/faults.jsonl (1 hour)
+	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/inject_faults.py --times $(TIMES)
 
 bench: $(INSTALLED_DEV) $(ORACLE)  ## Compare with mergekit on seven checkpoints of XLM-R base's shape, in bench/ (10 GB, 1.5 hours)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/bench.py --folder bench --oracle .venv-oracle $(BENCH_ARGS)
