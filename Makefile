@@ -22,6 +22,9 @@ SOAK_ARGS ?=
 # How often `make soak-memory` does the demonstration's sweep; each time a minute on an idle core
 ROUNDS ?= 20
 
+# How often `make faults` lets each command meet each fault
+TIMES ?= 8
+
 # How long `make fuzz` gives to each of the parsers, and which ones: make fuzz FUZZ_ARGS="--parsers safetensors config"
 FUZZ_SECONDS ?= 60
 FUZZ_ARGS ?=
@@ -33,7 +36,7 @@ ORACLE := .venv-oracle/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume soak-memory ray-demo bench bench-inference \
+.PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume soak-memory ray-demo faults bench bench-inference \
     bench-adapt docs notebook dist oracle lint types check format clean
 
 help:  ## Show this list
@@ -75,6 +78,9 @@ soak-memory: $(INSTALLED_DEV)  ## Do the demonstration's sweep ROUNDS=20 times i
 
 ray-demo: $(INSTALLED_DEV)  ## Do the demonstration's 156 cells on two Ray nodes, lose one half-way, compare with a local run (5 minutes)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tools $(BIN)/python tools/ray_demo.py
+
+faults: $(INSTALLED_DEV)  ## Bring about faults (disk, memory, sources, clock, signals) TIMES=8 each, in build/faults.jsonl (1 hour)
+	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/inject_faults.py --times $(TIMES)
 
 bench: $(INSTALLED_DEV) $(ORACLE)  ## Compare with mergekit on seven checkpoints of XLM-R base's shape, in bench/ (10 GB, 1.5 hours)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/bench.py --folder bench --oracle .venv-oracle $(BENCH_ARGS)

@@ -48,11 +48,9 @@ COMMANDS: Mapping[str, Command] = {
     "experiment, merges in memory": (*EXPERIMENT, *ONE_JOB, "--keep-models", "none"),
     "experiment, adapted": (*EXPERIMENT[:-1], *ONE_JOB, "--variants", "pick-confidence"),
     "experiment, two workers": (*EXPERIMENT, *TWO_JOBS),
-    "tables": ("aggregate", "--format", "all", "--output-dir", "tables"),
-    "page": ("report", "--out", "page.html"),
 }
-"""By name. The last two begin where the experiment ends, it where the training ends, and that where the pre-training does."""
-BEFORE = {"pretrain": "", "train": "pretrain", "tables": "experiment", "page": "experiment"}
+"""By name; experiments begin where the training ends, and that where the pre-training does."""
+BEFORE = {"pretrain": "", "train": "pretrain"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Kind:
 
 
 EXPERIMENTS = ("experiment", "experiment, merges in memory")
-EVERY = (*EXPERIMENTS, "train", "pretrain", "experiment, adapted", "tables", "page")
+EVERY = (*EXPERIMENTS, "train", "pretrain", "experiment, adapted")
 WORK = EVERY[:4]
 KINDS = (
     Kind("a full disk (tmpfs)", "tmpfs", EVERY, frozenset({2}), r"No space left|has .* free"),
@@ -89,13 +87,13 @@ KINDS = (
     Kind("out of memory (numpy)", "memory", WORK, frozenset({1, 2}), r"Memory ran out when 2\.00 GiB more"),
     Kind("out of memory (torch)", "torch-memory", WORK, frozenset({1, 2}), r"Memory ran out when 4000000000000 bytes"),
     Kind("out of memory (GPU)", "gpu-memory", WORK, frozenset({1, 2}), r"The memory of the GPU ran out when 2\.00 GiB"),
-    Kind("a source that is replaced", "changed", EXPERIMENTS, frozenset({0, 1, 2}), r"has changed while this run|^$"),
+    Kind("a source that is replaced", "changed", EXPERIMENTS, frozenset({0, 1, 2}), r"has changed while this run"),
     Kind(
         "a source that is cut short",
         "cut",
         EXPERIMENTS,
         frozenset({0, 1, 2, -7}),
-        r"has changed while this run|truncated or corrupt|became shorter|^$",
+        r"has changed while this run|truncated or corrupt|became shorter",
         leaves=True,
     ),
     Kind("a clock that is set back, and runs backwards", "clock", WORK, frozenset({0}), r"^$"),

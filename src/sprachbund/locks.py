@@ -23,7 +23,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,11 +85,12 @@ def exclusive(
             files.write_json(note, asdict(_me()))
         yield
     finally:
-        try:
-            if not again:
-                note.unlink(missing_ok=True)
-        finally:  # where nothing can be removed any more, too
-            lock.release()
+        if not again:
+            with suppress(
+                OSError
+            ):  # where nothing can be removed any more it stays, and is the note of one who is dead
+                note.unlink()
+        lock.release()
 
 
 @contextmanager

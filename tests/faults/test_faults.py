@@ -145,6 +145,22 @@ def test_told_to_end_or_out_of_room(
     assert status in (0, 130, 143) or "and the same command goes on from here." in said
 
 
+@pytest.mark.parametrize("line", ["report --out page.html", "aggregate --format all --output-dir tables"])
+@pytest.mark.parametrize(("fault", "status"), [("full", 2), ("SIGTERM", 143), ("SIGINT", 130)])
+def test_tables_and_pages_are_there_as_a_whole_or_not_at_all(
+    line: str, fault: str, status: int, here: Path, capsys: Capture
+) -> None:
+    assert run(shlex.split(LINE)) == 0
+    before = tree(here)
+    with watched(here, kill=0, among=r"partial$", fault=fault):
+        assert run(shlex.split(line)) == status
+    (sentence,) = [said for said in capsys.readouterr().err.splitlines() if said.startswith("error: ")]
+    assert "the same command goes on from here." in sentence
+    left = {name for name, content in tree(here).items() if content != b"folder"}
+    assert left == {name for name, content in before.items() if content != b"folder"}
+    assert run(shlex.split(line)) == 0
+
+
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
