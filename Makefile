@@ -54,7 +54,7 @@ test-cluster: $(INSTALLED_DEV)  ## Run jobs on a Slurm of two nodes, started her
 coverage: $(INSTALLED_DEV)  ## Run the tests and say which lines of the package none of them runs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
-fuzz: $(INSTALLED_DEV)  ## Let atheris look for what breaks a parser, FUZZ_SECONDS=60 each (35 minutes)
+fuzz: $(INSTALLED_DEV)  ## Let atheris look for what breaks a parser, FUZZ_SECONDS=60 each (45 minutes)
 	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/fuzz.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
