@@ -209,6 +209,7 @@ def soak(job: Job, folder: Path, wanted: int, seed: int, log: Path | None) -> in
         lot = random.Random(f"{seed} {kills}")
         found = one_round(job, folder, reference, seconds, lot)
         rounds.append(found)
+        seconds = found.uninterrupted
         if log:
             with log.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(found)) + "\n")
@@ -337,7 +338,8 @@ def one_round(job: Job, folder: Path, reference: Tree, seconds: float, lot: rand
         elif at_work.process.exitcode == 0:
             if found.kills:
                 break
-            # It was quicker than the uninterrupted one: nothing was killed, so it counts for nothing.
+            # Nothing was killed, so it counts for nothing; but that is how long it takes now that the machine has less to do.
+            seconds = found.uninterrupted = round(at_work.age, 1)
             beginning(job, root)
         elif hurt:
             found.failed += 1
