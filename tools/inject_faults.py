@@ -276,8 +276,12 @@ def disk(folder: Path, size: int) -> Iterator[Callable[[], None]]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+
+    def grow() -> None:
+        subprocess.run(["mount", "-o", f"remount,size={ROOMY}", folder], check=True)
+
     try:
-        yield lambda: subprocess.run(["mount", "-o", f"remount,size={ROOMY}", folder], check=True) and None
+        yield grow
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
@@ -343,12 +347,12 @@ def table(all_found: Sequence[Found]) -> str:
     for found in all_found:
         groups[found.what].append(found)
     lines = ["| fault | times | ended with | what was said most often | lost |", "|---|---|---|---|---|"]
-    for what, found in groups.items():
-        statuses = Counter(each.status for each in found)
-        said = Counter(each.said for each in found if each.said).most_common(1)
+    for what, group in groups.items():
+        statuses = Counter(each.status for each in group)
+        said = Counter(each.said for each in group if each.said).most_common(1)
         ended = ", ".join(f"{status} ({count})" for status, count in sorted(statuses.items()))
-        lost = sum(bool(each.bad) for each in found)
-        lines.append(f"| {what} | {len(found)} | {ended} | {said[0][0] if said else ''} | {lost} |")
+        lost = sum(bool(each.bad) for each in group)
+        lines.append(f"| {what} | {len(group)} | {ended} | {said[0][0] if said else ''} | {lost} |")
     bad = [f"{each.what}, {each.command}, {each.moment}: {reason}" for each in all_found for reason in each.bad]
     return "\n".join([*lines, *bad])
 

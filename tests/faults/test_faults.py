@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -67,9 +68,11 @@ def watched(folder: Path, **asked: Any) -> Iterator[list[str]]:
     """Write down the changes of a block, which meets a fault if one is asked for."""
     changes, written = os.memfd_create("changes"), []
     _watching.append(killing.watcher(str(folder), changes, **{"kill": None, **asked}))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in a shell's background
     try:
         yield written
     finally:
+        signal.signal(signal.SIGINT, before)
         _watching.clear()
         written += killing.read_all(changes).splitlines()
 
