@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from pico import Pico, TinyData
 
     from sprachbund.checkpoints import Checkpoint
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests make lies in a cache of their own, not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPRACHBUND_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

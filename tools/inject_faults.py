@@ -293,9 +293,8 @@ def in_a_name_space() -> bool:
     how = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     if shutil.which("unshare") is None or subprocess.run([*how, "true"], check=False, capture_output=True).returncode:
         return False
-    os.environ[OURS] = "1"
-    sys.stdout.flush()
-    sys.exit(subprocess.run([*how, sys.executable, *sys.argv], check=False).returncode)
+    again = subprocess.run([*how, sys.executable, *sys.argv], env={**os.environ, OURS: "1"}, check=False)
+    sys.exit(again.returncode)
 
 
 # --- all of them -------------------------------------------------------------------------------------------------------

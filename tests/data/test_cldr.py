@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from sprachbund import data, digests, locales
-from sprachbund.data import PARTITIONS, Partition
+from sprachbund.data import PARTITIONS, Partition, Row
 from sprachbund.data.cldr import CldrData, _set_aside, load
 from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import UnknownName, UserError
@@ -221,17 +224,42 @@ def test_scenarios_group_intents(cldr: CldrData) -> None:
 
 
 @pytest.mark.parametrize("seed", ["0", "1"])
-def test_the_same_in_another_process_whatever_the_hash_seed(seed: str) -> None:
+def test_the_same_in_another_process_whatever_the_hash_seed(seed: str, tmp_path: Path) -> None:
     here = load("20")
     expected = [here.partition(locale, name).digest for locale in ("sq-AL", "ja-JP") for name in PARTITIONS]
     there = subprocess.run(
         [sys.executable, "-c", PRINT_DIGESTS],
-        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "SPRACHBUND_CACHE": str(tmp_path),
+        },
         capture_output=True,
         text=True,
         check=True,
     )
     assert there.stdout.split() == expected
+
+
+def test_rows_are_kept_and_made_again_where_they_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path))
+
+    def read() -> tuple[list[Row], Mapping[str, int]]:
+        found = load("12")
+        return list(found.rows("sq-AL")), found.dropped["sq-AL"]
+
+    made = read()
+    (kept,) = tmp_path.rglob("sq-AL.json")
+    with monkeypatch.context() as patch:
+        patch.setattr("sprachbund.data.cldr._rows", None)
+        assert read() == made
+    for damage in ("", "[]", "{}", '[[["0"]], {}]', "[[], 3]", kept.read_text().replace('"train"', "7")):
+        kept.write_text(damage)
+        assert read() == made
+    shutil.rmtree(tmp_path)
+    tmp_path.touch()
+    assert read() == made
 
 
 def test_its_size_can_be_chosen() -> None:
