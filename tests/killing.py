@@ -1,11 +1,8 @@
 """Kill commands at every change they make to the disk, and compare what is there in the end.
 
-Each command runs in a process of its own, forked from one that has imported everything (a start takes milliseconds instead of
-seconds). An audit hook counts the changes that the interpreter announces under the folder: renames, removals, new folders,
-files that are opened to be written. Killed before one of them means: after all that was done before it. Instead of being
-killed, a command can meet another fault there, see ``faulting``.
-
-    python tests/killing.py     reads one JSON request a line, forks, and answers with one line
+Each command runs in a process of its own, see ``forking``. An audit hook counts the changes that the interpreter announces
+under the folder: renames, removals, new folders, files that are opened to be written. Killed before one of them means: after
+all that was done before it. Instead of being killed, a command can meet another fault there, see ``faulting``.
 """
 
 from __future__ import annotations
@@ -15,7 +12,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from faulting import FAULTS
+from forking import Forks, read_all, serve
 
 LOCALES = ("da-DK", "nb-NO", "sv-SE")
 """By uriel:syntax_knn, the two nearest of each are the other two: three sources are all that the run needs."""
@@ -112,23 +109,10 @@ class Ran:
     printed: str
 
 
-class Killer:
+class Killer(Forks):
     """A process that runs commands in children of its own."""
 
-    def __enter__(self) -> Killer:
-        alone = {
-            "OMP_NUM_THREADS": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-            "JE_ARROW_MALLOC_CONF": "background_thread:false",
-        }
-        environment = {**os.environ, **alone, "HF_HUB_OFFLINE": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+    program = Path(__file__)
 
     def run(
         self,
@@ -144,52 +128,22 @@ class Killer:
         With a number, kill it before the change of that number (from 0) among those that a pattern is found in; or after
         that change, which is before the next one. ``fault`` names what happens there instead, one of ``faulting.FAULTS``.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         asked = {"kill": kill, "among": among, "after": after, "fault": fault}
-        request = {"arguments": [*arguments], "folder": str(folder), **asked}
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return Ran(**json.loads(self._process.stdout.readline()))
+        done = self.ask(arguments=[*arguments], folder=str(folder), **asked)
+        changes = [json.loads(change) for change in done["changes"].splitlines()]
+        return Ran(done["status"], changes, done["printed"])
 
 
-def serve() -> None:
-    """Fork for each request; the output of children is kept apart from the answers."""
-    warm_up()
-    for line in sys.stdin:
-        request = json.loads(line)
-        changes, printed = os.memfd_create("changes"), os.memfd_create("printed")
-        assert threads() == 1, "to fork beside threads is to inherit their locks"
-        child = os.fork()
-        if child == 0:
-            os.dup2(printed, 1)
-            os.dup2(printed, 2)
-            serve_one(changes=changes, **request)
-        _, status = os.waitpid(child, 0)
-        answer = {
-            "status": os.waitstatus_to_exitcode(status),
-            "changes": [json.loads(change) for change in read_all(changes).splitlines()],
-            "printed": read_all(printed),
-        }
-        print(json.dumps(answer), flush=True)
+def watched(arguments: list[str], folder: str, changes: int, printed: int, **kill: Any) -> int:
+    """Be the process of a command; return its exit status."""
+    from sprachbund.cli import run
 
-
-def serve_one(arguments: list[str], folder: str, changes: int, **kill: Any) -> None:
-    status = 1
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells have what is in their background ignore
-    try:
-        from sprachbund.cli import run
-
-        os.chdir(folder)
-        sys.addaudithook(watcher(folder, changes, **kill))
-        status = run(arguments)
-        sys.stdout.flush()
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
+    os.chdir(folder)
+    sys.addaudithook(watcher(folder, changes, **kill))
+    return run(arguments)
 
 
 def watcher(
@@ -275,16 +229,6 @@ def one_job(command: Sequence[str]) -> tuple[str, ...]:
     return () if command[0] == "pretrain" else ("--jobs", "1")
 
 
-def threads() -> int:
-    tasks = Path("/proc/self/task")
-    return len(list(tasks.iterdir())) if tasks.exists() else 1
-
-
-def read_all(descriptor: int) -> str:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as stream:
-        return stream.read()
-
-
 if __name__ == "__main__":
-    serve()
+    warm_up()
+    serve(watched, ("changes", "printed"))

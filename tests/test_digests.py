@@ -46,6 +46,21 @@ def test_a_change_is_noticed_by_size_or_time(change: str, tmp_path: Path) -> Non
     assert digests.of_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_a_copy_that_takes_a_file_s_place_is_another_file(tmp_path: Path) -> None:
+    """With its size and its time of modification, as ``cp -p`` and ``rsync -t`` leave them."""
+    path, other = tmp_path / "here", tmp_path / "there"
+    path.write_bytes(b"one")
+    other.write_bytes(b"two")
+    shutil.copystat(path, other)
+    before = digests.of_file(path)
+    other.replace(path)
+    assert digests.of_file(path) != before
+    times = path.stat()
+    path.write_bytes(b"six")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert digests.of_file(path) == hashlib.sha256(b"six").hexdigest()
+
+
 def test_an_unchanged_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"content")

@@ -5,8 +5,9 @@ the hub gave it. That is as safe as the download: the client gives a file this n
 compares sizes and, where it speaks Xet, the hash of each chunk), and nothing writes to it afterwards. Who edits a cache by hand
 makes the name lie. It saves reading 52 sources of a gigabyte before any work.
 
-Other large files are read once on a machine: what came out is kept in the cache, and believed as long as path, size, inode and
-modification time are the same. What was modified in the last seconds is not kept, since a second change might not show.
+Other large files are read once on a machine: what came out is kept in the cache, and believed as long as path, size, inode
+and the times of modification and change are the same. What was modified in the last seconds is not kept, since a second change
+might not show.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 LARGE = 64_000_000
 """Bytes from which on a digest is worth keeping: a tenth of a second of work."""
 SECONDS_TO_SETTLE = 5
-_known_files: dict[tuple[str, int, int], str] = {}
+_known_files: dict[str, str] = {}
 
 
 def of_value(value: Any) -> str:
@@ -43,9 +44,10 @@ def of_file(path: Path) -> str:
     if named := _named_by_hub(path):
         return named
     status = path.stat()
-    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+    # Inode and time of change, since a copy can have the size and the modification time of what it takes the place of.
+    key = of_value([str(path.resolve()), status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns])
     if key not in _known_files:
-        _known_files[key] = _kept(path, status) if status.st_size >= LARGE else _read(path)
+        _known_files[key] = _kept(path, status, key) if status.st_size >= LARGE else _read(path)
     return _known_files[key]
 
 
@@ -54,9 +56,8 @@ def _read(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _kept(path: Path, status: os.stat_result) -> str:
+def _kept(path: Path, status: os.stat_result, key: str) -> str:
     """Return the digest of a large file from the cache, or read the file and keep it there."""
-    key = of_value([str(path.resolve()), status.st_size, status.st_ino, status.st_mtime_ns])
     place = cache.folder() / "digests" / key
     with suppress(OSError, UnicodeDecodeError):
         if _SHA256.fullmatch(known := place.read_text(encoding="ascii")):

@@ -40,6 +40,7 @@ from babel import dates, localedata, numbers, units
 
 from sprachbund import digests, files, locales, untrusted
 from sprachbund.cache import folder as cache_folder
+from sprachbund.data import schema
 from sprachbund.data.schema import PARTITIONS, DataSet, Row
 from sprachbund.data.unlabelled import shuffled
 from sprachbund.errors import UserError
@@ -360,8 +361,10 @@ def _text(value: Any) -> str:
 
 @cache
 def _state(phrases: int) -> str:
-    """Return a digest of what rows hang on: this program, and what Babel knows."""
-    return digests.of_value([digests.of_file(Path(__file__)), babel.__version__, localedata_version(), phrases])
+    """Return a digest of what rows hang on: this program and its locales, what Babel knows, and Python's Unicode."""
+    program = [digests.of_file(Path(module)) for module in (__file__, schema.__file__)]
+    known = [babel.__version__, localedata_version(), unicodedata.unidata_version]
+    return digests.of_value([program, locales.names(), known, phrases])
 
 
 @dataclass
