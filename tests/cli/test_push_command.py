@@ -195,17 +195,15 @@ def test_a_repository_has_an_owner_and_a_name(name: str, hub: Hub, home: Path, c
     assert hub.requests == []
 
 
-def test_without_a_token_the_network_or_the_right_one_sentence_says_so(
-    hub: Hub, home: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_token_the_network_or_the_right_one_sentence_says_so(hub: Hub, home: Path, capsys: Capture) -> None:
     assert "has no right to write to somebody-else/x" in refused(f"{PUSH[:-12]}somebody-else/x", capsys)
     with asked(hub, home, token="hf_unknown"):
         assert "does not know the token" in refused(PUSH, capsys)
-    monkeypatch.delenv("HF_TOKEN")
-    assert "There is no token to push" in refused(PUSH, capsys)
+    with pytest.MonkeyPatch.context() as patch:  # ends before that of `home`, which has set the variable
+        patch.delenv("HF_TOKEN")
+        assert "There is no token to push" in refused(PUSH, capsys)
     with asked(hub, home, token=TOKEN, offline=True):
         assert "Offline mode is on" in refused(PUSH, capsys)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
     hub.stop()
     assert "The hub cannot be reached" in refused(PUSH, capsys)
     assert hub.repositories == {}
