@@ -66,7 +66,7 @@ class Meter:
             self._joules = None
 
     def read(self) -> tuple[float | None, tuple[str, ...]]:
-        """Return the energy so far, in joules, and what it is of; None of nothing without a counter, or where one has failed."""
+        """Return the energy so far, in joules, and what it is of; None of nothing without a counter, or if one has failed."""
         with self._lock:
             if self._joules is not None:
                 try:
