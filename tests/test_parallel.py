@@ -218,7 +218,8 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("light")
 def test_a_worker_begins_with_both_signals_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it may be told to end before it is told to say nothing then."""
-    start, blocked = SpawnProcess.start, []
+    start = SpawnProcess.start
+    blocked: list[set[signal.Signals]] = []
 
     def seen(process: SpawnProcess) -> None:
         blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))

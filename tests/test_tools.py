@@ -31,7 +31,8 @@ def test_a_tool_can_be_imported(name: str, tool_named: Callable[[str], ModuleTyp
 def test_without_the_right_to_mount_no_fault_takes_a_disk(
     tool_named: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    tool, met = tool_named("inject_faults"), []
+    tool = tool_named("inject_faults")
+    met: list[str] = []
 
     class Bench:
         def __init__(self, *where: object) -> None:
