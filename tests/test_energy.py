@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sprachbund import energy
+from sprachbund import cells, energy
 from sprachbund.energy import counters, metered
 
 NVML = """
@@ -78,8 +78,8 @@ def test_packages_and_their_memory_count_and_nothing_counts_twice(powercap: Path
     with metered(counters(None)) as meter:
         for extra, place in enumerate(places.values(), start=1):
             draw(place, 10.0 + 10**extra)
-        assert meter.joules() == pytest.approx(10 + 1_000 + 10_000)
-        assert meter.names() == ("CPU package-0", "memory of CPU package-0", "CPU package-1")
+        names = ("CPU package-0", "memory of CPU package-0", "CPU package-1")
+        assert meter.read() == (pytest.approx(10 + 1_000 + 10_000), names)
 
 
 def test_what_only_root_may_read_is_left_out(powercap: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_counter_that_begins_again_is_followed_however_often(powercap: Path, m
             seen = len(readings)
             while len(readings) == seen:
                 time.sleep(0.005)
-        assert meter.joules() == pytest.approx(155.0)
+        assert meter.read()[0] == pytest.approx(155.0)
     assert threading.active_count() == before, "nobody reads on"
 
 
@@ -116,11 +116,11 @@ def draw_whole(place: Path, joules: float) -> None:
 def test_a_failing_counter_leaves_no_sum_that_lacks_it(powercap: Path) -> None:
     places = [zone(powercap, f"intel-rapl:{number}", f"package-{number}", 1.0) for number in (0, 1)]
     with metered(counters(None)) as meter:
-        assert meter.joules() == 0.0
+        assert meter.read()[0] == 0.0
         (places[1] / "energy_uj").unlink()
-        assert (meter.joules(), meter.names()) == (None, ())
+        assert meter.read() == (None, ())
         draw(places[1], 2.0)
-        assert meter.joules() is None, "what it took meanwhile is not known"
+        assert meter.read()[0] is None, "what it took meanwhile is not known"
 
 
 @pytest.mark.usefixtures("powercap", "nvml")
@@ -129,9 +129,9 @@ def test_a_gpu_is_found_by_its_uuid() -> None:
 
     with metered(counters("GPU-1")) as meter:
         pynvml.drawn += 2_500
-        assert (meter.joules(), meter.names()) == (2.5, ("GPU NVIDIA H200",))
+        assert meter.read() == (2.5, ("GPU NVIDIA H200",))
         pynvml.drawn = 100  # the driver was loaded anew
-        assert meter.joules() is None
+        assert meter.read()[0] is None
     assert counters("GPU-of-a-slice") == ()
     pynvml.drawn = None
     assert counters("GPU-1") == ()
@@ -143,4 +143,18 @@ def test_without_a_counter_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) 
     before = threading.active_count()
     with metered(counters("GPU-1")) as meter:
         assert threading.active_count() == before
-        assert (meter.joules(), meter.names()) == (None, ())
+        assert meter.read() == (None, ())
+
+
+def test_energy_and_what_it_is_of_are_one_reading() -> None:
+    """Else a counter that fails between the two would leave a figure of nothing."""
+    readings = iter([0.0, 2.0])
+
+    def read() -> float:
+        try:
+            return next(readings)
+        except StopIteration:
+            raise OSError("gone") from None
+
+    meter = energy.Meter([energy.Counter("CPU package-0", read)])
+    assert cells._energy(meter) == {"energy": 2.0, "energy_of": ("CPU package-0",)}

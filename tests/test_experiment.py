@@ -13,13 +13,14 @@ import yaml
 from pico import INTENTS, Pico, TinyData, poison, rewrite
 
 from sprachbund import cards, cells, inference, locales, prepared, store
-from sprachbund.checkpoints import Zoo, open_checkpoint
+from sprachbund.checkpoints import Checkpoint, Zoo, open_checkpoint
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError, IncompatibleError, StoreError, UserError
 from sprachbund.experiment import CONFIGURATION, FINAL, Experiment
 from sprachbund.inputs import Inputs
 from sprachbund.merging import merged_tensors
 from sprachbund.preparing import needed_sources, prepare
+from sprachbund.report.html.page import _licences_of_sources
 from sprachbund.store import PROGRESS, Record
 
 TARGETS = ("de-DE", "ja-JP", "sq-AL")
@@ -567,3 +568,41 @@ def test_zero_shot_is_off_unless_asked_for_or_in_the_demonstration() -> None:
     assert config(Path(), zero_shot=True).wants_zero_shot
     assert config(Path(), demo=True).wants_zero_shot
     assert not config(Path(), demo=True, skip_zero_shot=True).wants_zero_shot
+
+
+def test_a_source_that_changes_before_it_is_opened_anew_takes_no_cell(
+    make: Make, own_zoo: Zoo, quiet: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is opened then is looked at only while it is read: it would be compared with itself."""
+    experiment = make(own_zoo, locales=["de-DE"], variants=("baseline",), skip_zero_shot=True, jobs=1)
+    look = Checkpoint.check_unchanged
+
+    def look_too_early(checkpoint: Checkpoint) -> None:
+        look(checkpoint)
+        if checkpoint is experiment.checkpoints["de-DE"]:
+            other = own_zoo.checkpoint("nl-NL").folder / "model.safetensors"
+            shutil.copyfile(other, checkpoint.folder / other.name)
+
+    monkeypatch.setattr(Checkpoint, "check_unchanged", look_too_early)
+    (failure,) = experiment.run(quiet).failures
+    assert "de-DE has changed while this run was at work: bring back what was there" in failure.reason
+    assert list(experiment.store.records()) == []
+
+
+def test_an_old_record_gets_the_licences_that_the_cards_name(make: Make, own_zoo: Zoo, quiet: Report) -> None:
+    for locale in MERGED["de-DE"]:
+        card = own_zoo.checkpoint(locale).folder / "README.md"
+        card.write_text("---\nlicense: mit\n---\n", encoding="utf-8")
+    experiment = make(own_zoo, locales=["de-DE"], variants=("similarity",), skip_zero_shot=True, jobs=1)
+    experiment.run(quiet)
+    path = experiment.cells[0].results_folder / "results.json"
+    old = read(path) | {"schema_version": 2}
+    for source in old["model_info"]["sources"]:
+        del source["score"], source["licence"]
+    for name in ("energy", "energy_of", "threads"):
+        del old["evaluation_info"][name]
+    path.write_text(json.dumps(old), encoding="utf-8")
+    outcome = experiment.run(quiet)
+    assert outcome.reused == 1
+    said = list(_licences_of_sources(list(experiment.store.records())))
+    assert said == ["mit (2: all of them).", "A merge is a derivative of all of its sources."]

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
 GOOD = "numpy==2.1.0 \\\n    --hash=sha256:aa\nfoo-bar==1.0 ; python_full_version < '3.12' \\\n    --hash=sha256:bb\n"
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
+def tool(tool_named: Callable[[str], ModuleType]) -> ModuleType:
     pytest.importorskip("packaging")
-    spec = importlib.util.spec_from_file_location("check_lock", ROOT / "tools" / "check_lock.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tool_named("check_lock")
 
 
 def test_the_lock_fits(tool: ModuleType) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +25,6 @@ from sprachbund.training.jobs import TrainingCard, source_folder
 from sprachbund.zero_shot import run_zero_shot
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "tools" / "massive_52.py"
 SOURCES = ("de-DE", "en-US", "fr-FR")
 TARGETS = ("af-ZA", "en-US", "jv-ID", "sq-AL")
 """One of them a source, and jv-ID a development locale."""
@@ -35,14 +32,8 @@ RUNS = {"one:0": ("baseline", "average-all", "average"), "one:1": ("average-all"
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("massive_52", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["massive_52"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def tool(tool_named: Callable[[str], ModuleType]) -> ModuleType:
+    return tool_named("massive_52")
 
 
 def test_development_locales_are_the_first_in_the_order_of_their_hashes(tool: ModuleType) -> None:

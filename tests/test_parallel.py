@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -214,10 +215,27 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
     assert soon(lambda: not any(map(files.is_alive, numbers)))
 
 
+@pytest.mark.usefixtures("light")
+def test_a_worker_begins_with_both_signals_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it may be told to end before it is told to say nothing then."""
+    start = SpawnProcess.start
+    blocked: list[set[signal.Signals]] = []
+
+    def seen(process: SpawnProcess) -> None:
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", seen)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    worker = parallel._Worker(square, 1, None)
+    worker.end()
+    assert [mask - before for mask in blocked] == [{signal.SIGINT, signal.SIGTERM} - before]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
 WORDS = re.compile("Traceback|KeyboardInterrupt|Terminated")
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals as of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3])
 def test_who_is_told_to_end_before_the_first_line_of_ours_says_nothing(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +12,12 @@ from pico import Pico, rows_of
 
 from sprachbund.cli import run
 
-SCRIPT = Path(__file__).parents[1] / "tools" / "soak_memory.py"
 SOURCES = ("de-DE", "el-GR", "fr-FR")
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("soak_memory", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["soak_memory"] = module
-    spec.loader.exec_module(module)
-    return module
+def tool(tool_named: Callable[[str], ModuleType]) -> ModuleType:
+    return tool_named("soak_memory")
 
 
 @pytest.fixture

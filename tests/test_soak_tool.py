@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
-import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -13,18 +12,10 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "tools" / "soak_resume.py"
-
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("soak_resume", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["soak_resume"] = module
-    spec.loader.exec_module(module)
-    return module
+def tool(tool_named: Callable[[str], ModuleType]) -> ModuleType:
+    return tool_named("soak_resume")
 
 
 def rounds(tool: ModuleType) -> list[Any]:

@@ -59,13 +59,18 @@ class Kind:
 
     what: str
     fault: str
-    """One of ``faulting.FAULTS``, or ``tmpfs``."""
+    """One of ``faulting.FAULTS``, or ``tmpfs`` or ``tmpfs-ro``, a disk of its own."""
     commands: Sequence[str]
     statuses: frozenset[int]
     said: str
     """A pattern of the sentence."""
     leaves: bool = False
     """Whether what is under way may stay until the next run: where nobody can remove it, or lives to do it."""
+
+    @property
+    def on_a_disk(self) -> bool:
+        """Whether a disk has to be mounted for it."""
+        return self.fault.startswith("tmpfs")
 
 
 EXPERIMENTS = ("experiment", "experiment, merges in memory")
@@ -313,8 +318,8 @@ def main() -> int:
     known = read(arguments.out)
     chosen = [kind for kind in KINDS if not arguments.only or any(part in kind.what for part in arguments.only)]
     if not real:
-        print("No right to mount disks here: real full disks are left out.", file=sys.stderr)
-        chosen = [kind for kind in chosen if kind.fault != "tmpfs"]
+        print("No right to mount disks here: real disks, full or read-only, are left out.", file=sys.stderr)
+        chosen = [kind for kind in chosen if not kind.on_a_disk]
     with tempfile.TemporaryDirectory(prefix="faults.") as folder, Killer() as killer:
         bench = Bench(killer, Path(folder).resolve())
         for moment in range(arguments.times):  # so that a run that is cut off has something of each

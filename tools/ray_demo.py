@@ -38,7 +38,7 @@ from sprachbund.experiment import CONFIGURATION, FINAL, Experiment
 from sprachbund.inputs import open_inputs
 from sprachbund.parallel import Report
 from sprachbund.plan import Cell
-from sprachbund.prepared import Busy, Done
+from sprachbund.prepared import Done
 from sprachbund.preparing import needed_sources, prepare
 from sprachbund.store import RESULTS
 
@@ -54,7 +54,7 @@ SECONDS_TO_TELL = 10.0
 class Watched(Experiment):
     """Says in a file beside its folder what each worker begins, completes and ends."""
 
-    def work(self, group: Sequence[Cell]) -> Iterator[str | Done | Busy]:
+    def work(self, group: Sequence[Cell]) -> Iterator[str | Done]:
         """Work as the others do."""
         log = self.config.output_dir.parent / LOG
         listen(log)

@@ -164,8 +164,8 @@ def record(
 
 
 def _energy(meter: Meter | None) -> dict[str, Any]:
-    joules = meter.joules() if meter else None
-    return {"energy": None if joules is None else round(joules, 1), "energy_of": meter.names() if meter else ()}
+    joules, names = meter.read() if meter else (None, ())
+    return {"energy": None if joules is None else round(joules, 1), "energy_of": names}
 
 
 def _model_info(subject: Subject) -> ModelInfo:

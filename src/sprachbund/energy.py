@@ -65,19 +65,17 @@ class Meter:
         except OSError:
             self._joules = None
 
-    def joules(self) -> float | None:
-        """Return the energy so far, in joules; None without a counter, or where one has failed since."""
+    def read(self) -> tuple[float | None, tuple[str, ...]]:
+        """Return the energy so far, in joules, and what it is of; None of nothing without a counter, or if one has failed."""
         with self._lock:
             if self._joules is not None:
                 try:
                     self._joules += self._since()
                 except OSError:  # a sum that lacks a part would look like a small one
                     self._joules = None
-            return self._joules if self.counters else None
-
-    def names(self) -> tuple[str, ...]:
-        """Return what :meth:`joules` is of; empty where that is None."""
-        return () if self.joules() is None else tuple(counter.name for counter in self.counters)
+            if self._joules is None or not self.counters:
+                return None, ()
+            return self._joules, tuple(counter.name for counter in self.counters)
 
     def _since(self) -> float:
         now = [counter.read() for counter in self.counters]
@@ -104,7 +102,7 @@ def metered(counters: Sequence[Counter]) -> Iterator[Meter]:
 
 def _keep_up(meter: Meter, over: threading.Event) -> None:
     while not over.wait(SECONDS_BETWEEN_READINGS):
-        meter.joules()
+        meter.read()
 
 
 def counters(gpu: str | None) -> tuple[Counter, ...]:

@@ -86,9 +86,8 @@ def exclusive(
         yield
     finally:
         if not again:
-            with suppress(
-                OSError
-            ):  # where nothing can be removed any more it stays, and is the note of one who is dead
+            # Where nothing can be removed any more it stays, and is the note of one who is dead.
+            with suppress(OSError):
                 note.unlink()
         lock.release()
 

@@ -365,7 +365,7 @@ def _how_it_ended(status: int | None) -> str:
     """Return how a process ended that was not to end, and what to do; ``status`` is as of :mod:`subprocess`."""
     if status == -signal.SIGKILL:
         return "its process was killed, as the system does when memory runs out: close other programs, or use fewer --jobs."
-    if hasattr(signal, "SIGBUS") and status == -signal.SIGBUS:
+    if status == -signal.SIGBUS:
         return (
             "its process was killed (SIGBUS), as happens when a file gets shorter while it is read: "
             "leave models and data alone as long as a run reads them."
@@ -377,9 +377,6 @@ def _how_it_ended(status: int | None) -> str:
 @contextmanager
 def _put_off(*signals: signal.Signals) -> Iterator[None]:
     """Put off signals while processes are started, which begin with them put off until they :func:`_hear`."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
@@ -392,8 +389,7 @@ def _hear() -> None:
     ends = (signal.SIGINT, signal.SIGTERM)
     for number in ends:
         signal.signal(number, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
 
 
 class _Over:
@@ -417,9 +413,8 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(theirs, _prepare, threads, gpu, work), daemon=True)
         self.gpu = gpu
         self.has_read: Collection[Hashable] = ()
-        if os.name == "posix":
-            resource_tracker.ensure_running()  # else it is started in between, and hears of everything again
-        with _put_off(signal.SIGINT):  # before its first line of ours it would say where it was
+        resource_tracker.ensure_running()  # else it is started in between, and hears of everything again
+        with _put_off(signal.SIGINT, signal.SIGTERM):  # before its first line of ours it would say where it was
             self.process.start()
         theirs.close()
 

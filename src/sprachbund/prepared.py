@@ -27,7 +27,7 @@ from sprachbund.candidates import (
     resident_for,
     seen_by,
 )
-from sprachbund.checkpoints import Checkpoint, open_checkpoint
+from sprachbund.checkpoints import Checkpoint, changed, open_checkpoint
 from sprachbund.choosing import Choice
 from sprachbund.config import ExperimentConfig
 from sprachbund.data import Partition
@@ -256,14 +256,13 @@ class Prepared:
 
     def _as_named_now(self, cell: Cell, record: Record) -> Record:
         info = cells.dataset_info(self.inputs.data, self._partition(cell.target))
+        licences = {source.digest: cards.origin_of(source).licence for source in self._planned(cell)}
+        named = partial(store.renamed, cell.results_folder, record, zoo=self.zoo, data=info, licences=licences)
         chosen = self._chosen(cell)
         if chosen is None:
-            return store.renamed(cell.results_folder, record, zoo=self.zoo, data=info)
+            return named()
         recipe, uses = chosen.recipe.model_dump(), seen_by(chosen, self.inputs.zoo)
-        scores = dict(zip(chosen.mix.sources, chosen.scores, strict=True))
-        return store.renamed(
-            cell.results_folder, record, zoo=self.zoo, data=info, recipe=recipe, uses=uses, scores=scores
-        )
+        return named(recipe=recipe, uses=uses, scores=dict(zip(chosen.mix.sources, chosen.scores, strict=True)))
 
     def _chosen(self, cell: Cell) -> Choice | None:
         """Return the choice of a merge; None for single sources and adaptations, which nobody chose by a similarity."""
@@ -289,11 +288,22 @@ class Prepared:
         evaluate = partial(cells.evaluate, precision=config.precision, started=started, meter=meter)
         if live and live.details:
             nowhere = Checkpoint(live.lead.folder, str(cell.model_folder))
-            subject = cells.Subject(nowhere, cell.target, live.details)
+            subject = self._checked(cell, cells.Subject(nowhere, cell.target, live.details))
             return evaluate(subject, *where, live=live)
         with self._model(cell) as checkpoint:
-            subject = cells.describe(checkpoint, cell.target)
+            subject = self._checked(cell, cells.describe(checkpoint, cell.target))
             return evaluate(subject, *where, live=live)
+
+    def _checked(self, cell: Cell, subject: cells.Subject) -> cells.Subject:
+        """Return what is evaluated, where that is what the cell is about; a source may have changed since it was planned.
+
+        Raises:
+            CheckpointError: it is something else, whose record would take the cell's place.
+        """
+        partition = self._partition(cell.target)
+        if subject.identity(partition.digest, self.config.split, self.config.precision) != cell.identity:
+            raise changed(subject.checkpoint.name)
+        return subject
 
     def _planned(self, cell: Cell) -> list[Checkpoint]:
         """Return the checkpoints that a cell was planned with; their digests are part of its identity."""
@@ -319,7 +329,9 @@ class Prepared:
         with np.errstate(divide="ignore"):  # what nobody votes for has the probability 0
             logits = np.log(found.probabilities)
         together = Checkpoint(first.folder, f"{cell.variant.name} of {len(material.sources)} sources")
-        subject = cells.Subject(together, cell.target, found.details, members=len(material.sources))
+        subject = self._checked(
+            cell, cells.Subject(together, cell.target, found.details, members=len(material.sources))
+        )
         return cells.record(
             subject,
             self.inputs.data,

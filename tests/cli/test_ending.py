@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -14,6 +15,7 @@ import pytest
 
 from sprachbund.cli import run
 from sprachbund.cli.ending import Terminated, told_to_end
+from sprachbund.errors import UserError
 
 Capture = pytest.CaptureFixture[str]
 Command = Callable[[Callable[[], object]], None]
@@ -67,6 +69,25 @@ def test_who_is_told_twice_puts_away_what_is_under_way() -> None:
     with pytest.raises(Terminated), told_to_end():
         work()
     assert done == ["put away"]
+
+
+def test_who_is_told_while_it_complains_says_all_of_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def fail() -> None:
+        raise UserError("There is no such thing.")
+
+    def say(*words: object, file: object = None) -> None:
+        send(signal.SIGTERM)()
+        print(*words, file=sys.stderr)
+
+    command(fail)
+    monkeypatch.setattr(import_module("sprachbund.cli.app"), "print", say, raising=False)
+    assert run(["experiment"]) == 2
+    assert capsys.readouterr().err == "error: There is no such thing.\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_what_is_to_be_ignored_is() -> None:

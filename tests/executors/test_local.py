@@ -14,8 +14,9 @@ import pytest
 from killing import differences, tree
 
 from sprachbund import files, parallel
+from sprachbund.config import ExperimentConfig
 from sprachbund.errors import InUse
-from sprachbund.executors import local
+from sprachbund.executors import local, stands_anywhere
 from sprachbund.experiment import FINAL, Experiment
 from sprachbund.parallel import Processes
 from sprachbund.plan import Cell
@@ -186,3 +187,19 @@ def test_a_worker_takes_first_what_reads_what_it_has_read(monkeypatch: pytest.Mo
 
 def twice(task: str) -> list[str]:
     return [task, task]
+
+
+@pytest.mark.parametrize(
+    ("settings", "anywhere"),
+    [
+        ({}, True),
+        ({"models": "/zoo/{locale}", "base": "/zoo:base", "data": "split:massive:/data"}, True),
+        ({"output_dir": Path("run")}, False),
+        ({"models": "zoo/{locale}"}, False),
+        ({"models": "/zoo/models.csv"}, False),
+        ({"base": "base"}, False),
+        ({"data": "table:texts.csv"}, False),
+    ],
+)
+def test_work_whose_paths_are_absolute_may_be_done_in_any_folder(settings: dict[str, Any], anywhere: bool) -> None:
+    assert stands_anywhere(ExperimentConfig(**{"output_dir": Path("/run"), **settings})) == anywhere

@@ -73,7 +73,16 @@ def test_relative_paths_are_meant_from_where_the_run_is(
 def test_a_node_that_does_not_see_the_folder_is_told_of() -> None:
     items, error = on_ray._do("run", [], "/nowhere/at/all", 1, None)
     assert items == []
-    assert str(error).endswith("has no folder /nowhere/at/all: work in a folder that all nodes see.")
+    assert str(error).endswith(
+        "has no folder /nowhere/at/all: work in a folder that all nodes see, or write all paths absolute."
+    )
+
+
+def test_where_all_paths_are_absolute_nobody_goes_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(on_ray._kept, "run", lambda task: [Path.cwd()])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
+    assert on_ray._do("run", [], None, 1, None) == ([tmp_path], None)
 
 
 class Once(Experiment):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,17 +14,11 @@ from sprachbund.similarity import load, read_csv
 from sprachbund.similarity.lang2vec import FEATURE_SETS
 
 NOTHING = frozenset({"nothing"})
-SCRIPT = Path(__file__).parents[2] / "tools" / "make_uriel.py"
 
 
 @pytest.fixture(scope="module")
-def make_uriel() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_uriel", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def make_uriel(tool_named: Callable[[str], ModuleType]) -> ModuleType:
+    return tool_named("make_uriel")
 
 
 @pytest.fixture

@@ -277,10 +277,15 @@ class Checkpoint:
         except (CheckpointError, FileNotFoundError):  # half of something, or gone
             same = False
         if not same:
-            raise CheckpointError(
-                f"{self.name} has changed while this run was at work: bring back what was there, or run again, "
-                "and leave models alone as long as a run reads them."
-            )
+            raise changed(self.name)
+
+
+def changed(name: str) -> CheckpointError:
+    """Return the complaint that a checkpoint is not the one any more that a run began with."""
+    return CheckpointError(
+        f"{name} has changed while this run was at work: bring back what was there, or run again, "
+        "and leave models alone as long as a run reads them."
+    )
 
 
 @contextmanager

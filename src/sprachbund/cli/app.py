@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from sprachbund import __version__
 from sprachbund.cli.console import console, result, set_mode
-from sprachbund.cli.ending import of_interrupt, told_to_end
+from sprachbund.cli.ending import of_interrupt, told_to_end, undisturbed
 from sprachbund.cli.sentences import of_command_line, of_system
 from sprachbund.cli.settings import (
     SettingsFile,
@@ -153,7 +153,7 @@ def _run(arguments: Sequence[str]) -> int:
     app.config = ()
     app.meta.config = [common_environment, expand_home]
     try:
-        return app.meta(list(arguments), exit_on_error=False, print_error=False) or 0
+        return _command(arguments)
     except CycloptsError as error:
         everywhere = [argument.name for argument in app.meta.assemble_argument_collection() if argument.show]
         return _complain(of_command_line(error, [*app.help_flags, *everywhere]), 2)
@@ -170,6 +170,13 @@ def _run(arguments: Sequence[str]) -> int:
         if isinstance(error, OSError):  # no space, no permission, no such folder
             return _complain(of_system(error), 2)
         raise
+
+
+def _command(arguments: Sequence[str]) -> int:
+    try:
+        return app.meta(list(arguments), exit_on_error=False, print_error=False) or 0
+    finally:
+        undisturbed()
 
 
 def _complain(message: str, status: int) -> int:

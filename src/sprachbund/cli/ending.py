@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["INTERRUPTED", "TERMINATED", "Terminated", "of_interrupt", "told_to_end"]
+__all__ = ["INTERRUPTED", "TERMINATED", "Terminated", "of_interrupt", "told_to_end", "undisturbed"]
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit statuses, 128 + the signal's number, as of programs that the signal ends."""
@@ -45,6 +45,12 @@ def told_to_end() -> Iterator[None]:
 def _raise(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
+
+
+def undisturbed() -> None:
+    """Ignore SIGTERM until the block of :func:`told_to_end` is over: the command has ended, and only has to say how."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is _raise:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def of_interrupt(interrupt: KeyboardInterrupt) -> tuple[str, int]:

@@ -6,15 +6,17 @@ whatever was lost on the way is a cell without a record, which the same command 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from sprachbund.config import ExperimentConfig
 from sprachbund.executors.local import for_asking, for_working
 from sprachbund.parallel import Executor
 
-__all__ = ["Executors", "executors_of"]
+__all__ = ["Executors", "executors_of", "stands_anywhere"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,19 @@ def executors_of(config: ExperimentConfig, bytes_per_model: int) -> Iterator[Exe
     if config.executor == "ray":
         from sprachbund.executors.on_ray import on_ray  # an extra
 
-        with on_ray(config.ray_address, config.threads, config.jobs) as executor:
+        where = None if stands_anywhere(config) else os.getcwd()
+        with on_ray(config.ray_address, config.threads, config.jobs, where) as executor:
             yield Executors(executor, executor)
     else:
         yield Executors(for_working(config.jobs, bytes_per_model), for_asking(config.jobs))
+
+
+def stands_anywhere(config: ExperimentConfig) -> bool:
+    """Return whether all paths that work needs are absolute, so that it may be done in any current folder.
+
+    What may be a relative path or a name on the hub counts as a path, and so do the rows of a file of models.
+    """
+    template = config.models is None or ("{locale}" in config.models and Path(config.models).is_absolute())
+    _, named, data = (config.data or "").rpartition(":")
+    others = [config.output_dir, *([config.base] if config.base else []), *([data] if named else [])]
+    return template and all(Path(path).is_absolute() for path in others)

@@ -34,11 +34,11 @@ _kept: dict[str, Any] = {}
 
 
 @contextmanager
-def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor]:
+def on_ray(address: str | None, threads: int, at_once: int, where: str | None) -> Iterator[Executor]:
     """Give an executor on a cluster, or on a Ray of this machine that ends with the block.
 
     ``threads`` is how many cores a task computes on; ``at_once`` how many tasks there are at a time, 0 for as many as there is
-    room for.
+    room for. ``where`` is the folder that relative paths are meant from, which all nodes have to see; None if there are none.
 
     Raises:
         UserError: Ray is not installed, the cluster is not to be reached, or no node of it has so many cores.
@@ -65,7 +65,7 @@ def on_ray(address: str | None, threads: int, at_once: int) -> Iterator[Executor
         if not slots:
             most = max((int(node.get("CPU", 0)) for node in nodes), default=0)
             raise UserError(f"--threads {threads}: no node of this cluster has more than {most} cores: name fewer.")
-        yield _Ray(threads, gpus, min(at_once or slots, slots))
+        yield _Ray(threads, gpus, min(at_once or slots, slots), where)
     finally:
         ray.shutdown()
 
@@ -103,6 +103,7 @@ class _Ray:
     threads: int
     gpus: bool
     workers: int
+    where: str | None
 
     def alone(self) -> _Ray:
         return replace(self, workers=1)
@@ -120,7 +121,7 @@ class _Ray:
         waiting = list(tasks)
         if not waiting:
             return
-        run, there, where = uuid4().hex, ray.put(work), os.getcwd()
+        run, there = uuid4().hex, ray.put(work)
         # Work that was cut off is done again here, and finds what is done already; an error of ours comes back as a value.
         remote = ray.remote(
             num_cpus=self.threads,
@@ -134,7 +135,7 @@ class _Ray:
             while waiting or under_way:
                 while waiting and len(under_way) < self.workers:
                     task = waiting.pop(0)
-                    under_way[remote.remote(run, [there], where, self.threads, task)] = task
+                    under_way[remote.remote(run, [there], self.where, self.threads, task)] = task
                 (ready,), _ = ray.wait(list(under_way), num_returns=1)
                 task = under_way.pop(ready)
                 try:
@@ -151,19 +152,24 @@ class _Ray:
                 ray.cancel(ready, force=True)
 
 
-def _do(run: str, there: list[Any], where: str, threads: int, task: Any) -> tuple[list[Any], Exception | None]:
+def _do(run: str, there: list[Any], where: str | None, threads: int, task: Any) -> tuple[list[Any], Exception | None]:
     """Do a task in a worker; return what it yields and, where no other would fare better, the error that ends them all.
 
-    ``where`` is the current folder of the run, which relative paths are meant from; a worker begins in that of its node.
+    ``where`` is the current folder of the run, which relative paths are meant from, None where there are none; a worker
+    begins in that of its node.
     """
     import ray
     import torch
 
     try:
-        os.chdir(where)
+        if where is not None:
+            os.chdir(where)
     except OSError:
         host = socket.gethostname()
-        return [], UserError(f"--executor ray: {host} has no folder {where}: work in a folder that all nodes see.")
+        return [], UserError(
+            f"--executor ray: {host} has no folder {where}: work in a folder that all nodes see, "
+            "or write all paths absolute."
+        )
     torch.set_num_threads(threads)
     if run not in _kept:
         _kept.clear()

@@ -458,19 +458,26 @@ def renamed(
     recipe: Mapping[str, Any] | None = None,
     uses: Sequence[str] | None = None,
     scores: Mapping[str, float | None] | None = None,
+    licences: Mapping[str, str | None] | None = None,
 ) -> Record:
     """Return the record of a cell under the names that its sources and data go by now; the file follows.
 
     Models and data are known by content, and may have been moved since; results under two names would never be compared.
     ``recipe``, ``uses`` and the ``scores`` of its sources are those by which the model is chosen now: two similarities may
-    choose the same one, and have not seen the same.
+    choose the same one, and have not seen the same. ``scores`` are by locale; ``licences``, what the sources' cards say now, by
+    digest.
     """
     made: dict[str, Any] = {"zoo": zoo} | ({"recipe": dict(recipe)} if recipe else {})
-    if scores:
-        made["sources"] = tuple(
-            source.model_copy(update={"score": scores.get(source.locale, source.score)})
-            for source in record.model_info.sources
+    scores, licences = scores or {}, licences or {}
+    made["sources"] = tuple(
+        source.model_copy(
+            update={
+                "score": scores.get(source.locale, source.score),
+                "licence": licences.get(source.digest, source.licence),
+            }
         )
+        for source in record.model_info.sources
+    )
     asked = {"uses": tuple(uses)} if uses else {}
     now_called = record.model_copy(
         update={

@@ -279,8 +279,8 @@ def _making(results: Results, command: str, when: datetime) -> Iterator[tuple[st
 def _energy_said(made: Making, records: int) -> str:
     if not made.energy_records:
         return (
-            "not measured: no counter of an NVIDIA GPU, an Intel or AMD processor could be read, or several workers shared the "
-            "machine"
+            "not measured: no counter of an NVIDIA GPU, an Intel or AMD processor could be read, several workers shared the "
+            "machine, or the records are older"
         )
     return (
         f"{made.joules / JOULES_PER_WATT_HOUR:,.1f} Wh for {made.energy_records} of {records} records, by the counters of "
