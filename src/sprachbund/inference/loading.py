@@ -18,7 +18,7 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from sprachbund.checkpoints import CONFIG, WIDE_HEAD, Checkpoint, open_checkpoint
-from sprachbund.checkpoints.foreign import naming
+from sprachbund.checkpoints.foreign import of_transformers
 from sprachbund.checkpoints.modeling_wide import WideHeadForSequenceClassification
 from sprachbund.errors import CheckpointError
 
@@ -54,7 +54,7 @@ def load_classifier(folder: Path) -> torch.nn.Module:
     # What a wide head is, this package knows by itself.
     kind = WideHeadForSequenceClassification if WIDE_HEAD in checkpoint.config else AutoModelForSequenceClassification
     _check_size(kind, config_of(folder), sum(info.size for info in checkpoint.tensors.values()), folder)
-    with naming(folder, "model"):
+    with of_transformers(folder, "model"):
         model, found = kind.from_pretrained(
             str(folder),
             dtype=torch.float32,
@@ -101,7 +101,7 @@ def _built(folder: Path, config: Any, tensors: Mapping[str, torch.Tensor], name:
     """Return the classifier of a config with tensors that are on the CPU."""
     there = sum(tensor.numel() for tensor in tensors.values())
     kind: Any = _check_size(AutoModelForSequenceClassification, config, there, folder)
-    with naming(folder, "model"):
+    with of_transformers(folder, "model"):
         model, found = kind.from_pretrained(
             None,
             config=config,
@@ -145,7 +145,7 @@ def config_of(folder: Path) -> Any:
         CheckpointError: it cannot.
     """
     _ = Checkpoint(folder, str(folder)).config  # within limits, and in words of ours
-    with naming(folder, "model"):
+    with of_transformers(folder, "model"):
         return AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
 
 
@@ -155,7 +155,7 @@ def _check_size(kind: Any, config: Any, there: int, folder: Path) -> type[torch.
     Raises:
         CheckpointError: it has, and would fill the memory.
     """
-    with naming(folder, "model"), torch.device("meta"):  # shapes without numbers
+    with of_transformers(folder, "model"), torch.device("meta"):  # shapes without numbers
         model = kind.from_config(config, trust_remote_code=False)
     asked = sum(part.numel() for part in (*model.parameters(), *model.buffers()))
     if asked > MOST_TIMES * there + SPARE:
@@ -218,7 +218,7 @@ def load_encoder(folder: Path) -> torch.nn.Module:
     """
     there = sum(info.size for info in open_checkpoint(folder).tensors.values())
     _check_size(AutoModel, config_of(folder), there, folder)
-    with naming(folder, "model"):
+    with of_transformers(folder, "model"):
         model, found = AutoModel.from_pretrained(
             str(folder), dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
