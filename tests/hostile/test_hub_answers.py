@@ -189,7 +189,7 @@ def test_an_answer_without_end_is_left(
     question: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "MOST_SAID", 100_000)
-    padded = where(question, lambda answer: body(answer.body + b" " * 200_000)(replace(answer, status=status)))
+    padded = where(question, lambda answer: body(answer.body + b" " * 200_000)(replace(answer, status=status)), "GET")
     outcome = found(tmp_path, monkeypatch, padded)
     if (question, status) == ("file", 200):
         assert isinstance(outcome, str)
