@@ -24,7 +24,7 @@ from sprachbund import inference
 from sprachbund.checkpoints import Checkpoint, open_checkpoint, vocabulary_tensors
 from sprachbund.config import ExperimentConfig
 from sprachbund.errors import CheckpointError
-from sprachbund.inference import answering, tokens
+from sprachbund.inference import answering, loading, tokens
 from sprachbund.inputs import Inputs
 from sprachbund.preparing import prepare
 
@@ -193,6 +193,19 @@ def test_no_room_is_made_for_what_a_config_makes_up(changes: dict[str, Any], sai
         inference.load_classifier(source.folder)
     with pytest.raises(CheckpointError, match=said):
         inference.live_classifier(source.folder, {name: tensor.numpy() for name, tensor in state(source).items()})
+
+
+def test_a_config_is_measured_once(pico: Pico, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+    measure = loading._size
+    monkeypatch.setattr(loading, "_sizes", {})
+    monkeypatch.setattr(
+        loading, "_size", lambda kind, config: (measured.append(kind.__name__), measure(kind, config))[1]
+    )
+    for name in ("one", "two"):
+        inference.load_classifier(pico.source(name).folder)
+    inference.load_encoder(pico.source("one").folder)
+    assert measured == ["AutoModelForSequenceClassification", "AutoModel"]
 
 
 def test_a_tokenizer_that_can_be_read_but_not_used_is_named(pico: Pico) -> None:

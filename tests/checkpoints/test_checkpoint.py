@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -18,6 +19,29 @@ from sprachbund.errors import CheckpointError
 def edit_config(folder: Path, **changes: object) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"text_config": {"num_hidden_layers": 10**9}}, r"num_hidden_layers: 1e\+09"),
+        ({"parts": [{"num_labels": 10**7}]}, r"num_labels: 1e\+07, more than the 1,000,000"),
+        ({"depth": 10**400}, r"depth: 1e\+300"),
+        ({"depths": [3, 10**9]}, r"depths: 1e\+09"),
+        ({"block_sizes": [[6_000], [6_000, -(10**9)]]}, "block_sizes: 12000"),
+        ({"depths": [math.nan, math.inf]}, r"depths: 1e\+300"),
+    ],
+)
+def test_what_a_config_counts_is_limited_however_deep(config: dict[str, object], said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=f"config.json says {said}"):
+        _ = Checkpoint(tmp_path, "x").config
+
+
+def test_what_a_config_counts_is_not_what_it_names_so(tmp_path: Path) -> None:
+    config = {"label2id": {"heads": 20_000}, "num_query_heads": [6_000] * 3, "depths": [3, 3, 27, 3], "layers": True}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert Checkpoint(tmp_path, "x").config == config
 
 
 def test_config_tensors_and_labels(sources: list[Checkpoint]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sprachbund.checkpoints.foreign import naming
+from sprachbund.checkpoints.foreign import of_transformers
 from sprachbund.errors import CheckpointError, MixError
 
 PANIC = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
@@ -28,7 +28,7 @@ PANIC = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
 def test_what_they_say_names_the_checkpoint(error: BaseException, said: str) -> None:
     with (
         pytest.raises(CheckpointError, match=f"^The tokenizer in mine cannot be read by {said}") as told,
-        naming(Path("mine"), "tokenizer"),
+        of_transformers(Path("mine"), "tokenizer"),
     ):
         raise error
     assert told.value.__cause__ is error
@@ -38,6 +38,6 @@ def test_what_they_say_names_the_checkpoint(error: BaseException, said: str) -> 
     "error", [KeyboardInterrupt(), SystemExit(3), MixError("ours"), OSError(errno.ENOSPC, "no space"), MemoryError()]
 )
 def test_what_is_not_about_its_files_goes_on(error: BaseException) -> None:
-    with pytest.raises(type(error)) as told, naming(Path("mine"), "model"):
+    with pytest.raises(type(error)) as told, of_transformers(Path("mine"), "model"):
         raise error
     assert told.value is error

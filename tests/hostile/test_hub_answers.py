@@ -6,6 +6,7 @@ a long run: ``HYPOTHESIS_EXAMPLES=1000 pytest tests/hostile/test_hub_answers.py`
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -20,13 +21,15 @@ import pytest
 from hostile.parsers import model_files
 from hostile.spoiled import WORDS, values
 from hub import Answer, Hub, asked
-from huggingface_hub import constants
+from huggingface_hub import close_session, constants, get_session, hf_hub_download
+from huggingface_hub.utils import _http
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sprachbund.checkpoints import Checkpoint, locate
 from sprachbund.checkpoints import hub as client
 from sprachbund.errors import UserError
+from sprachbund.parallel import side_by_side
 
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "20"))
 MODEL = "org/name"
@@ -146,29 +149,92 @@ def test_an_answer_that_no_hub_gives_is_told(
     assert re.search(said, outcome), outcome
 
 
-def test_a_listing_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("then", ["", "/api/{}", f"/{MODEL}/resolve/main/{{}}"])
+def test_a_listing_without_end_is_left(then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the hub says that the next page is."""
     monkeypatch.setattr(client, "MOST_PAGES", 5)
     pages = 0
 
     def endless(method: str, path: str, answer: Answer) -> Answer:
         nonlocal pages
-        if re.fullmatch(QUESTIONS["listing"], path):
+        if re.fullmatch(QUESTIONS["listing"], path) or (pages and path == then.format(pages)):
             pages += 1
-            return headers(Link=f'<{constants.ENDPOINT}{path}>; rel="next"')(answer)
+            following = then.format(pages) or path
+            more = headers(Link=f'<{constants.ENDPOINT}{following}>; rel="next"')(replace(answer, status=200))
+            return more if answer.status == 200 else body(b"[]")(more)
         return answer
 
     outcome = found(tmp_path, monkeypatch, endless)
     assert isinstance(outcome, str)
+    assert "(a listing goes on after 5 pages)" in outcome
     assert pages <= 7
 
 
-def test_an_answer_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_those_of_one_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MOST_PAGES", 5)
+    with served(tmp_path, monkeypatch, lambda method, path, answer: answer):
+        for _ in range(10):
+            client._listings.clear()
+            assert isinstance(locate(MODEL), Checkpoint)
+
+
+ENDLESS = (
+    "What answers as the hub is none (an answer goes on after 100,000 bytes): see what HF_ENDPOINT names, or try later."
+)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("question", ["info", "listing", "file"])
+def test_an_answer_without_end_is_left(
+    question: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "MOST_SAID", 100_000)
-    padded = where("info", lambda answer: body(answer.body + b" " * 200_000)(answer))
+    padded = where(question, lambda answer: body(answer.body + b" " * 200_000)(replace(answer, status=status)), "GET")
     outcome = found(tmp_path, monkeypatch, padded)
-    assert outcome == (
-        "What answers as the hub is none (an answer goes on after 100,000 bytes): see what HF_ENDPOINT names, or try later."
-    )
+    if (question, status) == ("file", 200):
+        assert isinstance(outcome, str)
+        assert "is none (a file goes on after" in outcome
+    else:
+        assert outcome == ENDLESS
+
+
+def zipped(more: bytes) -> Callable[[Answer], Answer]:
+    return lambda answer: headers(Content_Encoding="gzip")(body(gzip.compress(answer.body + more))(answer))
+
+
+def test_bytes_are_counted_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MOST_SAID", 100_000)
+    assert isinstance(found(tmp_path / "small", monkeypatch, where("info", zipped(b""))), Checkpoint)
+    assert found(tmp_path / "large", monkeypatch, where("info", zipped(b" " * 1_000_000))) == ENDLESS
+
+
+def test_sessions_that_begin_later_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client begins a new one when a connection fails; who has set how they are made is still heard."""
+    made: list[object] = []
+
+    def own() -> Any:
+        made.append(session := default())
+        return session
+
+    default = _http.default_client_factory
+    monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", own)
+    with served(tmp_path, monkeypatch, where("file", headers(ETag='"../../../x"'), "HEAD")) as home:
+        for _, error in side_by_side(lambda _: client._distrust(), range(8), 8):
+            assert error is None
+        for _ in range(2):
+            close_session()
+            assert get_session() is made[-1]
+            assert get_session().event_hooks["response"] == [client._look_at]
+            with pytest.raises(UserError, match="its ETag is"):
+                hf_hub_download(MODEL, "config.json", cache_dir=home / "hub")
+    assert len(made) >= 2
+
+
+def test_memory_that_runs_out_is_not_what_the_hub_said() -> None:
+    with pytest.raises(MemoryError):
+        client._in_our_words(MemoryError(), client.HubModel(MODEL))
+    said = client._in_our_words(ValueError("'out of memory' is no date"), client.HubModel(MODEL))
+    assert "cannot be understood" in str(said)
 
 
 def test_a_file_that_goes_on_after_its_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

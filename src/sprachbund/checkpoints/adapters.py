@@ -25,7 +25,7 @@ from sprachbund.checkpoints.checkpoint import (
     TOKENIZERS,
     Checkpoint,
 )
-from sprachbund.checkpoints.foreign import naming
+from sprachbund.checkpoints.foreign import of_transformers
 from sprachbund.checkpoints.pickled import read_pickles, unasked
 from sprachbund.checkpoints.tensors import TensorFile
 from sprachbund.errors import CheckpointError, is_no_memory
@@ -149,7 +149,7 @@ def _sum(folder: Path, base: Checkpoint, labels: tuple[str, ...], shapes: Mappin
     import torch
     import transformers
 
-    with naming(base.folder, "model"):
+    with of_transformers(base.folder, "model"):
         model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
             str(base.folder),
             dtype=torch.float32,

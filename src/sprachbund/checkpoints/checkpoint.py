@@ -94,8 +94,10 @@ Layers that some bases have and others lack (the pooler inside BERT, the head of
 """
 MOST_PARTS = 10_000
 """Layers, heads or experts of a model."""
-_PARTS = re.compile(r"(?:layers?|heads|experts|groups|blocks|stages)$")
+_PARTS = re.compile(r"(?:layers?|heads|experts|groups|blocks|stages|depths?|block_sizes)$")
 """How the names end of what configs count, and transformers makes one by one."""
+_HUGE = 1e300
+"""Stands for larger numbers: JSON has some that no float holds."""
 _CLASSIFIER = "ForSequenceClassification"
 """How the names of transformers' classes of such models end, however they name their tensors."""
 MOST_LABELS = 1_000_000
@@ -396,14 +398,37 @@ def _vocabulary_digest(path: Path, file_digest: str) -> str:
 
 def _check_counts(path: Path, config: Mapping[str, Any]) -> None:
     """Refuse a config that counts what nobody has: transformers would make it, until there is no memory left."""
-    most = {name: MOST_PARTS for name in config if _PARTS.search(name)} | {"num_labels": MOST_LABELS}
-    for name, limit in most.items():
-        count = config.get(name)
-        if isinstance(count, int | float) and count > limit:
+    for name, value in _entries(config):
+        limit = MOST_LABELS if name == "num_labels" else MOST_PARTS if _PARTS.search(name) else None
+        numbers = [min(number, _HUGE) for number in _numbers(value) if number > 0]
+        # Of a list, say of stages, all are made; heads are listed by the layer, and each layer has its own.
+        count = max(numbers, default=0) if name.endswith("heads") else sum(numbers)
+        if limit is not None and count > limit:
             raise CheckpointError(
                 f"{path} says {name}: {count:.6g}, more than the {limit:,} that a model may have: "
                 "mend the entry, or save or download the checkpoint again."
             )
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a config and of all that are inside it; those of labels are no settings, whatever their names."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name != "label2id":
+                yield name, inner
+                yield from _entries(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _entries(inner)
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    """Yield the number that a value is, or those of a list."""
+    if isinstance(value, list):
+        for inner in value:
+            yield from _numbers(inner)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def _unnamed(config: Mapping[str, Any]) -> dict[str, str]:

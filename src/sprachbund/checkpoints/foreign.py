@@ -14,11 +14,11 @@ from pathlib import Path
 
 from sprachbund.errors import CheckpointError, SprachbundError, is_no_memory, is_no_room
 
-__all__ = ["naming"]
+__all__ = ["of_transformers"]
 
 
 @contextmanager
-def naming(folder: Path, what: str) -> Iterator[None]:
+def of_transformers(folder: Path, what: str) -> Iterator[None]:
     """Let whatever is said about the ``what`` of a checkpoint name its folder.
 
     Raises:

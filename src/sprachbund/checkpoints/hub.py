@@ -12,13 +12,14 @@ answers may be a mirror, or anybody's; so answers are looked at before the clien
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -45,7 +46,7 @@ AT_ONCE = 8
 TIMEOUT = 10.0
 """Seconds that the hub may take to say that it is there."""
 MOST_PAGES, MOST_SAID = 1_000, 200_000_000
-"""Pages of a listing, of a thousand files each, and bytes of any answer that is no file."""
+"""Answers that make a listing, a page of a thousand files each, and bytes of any answer that is no file, decompressed."""
 TRIES, PAUSE = 3, 1.0
 """How often a file is begun when the connection fails, and the seconds between."""
 _BESIDE = (*COMPANIONS, ADAPTER_CONFIG, TRAINING_CARD, TOKEN_COUNTS, "merge_details.json", "blend.json")
@@ -178,12 +179,13 @@ def _read_listing(silence: Exception | None, model: HubModel) -> _Listing:
     _distrust()
     repository, offline = model.repository, constants.is_offline_mode() or silence is not None
     try:
-        revision = HfApi().resolve_revision(repository, revision=model.revision or None, local_files_only=offline)
-        if not _COMMIT.fullmatch(revision.resolved):
-            raise _odd(f"{revision.resolved} is no commit")
-        place = cache_folder() / repo_folder_name(repo_id=repository, repo_type="model")
-        folder = place / "snapshots" / revision.resolved
-        return _Listing(revision, folder, _checked(_sizes(repository, revision, folder, offline=offline)))
+        with _listing_pages():
+            revision = HfApi().resolve_revision(repository, revision=model.revision or None, local_files_only=offline)
+            if not _COMMIT.fullmatch(revision.resolved):
+                raise _odd(f"{revision.resolved} is no commit")
+            place = cache_folder() / repo_folder_name(repo_id=repository, repo_type="model")
+            folder = place / "snapshots" / revision.resolved
+            return _Listing(revision, folder, _checked(_sizes(repository, revision, folder, offline=offline)))
     except (errors.RevisionResolutionError, errors.LocalEntryNotFoundError) as error:
         raise error from (silence or error.__cause__)
 
@@ -452,8 +454,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAMES_OF_FILES = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
 """Headers that the client makes names of files of."""
 _FILE_NAME = re.compile(r"[\w+=.:-]{1,150}", re.ASCII)
-_pages: Counter[str] = Counter()
-"""How often each listing was asked for."""
+_asking: ContextVar[Iterator[int] | None] = ContextVar("_asking", default=None)
+"""Numbers the answers to what is asked in a :func:`_listing_pages`; None elsewhere."""
+_one_at_a_time = threading.Lock()
 
 
 def _odd(what: str) -> CheckpointError:
@@ -462,13 +465,38 @@ def _odd(what: str) -> CheckpointError:
 
 
 def _distrust() -> None:
-    """Let every answer be looked at before the client uses it."""
-    from huggingface_hub import get_session
+    """Let every answer be looked at before the client uses it, also by the sessions that it begins when a connection fails."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils import (
+        _http,
+    )  # a factory that somebody has set, for a proxy, say, can be had nowhere else
 
-    session = get_session()
-    hooks = session.event_hooks
-    if _look_at not in hooks["response"]:
+    with _one_at_a_time:
+        if not isinstance(_http._GLOBAL_CLIENT_FACTORY, _Distrustful):
+            set_client_factory(_Distrustful(_http._GLOBAL_CLIENT_FACTORY))
+
+
+@dataclass(frozen=True)
+class _Distrustful:
+    """Makes sessions as the client would, whose answers are looked at."""
+
+    make: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        session = self.make()
+        hooks = session.event_hooks
         session.event_hooks = {**hooks, "response": [*hooks["response"], _look_at]}
+        return session
+
+
+@contextmanager
+def _listing_pages() -> Iterator[None]:
+    """Let what is asked in the block, on this thread, be a listing: no answer to it is a file, and they have an end."""
+    before = _asking.set(itertools.count(1))
+    try:
+        yield
+    finally:
+        _asking.reset(before)
 
 
 def _look_at(response: Any) -> None:
@@ -477,35 +505,39 @@ def _look_at(response: Any) -> None:
     Raises:
         CheckpointError: there is one.
     """
-    asked = response.request
-    if asked.method == "HEAD":
+    pages, path = _asking.get(), response.request.url.path
+    if pages is not None and next(pages) > MOST_PAGES:
+        raise _odd(f"a listing goes on after {MOST_PAGES:,} pages")
+    if response.request.method == "HEAD":
         for header in _NAMES_OF_FILES:
             value = response.headers.get(header, "")
             name = value.removeprefix("W/").strip('"')
             if name and (not _FILE_NAME.fullmatch(name) or not name.strip(".")):
                 raise _odd(f"its {header} is {value!r:.100}")
-    elif "/api/" in asked.url.path:
-        _pages[asked.url.path] += 1
-        if _pages[asked.url.path] > MOST_PAGES:
-            raise _odd(f"a listing goes on after {MOST_PAGES:,} pages")
-        response.stream = _cut_off(response.stream)
+    elif pages is not None or not response.is_success or ("/api/" in path and "/resolve/" not in path):
+        response.stream = _cut_off(response)
+        response.headers.pop("Content-Encoding", None)  # which that has undone
 
 
-def _cut_off(stream: Any) -> Any:
-    """Return the bytes of an answer, of which there may be so many."""
+def _cut_off(response: Any) -> Any:
+    """Return the bytes of an answer, decompressed, of which there may be so many."""
     import httpx2
+
+    sent = httpx2.Response(
+        response.status_code, headers=response.headers, stream=response.stream, request=response.request
+    )
 
     class Stream(httpx2.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
             said = 0
-            for part in stream:
+            for part in sent.iter_bytes():
                 said += len(part)
                 if said > MOST_SAID:
                     raise _odd(f"an answer goes on after {MOST_SAID:,} bytes")
                 yield part
 
         def close(self) -> None:
-            stream.close()
+            sent.close()
 
     return Stream()
 
@@ -517,7 +549,8 @@ def _in_our_words(error: BaseException, model: HubModel) -> CheckpointError:
     """Return what went wrong as one sentence; what is no business of the hub goes on as it is."""
     from huggingface_hub import constants, errors
 
-    if is_no_room(error) or not isinstance(error, Exception):
+    # By its type: what an error says may be the hub's own words.
+    if is_no_room(error) or isinstance(error, MemoryError) or not isinstance(error, Exception):
         raise error
     if isinstance(error, CheckpointError):
         return error

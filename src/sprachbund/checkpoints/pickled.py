@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sprachbund.checkpoints.foreign import naming
+from sprachbund.checkpoints.foreign import of_transformers
 from sprachbund.checkpoints.tensors import TensorInfo, write_tensors
 from sprachbund.errors import CheckpointError, is_no_memory
 
@@ -122,7 +122,7 @@ def _tied(folder: Path) -> Mapping[str, str]:
     import transformers
 
     try:
-        with naming(folder, "config"):
+        with of_transformers(folder, "config"):
             settings = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
             architecture = getattr(transformers, (settings.architectures or [""])[0], None)
             if not (isinstance(architecture, type) and issubclass(architecture, transformers.PreTrainedModel)):

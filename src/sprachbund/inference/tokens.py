@@ -21,7 +21,7 @@ from transformers import AutoTokenizer
 
 from sprachbund import digests
 from sprachbund.checkpoints import COMPANIONS, CONFIG, counts_after_padding, open_checkpoint
-from sprachbund.checkpoints.foreign import naming
+from sprachbund.checkpoints.foreign import of_transformers
 from sprachbund.inference.loading import config_of
 
 __all__ = [
@@ -58,7 +58,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     checkpoint = open_checkpoint(folder)
     checkpoint.check_tokenizer()
     _ = checkpoint.vocabulary_digest  # complains, in words of ours, of what is no tokenizer
-    with naming(folder, "tokenizer"):
+    with of_transformers(folder, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         # The file of the tokenizer need not know the model: it may allow more than there are positions, or anything.
         tokenizer.model_max_length = min(int(tokenizer.model_max_length), positions(folder), MOST_TOKENS)
@@ -86,7 +86,7 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> Encoded:
         CheckpointError: it can be read, but not used.
     """
     longest = min(int(tokenizer.model_max_length), MOST_TOKENS)
-    with naming(Path(tokenizer.name_or_path), "tokenizer"):
+    with of_transformers(Path(tokenizer.name_or_path), "tokenizer"):
         encoded: Encoded = tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
     return encoded
 

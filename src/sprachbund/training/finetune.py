@@ -26,7 +26,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from sprachbund import inference
 from sprachbund.checkpoints import write_token_counts
-from sprachbund.checkpoints.foreign import naming
+from sprachbund.checkpoints.foreign import of_transformers
 from sprachbund.data import Partition
 from sprachbund.errors import CheckpointError, UserError
 from sprachbund.inference import Encoded, Tokenizer, config_of, load_tokenizer, pad, tokenise
@@ -129,7 +129,7 @@ def classifier(base: Path, intents: Sequence[str], settings: FinetuneSettings) -
     }
     if settings.dropout is not None:
         changes |= dict.fromkeys(_dropouts(base), settings.dropout)
-    with naming(base, "model"):
+    with of_transformers(base, "model"):
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             str(base), dtype=torch.float32, trust_remote_code=False, **changes
         )
