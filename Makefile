@@ -37,10 +37,10 @@ ORACLE := .venv-oracle/.installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev demo test test-cluster coverage fuzz audit lock soak-resume soak-memory ray-demo faults bench bench-inference \
-    bench-adapt docs notebook dist oracle lint types check format clean
+    bench-adapt bench-statistics docs notebook dist oracle lint types check format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## Run the whole job on embedded models and data, into demo/
 	$(BIN)/sprachbund demo --output-dir demo
@@ -90,6 +90,9 @@ bench-inference: $(INSTALLED_DEV)  ## Compare batches and precisions on a classi
 
 bench-adapt: $(INSTALLED_DEV)  ## Adapt ten sources of XLM-R base's shape to 1,000 texts, in bench-adapt/ (15 GB, 15 minutes)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/bench_adapt.py --folder bench-adapt $(BENCH_ARGS)
+
+bench-statistics: $(INSTALLED_DEV)  ## Time the statistics of a report on made-up answers of MASSIVE's size; too slow is an error (2 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/bench_statistics.py
 
 docs: $(INSTALLED_DEV)  ## Build the documentation as a site, in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
