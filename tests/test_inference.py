@@ -198,10 +198,13 @@ def test_no_room_is_made_for_what_a_config_makes_up(changes: dict[str, Any], sai
 def test_a_config_is_measured_once(pico: Pico, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[str] = []
     measure = loading._size
+
+    def watched(kind: Any, config: Any) -> tuple[type[torch.nn.Module], int]:
+        measured.append(kind.__name__)
+        return measure(kind, config)
+
     monkeypatch.setattr(loading, "_sizes", {})
-    monkeypatch.setattr(
-        loading, "_size", lambda kind, config: (measured.append(kind.__name__), measure(kind, config))[1]
-    )
+    monkeypatch.setattr(loading, "_size", watched)
     for name in ("one", "two"):
         inference.load_classifier(pico.source(name).folder)
     inference.load_encoder(pico.source("one").folder)
