@@ -27,6 +27,7 @@ from sprachbund.candidates import (
     resident_for,
     seen_by,
 )
+from sprachbund.cells import Subject
 from sprachbund.checkpoints import Checkpoint, changed, open_checkpoint
 from sprachbund.choosing import Choice
 from sprachbund.config import ExperimentConfig
@@ -288,13 +289,13 @@ class Prepared:
         evaluate = partial(cells.evaluate, precision=config.precision, started=started, meter=meter)
         if live and live.details:
             nowhere = Checkpoint(live.lead.folder, str(cell.model_folder))
-            subject = self._checked(cell, cells.Subject(nowhere, cell.target, live.details))
+            subject = self._checked(cell, Subject(nowhere, cell.target, live.details))
             return evaluate(subject, *where, live=live)
         with self._model(cell) as checkpoint:
             subject = self._checked(cell, cells.describe(checkpoint, cell.target))
             return evaluate(subject, *where, live=live)
 
-    def _checked(self, cell: Cell, subject: cells.Subject) -> cells.Subject:
+    def _checked(self, cell: Cell, subject: Subject) -> Subject:
         """Return what is evaluated, where that is what the cell is about; a source may have changed since it was planned.
 
         Raises:
@@ -329,9 +330,7 @@ class Prepared:
         with np.errstate(divide="ignore"):  # what nobody votes for has the probability 0
             logits = np.log(found.probabilities)
         together = Checkpoint(first.folder, f"{cell.variant.name} of {len(material.sources)} sources")
-        subject = self._checked(
-            cell, cells.Subject(together, cell.target, found.details, members=len(material.sources))
-        )
+        subject = self._checked(cell, Subject(together, cell.target, found.details, members=len(material.sources)))
         return cells.record(
             subject,
             self.inputs.data,

@@ -53,5 +53,5 @@ def stands_anywhere(config: ExperimentConfig) -> bool:
     """
     template = config.models is None or ("{locale}" in config.models and Path(config.models).is_absolute())
     _, named, data = (config.data or "").rpartition(":")
-    others = [config.output_dir, *([config.base] if config.base else []), *([data] if named else [])]
+    others: list[str | Path] = [config.output_dir, *([config.base] if config.base else []), *([data] if named else [])]
     return template and all(Path(path).is_absolute() for path in others)
