@@ -19,7 +19,7 @@ from sprachbund.report.html import tables
 from sprachbund.report.html.material import Material, Texts
 from sprachbund.report.html.pictures import MOST_DRAWN, Picture, dumbbells, forests, relations
 from sprachbund.report.html.places import Place, places
-from sprachbund.report.html.sheets import Link, Sheet, csv_link, percent, shown, sorting
+from sprachbund.report.html.sheets import Estimate, Link, Sheet, csv_link, percent, shown, sorting
 from sprachbund.report.html.theme import DARK, LIGHT, variables
 from sprachbund.report.mistakes import IntentErrors, confused_pairs, confusion, intent_errors
 from sprachbund.report.summary import Making, Summary, headline, listed, making_of
@@ -146,6 +146,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(shown=shown, sorting=sorting, csv_link=csv_link, markup=Markup)
     environment.tests["link"] = lambda value: isinstance(value, Link)
+    environment.tests["estimate"] = lambda value: isinstance(value, Estimate)
     return environment
 
 
@@ -295,6 +296,7 @@ def _downloads(material: Material) -> list[Sheet]:
     found = [
         tables.score_sheet("scores", "All figures by column and locale", scores, material, with_locale=True),
         tables.contrast_sheet("contrasts", "All pairs in all locales", contrasts, material),
+        tables.weight_sheet(material),
         tables.record_sheet("records", "Where all figures come from", records, short=False),
     ]
     return [sheet for sheet in found if sheet.rows]
