@@ -214,7 +214,8 @@ def _method(material: Material) -> list[str]:
     return [
         f"Intervals are at {percent(analysis.level)}. Over locales: bootstrap over sentences, each with its answers in all "
         f"locales, {analysis.resamples} resamples (seed {analysis.seed}); p by an exact test that turns the answers to a "
-        "sentence round in all locales at once, adjusted by Holm over the questions of the main job (similarity, average and "
+        "sentence round in all locales at once (against the mean of all foreign sources, which is no model, by "
+        f"{analysis.resamples} such turns drawn), adjusted by Holm over the questions of the main job (similarity, average and "
         "baseline with each other), whatever else was run, by Benjamini and Hochberg over all other rows. In a locale: "
         "Wilson's interval of the accuracy, McNemar's exact test, adjusted by Benjamini and Hochberg over the pair's locales.",
         "There is one checkpoint of each kind for a locale: nothing here says how far another training would have come.",
