@@ -15,9 +15,9 @@ from scipy.stats import wilcoxon as signed_ranks
 
 from sprachbund.data import Partition
 from sprachbund.evaluation import performance
-from sprachbund.report.analysis import Analysis, Comparison, analyse, comparison, contrast
+from sprachbund.report.analysis import Analysis, Comparison, Interval, analyse, comparison, contrast
 from sprachbund.report.answers import Answers, read_answers
-from sprachbund.report.stats import holm, wilson
+from sprachbund.report.stats import holm, intervals, wilson
 from sprachbund.store import Columns, Prediction, RunStore, read_predictions
 
 VARIANTS = {"baseline": 0.85, "similarity": 0.6, "average": 0.5, "ties": 0.55}
@@ -310,6 +310,54 @@ def test_the_best_source_is_as_calibrated_as_a_record_of_the_same_answers(folder
     assert score.ece == pytest.approx(measured.ece, abs=1e-12)
 
 
+SOURCES = {"en-US": 61, "nl-NL": 30}
+"""How many of 100 sentences each answers rightly, the first ones."""
+
+
+def with_sources(folder: ResultsFolder) -> dict[str, str]:
+    """Write a variant and what single sources answer, kept; return the rows of one locale by id."""
+    ids = [str(number) for number in range(100)]
+    gold = [INTENTS[number % 5] for number in range(100)]
+    for locale in ("af-ZA", "th-TH"):
+        folder.answers("similarity", locale, ids, [number % 10 < 5 for number in range(100)])
+    for source, right in SOURCES.items():
+        said = [intent if number < right else "other" for number, intent in enumerate(gold)]
+        sure = np.full(100, 0.5)
+        kept = {locale: Columns(ids, gold, said, sure, sure) for locale in ("af-ZA", "th-TH")}
+        folder.transfer(source, dict.fromkeys(kept, right), answers=kept)
+    return dict(zip(ids, gold, strict=True))
+
+
+def test_the_mean_of_all_sources_is_compared_id_by_id(folder: ResultsFolder) -> None:
+    with_sources(folder)
+    found = folder.analysis()
+    row = compared(found, "similarity", "zero_shot_mean")
+    summary = {(d.first, d.second): d for d in folder.summary().differences}["similarity", "zero_shot_mean"]
+    assert (row.locales, row.mean) == (summary.count, pytest.approx(0.5 - 0.455)) == (2, pytest.approx(summary.mean))
+    plain = np.array([(i % 10 < 5) - ((i < 61) + (i < 30)) / 2 for i in range(100)])
+    ((low, high),) = intervals(plain[None])
+    assert (row.interval.low, row.interval.high) == (pytest.approx(low), pytest.approx(high))
+    signs = np.random.default_rng(5).choice([-1, 1], (20_000, 100))
+    assert row.p == pytest.approx((abs(signs @ plain) >= plain.sum() - 1e-9).mean(), abs=0.02)
+    assert (row.wins, row.ties, row.losses, row.better, row.worse) == (2, 0, 0, None, None)
+    assert ("similarity", "zero_shot_mean") not in found.contrasts, "it is no model"
+    english = compared(found, "similarity", "zero_shot_english")
+    assert (english.locales, english.mean) == (2, pytest.approx(-0.11))
+    ((low, high),) = intervals(np.array([[float(i % 10 < 5) for i in range(100)]]))
+    assert found.means["similarity"].interval == Interval(pytest.approx(low), pytest.approx(high))
+
+
+@pytest.mark.parametrize("lost", ["not kept", "other count"])
+def test_a_mean_of_some_sources_is_no_mean_of_all(lost: str, folder: ResultsFolder) -> None:
+    gold = with_sources(folder)
+    sure = np.full(100, 0.5)
+    kept = {"af-ZA": Columns([*gold], [*gold.values()], [*gold.values()], sure, sure)}
+    folder.transfer("sv-SE", {"af-ZA": 20}, answers=None if lost == "not kept" else kept)
+    found = folder.analysis()
+    assert compared(found, "similarity", "zero_shot_mean").locales == 1
+    assert any("zero_shot_mean leave out af-ZA" in note and "--overwrite" in note for note in found.notes)
+
+
 def test_what_is_drawn_hangs_on_the_seed_alone(aligned: ResultsFolder) -> None:
     assert aligned.analysis() == aligned.analysis()
     other = aligned.analysis(seed=1)
@@ -359,7 +407,7 @@ def test_what_is_left_out_is_said_once_for_all_locales(aligned: ResultsFolder) -
         (RunStore(aligned.root).folder("ties", locale) / "predictions.csv").unlink()
     first, *damaged, last = aligned.analysis().notes
     assert first.startswith(
-        "Intervals and tests of differences with zero_shot_best leave out af-ZA, de-DE and 2 others: "
+        "Intervals and tests of differences with zero_shot_best and zero_shot_mean leave out af-ZA, de-DE and 2 others: "
     )
     assert "`sprachbund transfer`" in first
     assert "--overwrite" in first

@@ -176,9 +176,10 @@ def test_a_best_source_whose_answers_were_not_kept_is_left_out_with_what_to_do(f
         folder.record("baseline", locale, 1, predictions=answered("12", "baseline", locale))
     folder.transfer("fr-FR", {"de-DE": 60, "sq-AL": 99})
     found = read(folder)
-    assert found.left_out.keys() == {("zero_shot_best", "de-DE"), ("zero_shot_best", "sq-AL")}
+    columns = "zero_shot_best", "zero_shot_mean"
+    assert found.left_out.keys() == {(column, locale) for column in columns for locale in ("de-DE", "sq-AL")}
     assert all("--overwrite" in reason for reason in found.left_out.values())
     (folder.root / "transfer" / "test" / "fr-FR.parquet").write_bytes(b"no table")
     found = read(folder)
-    assert len(found.predicted) == len(found.left_out) == 2
+    assert (len(found.predicted), len(found.left_out)) == (2, 4)
     assert all("fr-FR.parquet is damaged" in reason for reason in found.left_out.values())

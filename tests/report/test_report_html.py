@@ -23,6 +23,7 @@ from results_folder import ResultsFolder
 from sprachbund import store
 from sprachbund.report import Texts, headline, read_answers
 from sprachbund.report.analysis import analyse
+from sprachbund.report.stats import Interval, wilson
 
 MIB = 1_000_000
 HOSTILE = "</script><script>alert(1)</script>"
@@ -81,7 +82,9 @@ def test_accuracies_are_those_of_the_records(tree: Node, made: ResultsFolder) ->
     digits = {row["locale"]: row for row in download(tree, "accuracies")}
     assert rows.keys() == digits.keys() == {*LOCALES}
     for (variant, locale), record in made.load().records.items():
-        assert rows[locale][variant] == f"{record.performance.accuracy:.3f}"
+        low, high = (float(digits[locale][f"{variant}_{end}"]) for end in ("low", "high"))
+        assert wilson(record.performance.correct, len(IDS)) == Interval(low, high)
+        assert rows[locale][variant] == f"{record.performance.accuracy:.3f} {low:.3f} … {high:.3f}"
         assert float(digits[locale][variant]) == record.performance.accuracy
     assert rows["sq-AL"]["zero-shot best"] == "0.440", "the Swedish source, by hand"
     assert rows["sq-AL"]["best source"] == "sv-SE"
@@ -439,6 +442,9 @@ def test_the_data_of_heat_maps_are_those_of_the_store(folder: ResultsFolder) -> 
     tree = parsed(page_of(with_recipes(answered(folder))))
     similar = {row["target"]: row for row in download(tree, "similarity")}
     weights = {row["target"]: row for row in download(tree, "weights-1")}
+    everything = {(row["variant"], row["locale"], row["source"]): row["weight"] for row in download(tree, "weights")}
+    assert everything["average", "sq-AL", "de-DE"] == "0.5", "equal weights have no picture, and are there"
+    assert everything["similarity", "sq-AL", "nl-NL"] == weights["sq-AL"]["nl-NL"]
     transfer = {row["target"]: row for row in download(tree, "transfer")}
     assert float(similar["sq-AL"]["nl-NL"]) == load("uriel:syntax_knn").score("sq-AL", "nl-NL")
     assert (weights["sq-AL"]["nl-NL"], weights["sq-AL"]["af-ZA"]) == ("0.5", "")

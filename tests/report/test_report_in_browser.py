@@ -93,7 +93,7 @@ def column(browser: Any, number: int) -> list[str]:
     """What a column of the table of accuracies says, in the rows that are shown."""
     return browser.execute_script(
         "return [...document.querySelectorAll('#table-accuracies tbody tr')].filter((row) => !row.hidden)"
-        ".map((row) => row.cells[arguments[0]].textContent)",
+        ".map((row) => row.cells[arguments[0]].firstChild?.textContent.trim() ?? '')",
         number,
     )
 
@@ -267,3 +267,18 @@ def test_it_prints_in_light_colours_without_buttons(opened: Any) -> None:
     assert not find(opened, "nav").is_displayed()
     assert not find(opened, "#theme").is_displayed()
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_paper_has_all_locales_and_the_screen_only_those_that_were_open(opened: Any) -> None:
+    find(opened, "#table-accuracies a[href='#locale-he-IL']").click()
+    number = "return document.querySelectorAll('details.place[open]').length"
+    for event, there in (("beforeprint", 52), ("afterprint", 1)):
+        assert opened.execute_script(f"dispatchEvent(new Event('{event}')); {number}") == there
+    assert find(opened, "details.place[open] > div").get_attribute("id") == "locale-he-IL"
+
+
+def test_tables_behind_pictures_filter_too(opened: Any) -> None:
+    tool = find(opened, "figure + details [data-filters]")
+    opened.execute_script("arguments[0].closest('details').open = true", tool)
+    tool.find_element("tag name", "input").send_keys("hebrew")
+    assert tool.find_element("tag name", "output").text.startswith("1 of ")

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -30,7 +30,16 @@ from sprachbund.errors import StoreError
 from sprachbund.report import stats
 from sprachbund.report.answers import NO_ANSWERS, Answers, read_answers
 from sprachbund.report.stats import LEVEL, RESAMPLES, Interval
-from sprachbund.report.table import HEADLINE_PAIRS, Cell, Results, compared
+from sprachbund.report.summary import EQUAL, listed
+from sprachbund.report.table import (
+    HEADLINE_PAIRS,
+    ZERO_SHOT_BEST,
+    ZERO_SHOT_ENGLISH,
+    ZERO_SHOT_MEAN,
+    Cell,
+    Results,
+    compared,
+)
 from sprachbund.store.calibration import ece, nll
 
 if TYPE_CHECKING:
@@ -44,6 +53,7 @@ __all__ = [
     "Comparison",
     "Contrast",
     "Interval",
+    "Mean",
     "Score",
     "adjusted",
     "analyse",
@@ -56,6 +66,9 @@ __all__ = [
 MACRO_F1_RESAMPLES = 1_000
 MOST_NOTED = 3
 """Of so many reasons for what is left out there is a sentence, and so many locales it names."""
+
+REFERENCES = (ZERO_SHOT_MEAN, ZERO_SHOT_ENGLISH, ZERO_SHOT_BEST)
+"""Columns of single sources."""
 
 Adjustment = Literal["", "Holm", "Benjamini-Hochberg"]
 """How a p-value is adjusted for those that stand beside it; empty: not at all."""
@@ -118,11 +131,11 @@ class Comparison:
     """Locales where ``first`` is higher."""
     ties: int
     losses: int
-    better: int
-    """Locales where ``first`` is better, after adjustment, at the level."""
-    worse: int
+    better: int | None
+    """Locales where ``first`` is better, after adjustment, at the level; None against a mean of sources, which is no model."""
+    worse: int | None
     p: float
-    """Exact test that turns round the signs of an id's differences in all locales at once."""
+    """Test that turns round the signs of an id's differences in all locales at once; exact, but against a mean."""
     p_adjusted: float
     """By ``adjustment``, over ``adjusted_over`` comparisons."""
     wilcoxon_p: float | None
@@ -137,12 +150,21 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """How sure the mean accuracy of a column is, over the locales whose answers are there."""
+
+    locales: int
+    interval: Interval
+    """Bootstrap over ids, each with its answers in all locales."""
+
+
+@dataclass(frozen=True)
 class Analysis:
     """What the predictions of one setup say beyond their means."""
 
     scores: Mapping[Cell, Score]
     contrasts: Mapping[tuple[str, str], tuple[Contrast, ...]]
-    """By pair; locales in the order of the locale table."""
+    """By pair of models; locales in the order of the locale table."""
     comparisons: tuple[Comparison, ...]
     resamples: int
     macro_f1_resamples: int
@@ -153,6 +175,8 @@ class Analysis:
     """Why there are no contrasts and comparisons, one sentence; empty where there could be."""
     notes: tuple[str, ...] = ()
     """What contrasts and comparisons leave out, why, and what to do; a sentence each."""
+    means: Mapping[str, Mean] = field(default_factory=dict)
+    """Of the accuracy of columns."""
 
     def comparison(self, first: str, second: str) -> Comparison | None:
         """Return the comparison of a pair, None where it could not be made."""
@@ -179,15 +203,24 @@ def analyse(
     pairs = [_side_by_side(answers, *pair) for pair in compared(results.variants)]
     met = [pair for pair in pairs if pair.locales]
     contrasts = [_contrasts(pair) for pair in met]
-    shares = np.array([_shares(pair) for pair in met]).reshape(len(met), len(answers.ids))
+    alone = [_alone(answers, column) for column in (*results.variants, *REFERENCES)]
+    columns = [each for each in alone if each.locales]
+    shares = np.array([_shares(each) for each in (*met, *columns)]).reshape(len(met) + len(columns), len(answers.ids))
     bounds = stats.intervals(shares, seed=seed, resamples=resamples)
-    found = [_comparison(*each) for each in zip(contrasts, met, bounds, strict=True)]
+    found = [
+        _comparison(*each)
+        for each in zip(contrasts, met, bounds[: len(met)], _p_values(met, seed, resamples), strict=True)
+    ]
     headline = [each for each in found if (each.first, each.second) in HEADLINE_PAIRS]
     screen = [each for each in found if (each.first, each.second) not in HEADLINE_PAIRS]
     return Analysis(
         scores={(score.variant, score.locale): score for score in _scores(results, answers, macro_f1_resamples, seed)},
-        contrasts={(pair.first, pair.second): rows for pair, rows in zip(met, contrasts, strict=True)},
+        contrasts={(pair.first, pair.second): rows for pair, rows in zip(met, contrasts, strict=True) if rows},
         comparisons=(*adjusted(headline, "Holm"), *adjusted(screen, "Benjamini-Hochberg")),
+        means={
+            each.first: Mean(len(each.locales), Interval(*map(float, ends)))
+            for each, ends in zip(columns, bounds[len(met) :], strict=True)
+        },
         resamples=resamples,
         macro_f1_resamples=macro_f1_resamples,
         seed=seed,
@@ -241,7 +274,7 @@ def comparison(
     if not pair.locales:
         return None
     (bounds,) = stats.intervals(_shares(pair)[None], seed=seed, resamples=resamples)
-    return _comparison(_contrasts(pair), pair, bounds)
+    return _comparison(_contrasts(pair), pair, bounds, _p_values([pair], seed, resamples)[0])
 
 
 def adjusted(found: Sequence[Comparison], adjustment: Literal["Holm", "Benjamini-Hochberg"]) -> tuple[Comparison, ...]:
@@ -259,12 +292,15 @@ def _notes(left_out: Mapping[Cell, str]) -> tuple[str, ...]:
     places: dict[tuple[str, str], list[str]] = {}
     for (variant, locale), reason in left_out.items():
         places.setdefault((variant, reason), []).append(locale)
-    groups = sorted(places.items(), key=lambda group: -len(group[1]))
+    together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (variant, reason), found in places.items():
+        together.setdefault((reason, tuple(found)), []).append(variant)
+    groups = sorted(together.items(), key=lambda group: -len(group[0][1]))
     said = [
-        f"Intervals and tests of differences with {variant} leave out {_some(found)}: {reason}"
-        for (variant, reason), found in groups[:MOST_NOTED]
+        f"Intervals and tests of differences with {listed(variants)} leave out {_some(found)}: {reason}"
+        for (reason, found), variants in groups[:MOST_NOTED]
     ]
-    more = sum(len(found) for _, found in groups[MOST_NOTED:])
+    more = sum(len(found) * len(variants) for (_, found), variants in groups[MOST_NOTED:])
     return (*said, *([f"They leave out {more} more results, whose predictions cannot be read either."] if more else []))
 
 
@@ -280,30 +316,55 @@ class _Pair:
     second: str
     locales: tuple[str, ...]
     """Those where both have answered the same ids, one at least."""
-    differences: npt.NDArray[np.int64]
-    """1 where only the first is right, -1 where only the second is; [locales, ids]."""
+    differences: npt.NDArray[np.float64]
+    """1 where only the first is right, -1 where only the second is, a fraction against a mean of sources; [locales, ids]."""
     answered: npt.NDArray[np.bool_]
     """[locales, ids]"""
 
+    @property
+    def counts(self) -> bool:
+        """Whether differences are whole numbers."""
+        return ZERO_SHOT_MEAN not in (self.first, self.second)
+
 
 def _side_by_side(answers: Answers, first: str, second: str) -> _Pair:
-    there = {
-        locale: (answers.predicted[first, locale], answers.predicted[second, locale], gold)
-        for locale, gold in answers.gold.items()
-        if (first, locale) in answers.predicted and (second, locale) in answers.predicted
+    one, two = (_right(answers, column) for column in (first, second))
+    return _pair(
+        answers,
+        (first, second),
+        {locale: one[locale] - two[locale] for locale in answers.gold if locale in one and locale in two},
+    )
+
+
+def _alone(answers: Answers, column: str) -> _Pair:
+    """Return a column beside nothing: what is said of a mean difference holds of its mean, too."""
+    right = _right(answers, column)
+    return _pair(answers, (column, ""), {locale: right[locale] for locale in answers.gold if locale in right})
+
+
+def _pair(answers: Answers, names: tuple[str, str], there: Mapping[str, npt.NDArray[np.float64]]) -> _Pair:
+    """Put differences, given by locale, below each other."""
+    locales = tuple(locale for locale, difference in there.items() if not np.isnan(difference).all())
+    differences = np.array([there[locale] for locale in locales]).reshape(len(locales), len(answers.ids))
+    answered = ~np.isnan(differences)
+    return _Pair(*names, locales, np.where(answered, differences, 0.0), answered)
+
+
+def _right(answers: Answers, column: str) -> Mapping[str, npt.NDArray[np.float64]]:
+    """Return how right a column is by locale, [ids]: 0 or 1, a share of its sources, nan where the id is missing."""
+    if column == ZERO_SHOT_MEAN:
+        return answers.right_sources
+    return {
+        locale: np.where(predicted >= 0, predicted == answers.gold[locale], np.nan)
+        for (name, locale), predicted in answers.predicted.items()
+        if name == column
     }
-    answered = {locale: (one >= 0) & (two >= 0) for locale, (one, two, _) in there.items()}
-    locales = tuple(locale for locale, both in answered.items() if both.any())
-    shape = len(locales), len(answers.ids)
-    differences = np.zeros(shape, dtype=np.int64)
-    for row, locale in enumerate(locales):
-        one, two, gold = there[locale]
-        differences[row] = (one == gold).astype(np.int64) - (two == gold)
-    both = np.array([answered[locale] for locale in locales], dtype=np.bool_).reshape(shape)
-    return _Pair(first, second, locales, np.where(both, differences, 0), both)
 
 
 def _contrasts(pair: _Pair) -> tuple[Contrast, ...]:
+    """Return how two models compare in each locale; a mean of sources is no model, and has none."""
+    if not pair.counts:
+        return ()
     counts = [
         (int((row > 0).sum()), int((row < 0).sum()), int(both.sum()))
         for row, both in zip(pair.differences, pair.answered, strict=True)
@@ -326,22 +387,34 @@ def _contrasts(pair: _Pair) -> tuple[Contrast, ...]:
     )
 
 
-def _comparison(contrasts: Sequence[Contrast], pair: _Pair, bounds: npt.NDArray[np.float64]) -> Comparison:
-    differences = [contrast.difference for contrast in contrasts]
+def _p_values(pairs: Sequence[_Pair], seed: int, resamples: int) -> list[float]:
+    """Return the p-value of each pair over all locales: exact, or with a mean of sources by signs that are drawn."""
+    sums = {place: pair.differences.sum(axis=0) for place, pair in enumerate(pairs)}
+    drawn = [place for place, pair in enumerate(pairs) if not pair.counts]
+    found = {place: stats.sign_flip(sums[place].astype(np.int64)) for place in sums if place not in drawn}
+    if drawn:
+        shares = np.array([sums[place] for place in drawn])
+        found |= dict(
+            zip(drawn, map(float, stats.drawn_sign_flip(shares, seed=seed, resamples=resamples)), strict=True)
+        )
+    return [found[place] for place in sums]
+
+
+def _comparison(contrasts: Sequence[Contrast], pair: _Pair, bounds: npt.NDArray[np.float64], p: float) -> Comparison:
+    differences = [float(mean) for mean in pair.differences.sum(axis=1) / pair.answered.sum(axis=1)]
     significant = [contrast.difference for contrast in contrasts if contrast.p_adjusted <= 1 - LEVEL]
-    p = stats.sign_flip(pair.differences.sum(axis=0))
     low, high = map(float, bounds)
     return Comparison(
         first=pair.first,
         second=pair.second,
-        locales=len(contrasts),
+        locales=len(pair.locales),
         mean=statistics.fmean(differences),
         interval=Interval(low, high),
-        wins=sum(difference > 0 for difference in differences),
-        ties=sum(difference == 0 for difference in differences),
-        losses=sum(difference < 0 for difference in differences),
-        better=sum(difference > 0 for difference in significant),
-        worse=sum(difference < 0 for difference in significant),
+        wins=sum(difference > EQUAL for difference in differences),
+        ties=sum(abs(difference) <= EQUAL for difference in differences),
+        losses=sum(difference < -EQUAL for difference in differences),
+        better=sum(difference > 0 for difference in significant) if pair.counts else None,
+        worse=sum(difference < 0 for difference in significant) if pair.counts else None,
         p=p,
         p_adjusted=p,
         wilcoxon_p=stats.wilcoxon(differences),

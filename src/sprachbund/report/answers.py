@@ -1,7 +1,8 @@
 """Every prediction of one setup, side by side: what statistics count, and what pages show.
 
-The best single foreign source of each locale stands among the variants, under the name of its column in the report, as far as
-the zero-shot stage kept what sources answer.
+The best single foreign source of each locale, and the English one, stand among the variants, under the names of their columns
+in the report, as far as the zero-shot stage kept what sources answer. Of all foreign sources together there is one number an
+id: how many of them are right.
 
 Columns of numbers instead of rows of values: an intent is its place among all intents, and every answer to an id stands at the
 same place, whatever the locale and the variant. 156 files of 2,974 rows are read in a fraction of a second.
@@ -12,7 +13,7 @@ cannot be read is left out, cell by cell, and named with its reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund.errors import StoreError
-from sprachbund.report.summary import ZERO_SHOT_BEST, summarise
+from sprachbund.report.summary import ENGLISH, ZERO_SHOT_BEST, ZERO_SHOT_ENGLISH, ZERO_SHOT_MEAN, summarise
 from sprachbund.report.table import Cell, Results
-from sprachbund.store import PREDICTION_COLUMNS, PREDICTIONS, Columns, Record, RunStore, checked_predictions
+from sprachbund.store import PREDICTION_COLUMNS, PREDICTIONS, Columns, Hits, Record, RunStore, checked_predictions
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
@@ -32,8 +33,9 @@ __all__ = ["NO_ANSWERS", "Answers", "read_answers"]
 
 Codes = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float32]
+Shares = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
-N = TypeVar("N", np.int16, np.float32)
+N = TypeVar("N", np.int16, np.float32, np.float64)
 
 MISSING = -1
 
@@ -54,11 +56,14 @@ class Answers:
     gold: Mapping[str, Codes]
     """By locale, [ids]; -1 where the locale lacks the id."""
     predicted: Mapping[Cell, Codes]
-    """By variant and locale, [ids]; -1 likewise. ``("zero_shot_best", locale)`` is the best foreign source, where known."""
+    """By variant and locale, [ids]; -1 likewise. ``("zero_shot_best", locale)`` is the best foreign source, where known, and
+    ``("zero_shot_english", locale)`` the English one."""
     confidence: Mapping[Cell, Floats]
     """Probability of the predicted intent, [ids]; nan where the locale lacks the id."""
     gold_probability: Mapping[Cell, Floats]
     """Probability of the gold intent, [ids], nan likewise; only of cells whose files have it."""
+    right_sources: Mapping[str, Shares] = field(default_factory=dict)
+    """By locale: the share of all foreign sources that answer rightly, [ids]; nan where the locale lacks the id."""
     left_out: Mapping[Cell, str] = field(default_factory=dict)
     """Why, of cells that have a figure and whose answers cannot be read."""
 
@@ -67,19 +72,23 @@ NO_ANSWERS = Answers((), (), {}, {}, {}, {})
 
 
 def read_answers(results_dir: Path, results: Results) -> Answers:
-    """Read the predictions of all records that have a variant, and of the best foreign source in their locales.
+    """Read the predictions of all records that have a variant, and of foreign sources in their locales.
 
     Those that are missing or damaged are left out.
 
     Raises:
         StoreError: two variants of a locale did not answer the same rows.
     """
-    found = dict([*_of_records(results), *_of_best_sources(RunStore(results_dir), results)])
+    store = RunStore(results_dir)
+    found = dict([*_of_records(results), *_of_single_sources(store, results)])
     order = {place.name: number for number, place in enumerate(results.places)}
     rows = {cell: found[cell] for cell in sorted(found, key=lambda cell: order[cell[1]])}
+    means = _of_all_sources(store, results)
     return _side_by_side(
         {cell: each for cell, each in rows.items() if isinstance(each, _Rows)},
-        {cell: each for cell, each in rows.items() if isinstance(each, str)},
+        {locale: each for locale, each in means.items() if isinstance(each, _RightSources)},
+        {cell: each for cell, each in rows.items() if isinstance(each, str)}
+        | {(ZERO_SHOT_MEAN, locale): each for locale, each in means.items() if isinstance(each, str)},
     )
 
 
@@ -104,6 +113,14 @@ class _Rows:
     predicted: _Intents
     confidence: Floats
     gold_probability: Floats | None
+
+
+@dataclass(frozen=True)
+class _RightSources:
+    """How many of a locale's foreign sources are right, in the order of the data set."""
+
+    ids: pyarrow.Array
+    share: Shares
 
 
 def _of_records(results: Results) -> Iterator[tuple[Cell, _Rows | str]]:
@@ -140,17 +157,49 @@ def _read(folder: Path, record: Record) -> _Rows:
     return rows
 
 
-def _of_best_sources(store: RunStore, results: Results) -> Iterator[tuple[Cell, _Rows | str]]:
-    """Yield what the best foreign source of each locale that has records answered, or why that cannot be read."""
+def _of_single_sources(store: RunStore, results: Results) -> Iterator[tuple[Cell, _Rows | str]]:
+    """Yield what the best foreign source of each locale that has records answered, and the English one; or why not."""
     best = {row.locale.name: row.best_source for row in summarise(results).evaluated}
     for transfer in results.transfers:
-        wanted = [locale for locale, source in best.items() if source == transfer.source]
+        wanted = [(ZERO_SHOT_BEST, locale) for locale, source in best.items() if source == transfer.source]
+        if transfer.source == ENGLISH:
+            wanted += [(ZERO_SHOT_ENGLISH, name) for name in best if name in transfer.cells and name != ENGLISH]
         try:
-            found, reason = store.transfer_answers(transfer, wanted), NOT_KEPT
+            found, reason = store.transfer_answers(transfer, dict.fromkeys(locale for _, locale in wanted)), NOT_KEPT
         except StoreError as error:
             found, reason = {}, str(error)
+        for column, locale in wanted:
+            yield (column, locale), _of_source(found[locale]) if locale in found else reason
+
+
+def _of_all_sources(store: RunStore, results: Results) -> dict[str, _RightSources | str]:
+    """Return how many foreign sources are right in each locale that has records, or why that cannot be known."""
+    evaluated = [row.locale.name for row in summarise(results).evaluated]
+    found: dict[str, list[Hits]] = {}
+    reasons: dict[str, str] = {}
+    for transfer in results.transfers:
+        wanted = [locale for locale in evaluated if locale in transfer.cells and locale != transfer.source]
+        try:
+            kept, reason = store.transfer_hits(transfer, wanted), NOT_KEPT
+        except StoreError as error:
+            kept, reason = {}, str(error)
         for locale in wanted:
-            yield (ZERO_SHOT_BEST, locale), _of_source(found[locale]) if locale in found else reason
+            if locale in kept:
+                found.setdefault(locale, []).append(kept[locale])
+            else:
+                reasons.setdefault(locale, reason)
+    return {
+        locale: reasons.get(locale) or _right_sources(found[locale])
+        for locale in evaluated
+        if locale in found or locale in reasons
+    }
+
+
+def _right_sources(found: Sequence[Hits]) -> _RightSources | str:
+    first = found[0]
+    if any(not first.ids.equals(hits.ids) for hits in found) or len(first.ids.unique()) < len(first.ids):
+        return NOT_KEPT
+    return _RightSources(first.ids, np.mean([hits.right for hits in found], axis=0))
 
 
 def _of_source(answers: Columns) -> _Rows:
@@ -187,9 +236,11 @@ def _rows(table: pyarrow.Table) -> _Rows:
     )
 
 
-def _side_by_side(rows: Mapping[Cell, _Rows], left_out: Mapping[Cell, str]) -> Answers:
+def _side_by_side(
+    rows: Mapping[Cell, _Rows], means: Mapping[str, _RightSources], left_out: Mapping[Cell, str]
+) -> Answers:
     """Give all cells the same ids and the same numbers for intents; ids are met in the order of the cells."""
-    ids, places = _aligned(rows)
+    ids, places = _aligned({**rows, **{(ZERO_SHOT_MEAN, locale): found for locale, found in means.items()}})
     intents = tuple(sorted({name for found in rows.values() for name in (*found.gold.names, *found.predicted.names)}))
     numbers = {intent: number for number, intent in enumerate(intents)}
     gold = {cell: _spread(found.gold.among(numbers), places[cell], len(ids)) for cell, found in rows.items()}
@@ -206,11 +257,15 @@ def _side_by_side(rows: Mapping[Cell, _Rows], left_out: Mapping[Cell, str]) -> A
             for cell, found in rows.items()
             if found.gold_probability is not None
         },
+        right_sources={
+            locale: _spread(found.share, places[ZERO_SHOT_MEAN, locale], len(ids), np.nan)
+            for locale, found in means.items()
+        },
         left_out=left_out,
     )
 
 
-def _aligned(rows: Mapping[Cell, _Rows]) -> tuple[tuple[str, ...], dict[Cell, Places]]:
+def _aligned(rows: Mapping[Cell, _Rows | _RightSources]) -> tuple[tuple[str, ...], dict[Cell, Places]]:
     """Return all ids, and where among them the rows of each cell belong."""
     numbers: dict[str, int] = {}
     known: list[tuple[pyarrow.Array, Places]] = []  # most cells have the ids of another one, in the same order

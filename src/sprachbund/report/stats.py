@@ -13,7 +13,9 @@ sampling error of the difference between correlated proportions").
 **One pair, many answers to an id** (:func:`sign_flip`). With several locales or seeds the difference of an id is the sum over
 them, a whole number, which might as well have the other sign. The p-value is the share of all 2ⁿ choices of signs whose sum
 lies as far from zero as the one found (Fisher 1935, "The Design of Experiments", § 21; Pitman 1937). For sums of one answer
-this is McNemar's test. It is about these trainings: how far other seeds would lie apart it cannot know.
+this is McNemar's test. Against a mean of several models, whose differences are no whole numbers, signs are drawn instead
+(:func:`drawn_sign_flip`; Dwass 1957, "Modified randomization tests for nonparametric hypotheses"). It is about these
+trainings: how far other seeds would lie apart it cannot know.
 
 **Many pairs.** Of 40 true hypotheses two are rejected at 5 % on average. Holm (1979, "A simple sequentially rejective multiple
 test procedure") bounds the chance of rejecting any true one, whatever the dependence between them (:func:`holm`):
@@ -48,6 +50,7 @@ __all__ = [
     "Interval",
     "benjamini_hochberg",
     "difference_interval",
+    "drawn_sign_flip",
     "draws",
     "holm",
     "intervals",
@@ -63,6 +66,9 @@ LEVEL = 0.95
 RESAMPLES = 10_000
 AT_ONCE = 500
 """Resamples that are held in memory together: 8 bytes an id each."""
+
+SAME_SUM = 1e-9
+"""Sums of shares that lie no farther apart are one: each is rounded."""
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer]
@@ -117,6 +123,20 @@ def _tossed(chances: FloatArray, size: int, count: int) -> FloatArray:
     for positive, chance in enumerate(binom.pmf(np.arange(count + 1), count, 0.5)):
         sums[positive * size : positive * size + len(chances)] += chance * chances
     return sums
+
+
+def drawn_sign_flip(differences: FloatArray, *, seed: int = 0, resamples: int = RESAMPLES) -> FloatArray:
+    """Return p-values as :func:`sign_flip` does, of each row of differences that are no whole numbers, [rows, ids] → [rows].
+
+    Signs are drawn, and those that were found count as one choice more (Dwass 1957): no p is below 1 / (resamples + 1).
+    """
+    lot = np.random.default_rng(seed)
+    ids, found = differences.shape[1], np.abs(differences.sum(axis=1)) - SAME_SUM
+    reached = np.ones(len(differences))
+    for done in range(0, resamples, AT_ONCE):
+        signs = 2.0 * lot.integers(2, size=(min(AT_ONCE, resamples - done), ids), dtype=np.int8) - 1
+        reached += (np.abs(signs @ differences.T) >= found).sum(axis=0)
+    return reached / (resamples + 1)
 
 
 def wilcoxon(differences: Sequence[float]) -> float | None:

@@ -1,6 +1,6 @@
 """The run store: a folder of records, the only truth about results; see :mod:`sprachbund.store.records`."""
 
-from sprachbund.store.columns import Columns
+from sprachbund.store.columns import Columns, Hits
 from sprachbund.store.records import (
     FAILURE,
     PREDICTION_COLUMNS,
@@ -50,6 +50,7 @@ __all__ = [
     "EvaluationInfo",
     "Example",
     "Failure",
+    "Hits",
     "ModelInfo",
     "Performance",
     "Prediction",

@@ -33,7 +33,7 @@ from sprachbund import digests, files, locks
 from sprachbund.errors import StoreError
 from sprachbund.parallel import Failed
 from sprachbund.store import columns
-from sprachbund.store.columns import Columns
+from sprachbund.store.columns import Columns, Hits
 from sprachbund.untrusted import Unreadable, check_version, read_json
 
 __all__ = [
@@ -409,6 +409,21 @@ class RunStore:
         wanted = transfer.cells if locales is None else [locale for locale in locales if locale in transfer.cells]
         digests = {locale: transfer.cells[locale].predictions_digest for locale in wanted}
         return columns.read(self._transfer_path(transfer.source, transfer.split).with_suffix(ANSWERS), digests)
+
+    def transfer_hits(self, transfer: Transfer, locales: Iterable[str]) -> dict[str, Hits]:
+        """Return where a source is right in these locales, as far as that was kept and is as often as its row says.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        cells = {locale: transfer.cells[locale] for locale in locales if locale in transfer.cells}
+        path = self._transfer_path(transfer.source, transfer.split).with_suffix(ANSWERS)
+        found = columns.hits(path, {locale: cell.predictions_digest for locale, cell in cells.items()})
+        return {
+            locale: hits
+            for locale, hits in found.items()
+            if (int(hits.right.sum()), len(hits.right)) == (cells[locale].correct, cells[locale].total)
+        }
 
     def lost_answers(self, transfer: Transfer) -> set[str]:
         """Return the locales whose predictions a row names, and that are not there: they are to be made anew.

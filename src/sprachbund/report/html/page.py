@@ -19,7 +19,7 @@ from sprachbund.report.html import tables
 from sprachbund.report.html.material import Material, Texts
 from sprachbund.report.html.pictures import MOST_DRAWN, Picture, dumbbells, forests, relations
 from sprachbund.report.html.places import Place, places
-from sprachbund.report.html.sheets import Link, Sheet, csv_link, percent, shown, sorting
+from sprachbund.report.html.sheets import Estimate, Link, Sheet, csv_link, percent, shown, sorting
 from sprachbund.report.html.theme import DARK, LIGHT, variables
 from sprachbund.report.mistakes import IntentErrors, confused_pairs, confusion, intent_errors
 from sprachbund.report.summary import Making, Summary, headline, listed, making_of
@@ -146,6 +146,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(shown=shown, sorting=sorting, csv_link=csv_link, markup=Markup)
     environment.tests["link"] = lambda value: isinstance(value, Link)
+    environment.tests["estimate"] = lambda value: isinstance(value, Estimate)
     return environment
 
 
@@ -213,7 +214,8 @@ def _method(material: Material) -> list[str]:
     return [
         f"Intervals are at {percent(analysis.level)}. Over locales: bootstrap over sentences, each with its answers in all "
         f"locales, {analysis.resamples} resamples (seed {analysis.seed}); p by an exact test that turns the answers to a "
-        "sentence round in all locales at once, adjusted by Holm over the questions of the main job (similarity, average and "
+        "sentence round in all locales at once (against the mean of all foreign sources, which is no model, by "
+        f"{analysis.resamples} such turns drawn), adjusted by Holm over the questions of the main job (similarity, average and "
         "baseline with each other), whatever else was run, by Benjamini and Hochberg over all other rows. In a locale: "
         "Wilson's interval of the accuracy, McNemar's exact test, adjusted by Benjamini and Hochberg over the pair's locales.",
         "There is one checkpoint of each kind for a locale: nothing here says how far another training would have come.",
@@ -295,6 +297,7 @@ def _downloads(material: Material) -> list[Sheet]:
     found = [
         tables.score_sheet("scores", "All figures by column and locale", scores, material, with_locale=True),
         tables.contrast_sheet("contrasts", "All pairs in all locales", contrasts, material),
+        tables.weight_sheet(material),
         tables.record_sheet("records", "Where all figures come from", records, short=False),
     ]
     return [sheet for sheet in found if sheet.rows]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from urllib.parse import quote
 from sprachbund.report.stats import Interval
 from sprachbund.report.summary import p_value, points
 
-__all__ = ["Entry", "Head", "Link", "Sheet", "csv_link", "percent", "shown", "sorting"]
+__all__ = ["Entry", "Estimate", "Head", "Link", "Sheet", "csv_link", "percent", "shown", "sorting"]
 
 Kind = Literal["text", "word", "prose", "id", "count", "fraction", "points", "number", "p", "seconds"]
 AT_ONCE = 15
@@ -34,7 +34,16 @@ class Link:
     """The id there."""
 
 
-Entry = str | int | float | Interval | Link | None
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval."""
+
+    value: float
+    interval: Interval
+
+
+Entry = str | int | float | Interval | Estimate | Link | None
+BOUNDS = ("_low", "_high")
 
 
 @dataclass(frozen=True)
@@ -69,19 +78,13 @@ class Sheet:
 
     @property
     def csv(self) -> str:
-        """The same for programs; an interval is two columns."""
+        """The same for programs; an interval is two columns, a number with its interval three."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        spread = [any(isinstance(row[place], Interval) for row in self.rows) for place in range(len(self.heads))]
-        writer.writerow(
-            name
-            for head, two in zip(self.heads, spread, strict=True)
-            for name in ((f"{head.name}_low", f"{head.name}_high") if two else (head.name,))
-        )
+        ends = [_ends(row[place] for row in self.rows) for place in range(len(self.heads))]
+        writer.writerow(f"{head.name}{end}" for head, its in zip(self.heads, ends, strict=True) for end in its)
         for row in self.rows:
-            writer.writerow(
-                value for entry, two in zip(row, spread, strict=True) for value in _values(entry, 2 if two else 1)
-            )
+            writer.writerow(value for entry, its in zip(row, ends, strict=True) for value in _values(entry, len(its)))
         return stream.getvalue()
 
 
@@ -90,17 +93,27 @@ def csv_link(text: str) -> str:
     return f"data:text/csv;charset=utf-8,{quote(text, safe=PLAIN)}"
 
 
-def _values(entry: Entry, columns: int) -> Iterator[str | float]:
-    """Yield what an entry is in so many columns of CSV."""
+def _ends(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return what the names of the columns of CSV end in, one or more, that hold these entries."""
+    kinds = {type(entry) for entry in entries}
+    return ("", *BOUNDS) if Estimate in kinds else BOUNDS if Interval in kinds else ("",)
+
+
+def _values(entry: Entry, columns: int) -> list[str | float]:
+    """Return what an entry is in so many columns of CSV."""
+    found: list[str | float]
     match entry:
         case None:
-            yield from [""] * columns
+            found = []
         case Interval():
-            yield from (entry.low, entry.high)
+            found = [entry.low, entry.high]
+        case Estimate():
+            found = [entry.value, entry.interval.low, entry.interval.high]
         case Link():
-            yield entry.text
+            found = [entry.text]
         case _:
-            yield entry
+            found = [entry]
+    return found + [""] * (columns - len(found))
 
 
 def shown(entry: Entry, kind: Kind) -> str:
@@ -112,6 +125,8 @@ def shown(entry: Entry, kind: Kind) -> str:
             return entry.text
         case Interval():
             return f"{shown(entry.low, kind)} … {shown(entry.high, kind)}"
+        case Estimate():
+            return f"{shown(entry.value, kind)} ({shown(entry.interval, kind)})"
         case str():
             return entry
     return _number(float(entry), kind)
@@ -133,7 +148,7 @@ def _number(value: float, kind: Kind) -> str:
 
 def sorting(entry: Entry) -> str:
     """Return the number that people sort by where what they read is rounded; an interval is sorted by its lower bound."""
-    value = entry.low if isinstance(entry, Interval) else entry
+    value = entry.low if isinstance(entry, Interval) else entry.value if isinstance(entry, Estimate) else entry
     return repr(float(value)) if isinstance(value, float) else ""
 
 

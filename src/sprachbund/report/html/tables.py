@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -9,7 +10,7 @@ from sprachbund import locales
 from sprachbund.public import public_name, public_similarity
 from sprachbund.report.analysis import Comparison, Contrast, Score
 from sprachbund.report.html.material import Material, anchor
-from sprachbund.report.html.sheets import Entry, Head, Link, Sheet, percent
+from sprachbund.report.html.sheets import Entry, Estimate, Head, Link, Sheet, percent
 from sprachbund.report.mistakes import ConfusedPair, IntentErrors
 from sprachbund.report.summary import Column, LocaleRow, Statistics, statistics_of, threads_of
 from sprachbund.store import Failure, Record
@@ -27,6 +28,7 @@ __all__ = [
     "score_sheet",
     "source_sheet",
     "variant_sheet",
+    "weight_sheet",
 ]
 
 T = TypeVar("T")
@@ -55,7 +57,8 @@ def column_sheet(material: Material) -> Sheet:
     found = [(column, material.summary.statistics[column.name]) for column in material.summary.columns]
     parts: Parts[tuple[Column, Statistics]] = [
         (Head("column", "column"), lambda x: x[0].title),
-        (Head("mean", "mean accuracy", "fraction"), lambda x: x[1].mean),
+        (Head("mean", "mean accuracy", "fraction"), lambda x: _mean(material, *x)),
+        (Head("macro_f1", "mean macro-F1", "fraction"), lambda x: _mean_macro_f1(material, x[0].name)),
         (Head("seen", "has seen of its target", "text"), lambda x: x[0].seen),
         (Head("meaning", "what it is", "text"), lambda x: x[0].meaning),
         (Head("locales", "locales", "count"), lambda x: x[1].count),
@@ -65,6 +68,19 @@ def column_sheet(material: Material) -> Sheet:
     ]
     there = [(column, described) for column, described in found if column.kind == "variant" or described.count]
     return _sheet("columns", "Accuracy over the locales, and what each column has seen of its target", there, parts)
+
+
+def _mean(material: Material, column: Column, described: Statistics) -> Entry:
+    """Return a column's mean, with its interval where that is about the same locales."""
+    value, known = described.mean, material.analysis.means.get(column.name)
+    same = known is not None and known.locales == described.count
+    return Estimate(value, known.interval) if known and same and value is not None else value
+
+
+def _mean_macro_f1(material: Material, column: str) -> float | None:
+    """Return the mean over the locales that the column's accuracy is a mean over; None where some lack it."""
+    known = [score.macro_f1 for (name, _), score in material.analysis.scores.items() if name == column]
+    return statistics.fmean(known) if known and len(known) == material.summary.statistics[column].count else None
 
 
 def comparison_sheet(material: Material) -> Sheet | None:
@@ -99,15 +115,24 @@ def accuracy_sheet(material: Material) -> Sheet:
         (Head("locale", "locale"), lambda row: Link(row.locale.name, anchor(row.locale.name))),
         (Head("language", "language"), lambda row: row.locale.language),
         (Head("family", "family"), lambda row: row.locale.family),
-        *((Head(column.name, column.title, "fraction"), _figure(column.name)) for column in material.summary.columns),
+        *(
+            (Head(column.name, column.title, "fraction"), _figure(material, column.name))
+            for column in material.summary.columns
+        ),
         (Head("zero_shot_best_source", "best source"), lambda row: row.best_source),
         *(part for pair in material.main_pairs[:1] for part in _pair_parts(material, pair)),
     ]
     return _sheet("accuracies", "Accuracy by locale; a locale's name leads to its own page", material.rows, parts)
 
 
-def _figure(column: str) -> Callable[[LocaleRow], float | None]:
-    return lambda row: row.values[column]
+def _figure(material: Material, column: str) -> Callable[[LocaleRow], Entry]:
+    """Return what says the accuracy in a locale, with Wilson's interval where it is that of a single model."""
+
+    def figure(row: LocaleRow) -> Entry:
+        value, score = row.values[column], material.analysis.scores.get((column, row.locale.name))
+        return Estimate(value, score.accuracy_interval) if value is not None and score else value
+
+    return figure
 
 
 def _pair_parts(material: Material, pair: tuple[str, str]) -> Parts[LocaleRow]:
@@ -190,6 +215,23 @@ def source_sheet(id_: str, target: str, material: Material) -> Sheet | None:
         ),
     ]
     return _sheet(id_, "Sources, and what they weigh in each merge", order, parts, sortable=False)
+
+
+def weight_sheet(material: Material) -> Sheet:
+    """What every source weighs in every merge, equal weights, too."""
+    found = [
+        (variant, target, source, weight)
+        for variant, by in material.weights.items()
+        for target, weights in by.items()
+        for source, weight in weights.items()
+    ]
+    parts: Parts[tuple[str, str, str, float]] = [
+        (Head("variant", "variant"), lambda x: x[0]),
+        (Head("locale", "locale"), lambda x: x[1]),
+        (Head("source", "source"), lambda x: x[2]),
+        (Head("weight", "weight", "fraction"), lambda x: x[3]),
+    ]
+    return _sheet("weights", "Merge coefficients of all variants", found, parts)
 
 
 def _weight_in(weights: Mapping[str, float]) -> Callable[[str], float | None]:

@@ -62,7 +62,7 @@
     });
   }
 
-  // Locales: a link opens what it leads to; two buttons open and close all, for search and print.
+  // Locales: a link opens what it leads to; two buttons open and close all, for search; paper has all.
   const places = [...document.querySelectorAll("details.place")];
   const follow = () => {
     const target = document.getElementById(location.hash.slice(1)); // our ids hold nothing that an address would encode
@@ -73,6 +73,15 @@
     button.hidden = false;
     button.addEventListener("click", () => places.forEach((each) => { each.open = button.dataset.open === "all"; }));
   }
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = places.filter((each) => !each.open);
+    opened.forEach((each) => { each.open = true; });
+  });
+  addEventListener("afterprint", () => {
+    opened.forEach((each) => { each.open = false; });
+    opened = [];
+  });
   addEventListener("hashchange", follow);
   follow();
 })();
