@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,16 @@ def test_a_merge_of_any_checkpoints_loads_nothing_heavy(
     modules, _ = loaded_by(f"from sprachbund.cli import run\nassert run({line!r}) == 0")
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert not modules & HEAVY
+
+
+def test_a_report_and_the_tables_load_no_torch(tmp_path: Path) -> None:
+    fixture = Path(__file__).parent / "fixtures" / "record_v2"
+    shutil.copytree(fixture, tmp_path / "results" / "average_sq-AL")
+    for line in (["report", "--out", str(tmp_path / "page.html")], ["aggregate", "--output-dir", str(tmp_path)]):
+        line += ["--results-dir", str(tmp_path / "results")]
+        modules, _ = loaded_by(f"from sprachbund.cli import run\nassert run({line!r}) == 0")
+        assert not modules & {"torch", "transformers", "huggingface_hub"}
+    assert (tmp_path / "page.html").is_file()
 
 
 def test_something_heavy_would_be_seen() -> None:

@@ -452,7 +452,10 @@ class AggregateConfig(ResultsConfig):
         "Parquet always have it.",
     )
     show_missing: bool = Field(default=False, description="List the experiments that are missing or failed.")
-    sort: Sort = Field(default="family", description="Order of the table's rows: by language family, or by gain.")
+    sort: Sort = Field(
+        default="family",
+        description="Order of the locales, on the terminal, in Markdown and in LaTeX: by language family, or by gain.",
+    )
 
 
 class PlotConfig(ResultsConfig):

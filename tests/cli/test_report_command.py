@@ -11,6 +11,8 @@ import pytest
 from workshop import Capture, make_workshop, refused, typed
 
 from sprachbund import store
+from sprachbund.cli.results import line_of
+from sprachbund.config import AggregateConfig, ReportConfig
 from sprachbund.data import load
 
 NAMES = ("he-IL", "sq-AL")
@@ -86,10 +88,34 @@ def test_a_data_set_of_something_else_is_refused(capsys: Capture) -> None:
 
 
 def test_the_page_says_the_line_that_makes_it_again(capsys: Capture) -> None:
-    line = "report --results-dir results --out 'my page.html' --split test --texts massive:data"
+    line = "report --results-dir results --split test --out 'my page.html' --texts massive:data"
     page = made(line, capsys)
     assert f"sprachbund {line}" in html.unescape(page)
     assert made(shlex.join(shlex.split(line)), capsys).count("my page.html") == 1
+
+
+@pytest.mark.parametrize(
+    ("format_", "others"), [("html", "--sort gain"), ("markdown", "--long --show-missing"), ("latex", "")]
+)
+def test_the_files_of_aggregate_say_the_line_that_makes_them_again(format_: str, others: str, capsys: Capture) -> None:
+    zoo = json.loads(RECORD.read_text(encoding="utf-8"))["model_info"]["zoo"]
+    chosen = f"--data massive --zoo {shlex.quote(zoo)} --split test"
+    line = f"aggregate --results-dir results {chosen} --output-dir out --format {format_} {others}".strip()
+    for _ in range(2):
+        found, _ = typed(line, capsys)
+        assert f"sprachbund {line}" in html.unescape(Path(found["files"][0]).read_text(encoding="utf-8"))
+
+
+def test_the_line_of_aggregate_says_what_was_set_and_no_place() -> None:
+    line = "sprachbund aggregate --results-dir results --output-dir ."
+    assert line_of("aggregate", AggregateConfig()) == line
+    set_ = AggregateConfig(results_dir=Path("/me/runs"), zoo="/me/{locale}/best", output_dir=Path("/me/out"), long=True)
+    zoo = "--zoo '{locale}/best'"
+    assert (
+        line_of("aggregate", set_)
+        == f"sprachbund aggregate --results-dir path/to/runs {zoo} --output-dir path/to/out --long"
+    )
+    assert line_of("report", ReportConfig(demo=True)).endswith("--results-dir results --demo --out report.html")
 
 
 def test_the_line_does_not_say_where_things_lie(here: Path, capsys: Capture) -> None:

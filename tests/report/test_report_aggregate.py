@@ -243,6 +243,43 @@ def test_a_group_a_family_and_columns_that_have_figures(full: ResultsFolder, tmp
     assert {len(row) for row in body(table)} == {9}
 
 
+def test_by_gain_latex_has_the_best_gain_first_and_no_families(small: ResultsFolder, tmp_path: Path) -> None:
+    small.record("baseline", "nl-NL", 30)  # gains +0.1; af-ZA -0.3, en-US -0.2
+    small.record("similarity", "sq-AL", 50)
+    families, gains = (
+        write_aggregate(small.load(), small.summary(), tmp_path, ("latex",), when=WHEN, by_gain=by_gain)[0].read_text()
+        for by_gain in (False, True)
+    )
+    names = ("nl-NL", "en-US", "af-ZA", "sq-AL", "mean")
+    assert [row[0].strip() for row in body(gains) if row[0].strip() in names] == [*names]
+    assert [row[0].strip() for row in body(families) if row[0].strip() in names] != [*names]
+    assert r"\emph{" in families
+    assert r"\emph{" not in gains
+    assert "the best first" in gains
+    assert "the best first" not in families
+
+
+def test_by_gain_markdown_has_the_best_gain_first(answered: ResultsFolder) -> None:
+    answered.answers("baseline", "nl-NL", [*map(str, range(60))], [number < 12 for number in range(60)])
+    asked = answered.load(), answered.summary(), WHEN, "aggregate", answered.analysis()
+    families, gains = markdown(*asked), markdown(*asked, by_gain=True)
+    names = ("nl-NL", "af-ZA", "en-US")  # gains, in sixtieths: 18, -10, -13
+    for title in ("Accuracy by locale", "Intervals and calibration by locale"):
+        assert list(dict.fromkeys(places(section(gains, title)))) == [*names]
+        assert list(dict.fromkeys(places(section(families, title)))) == ["af-ZA", "en-US", "nl-NL"]
+    assert "the best first" in section(gains, "Accuracy by locale")[-1]
+    assert "the best first" not in families
+
+
+def places(lines: list[str]) -> list[str]:
+    """The first cells of a table's rows."""
+    return [
+        cell
+        for line in lines
+        if re.fullmatch(r"[a-z]{2}-[A-Z]{2}", cell := line.split("|")[1:2][0].strip() if "|" in line else "")
+    ]
+
+
 def test_latex_without_references_has_no_empty_columns(folder: ResultsFolder, tmp_path: Path) -> None:
     folder.record("baseline", "af-ZA", 90)
     assert r"locale & language & baseline & \shortstack[r]{majority\\rate} \\" in latex(folder, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime
 from typing import Annotated
 
@@ -10,11 +9,10 @@ from cyclopts import Parameter
 
 from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
-from sprachbund.cli.results import load_results, texts_of
+from sprachbund.cli.results import line_of, load_results, texts_of
 from sprachbund.config import AggregateConfig
 from sprachbund.errors import UserError
 from sprachbund.plan import check_writable
-from sprachbund.public import public_place
 from sprachbund.report import (
     print_missing,
     print_results,
@@ -39,23 +37,23 @@ def aggregate(*, config: Annotated[AggregateConfig, Parameter(name="*")] = Aggre
     summary = summarise(results)
     answers, analysis = read_and_analyse(config.results_dir, results)
     now = datetime.now()
-    command = shlex.join(["sprachbund", "aggregate", "--results-dir", public_place(str(config.results_dir))])
-    as_page = config.format == "html"
+    as_page, by_gain = config.format == "html", config.sort == "gain"
     written = write_aggregate(
         results,
         summary,
         config.output_dir,
         (config.format,),
         when=now,
-        command=command,
+        command=line_of("aggregate", config),
         long=config.long,
+        by_gain=by_gain,
         analysis=analysis,
         answers=answers,
         texts=texts_of(results, None) if as_page else None,
     )
 
     def show() -> None:
-        print_results(console, summary, analysis, by_gain=config.sort == "gain")
+        print_results(console, summary, analysis, by_gain=by_gain)
         if config.show_missing:
             console.print()
             print_missing(console, summary)

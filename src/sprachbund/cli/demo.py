@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result
 from sprachbund.cli.experiment import complain_of_failures, run_experiment
-from sprachbund.cli.results import load_results
+from sprachbund.cli.results import line_of, load_results
 from sprachbund.cli.transfer import evaluate_sources, follows_similarity
-from sprachbund.config import ExperimentConfig, ResultsConfig
+from sprachbund.config import AggregateConfig, ExperimentConfig
 from sprachbund.errors import CellsFailed
 from sprachbund.recipe import SEED_VARIANTS
 from sprachbund.report import analysis_of, dumbbell, print_results, summarise, summary_json, write_aggregate
@@ -52,11 +52,12 @@ def demo(
     if not outcome.records:
         complain_of_failures(prepared, outcome)
     results_dir = prepared.store.root
-    results = load_results(ResultsConfig(results_dir=results_dir, demo=True, split=config.split))
+    reported = AggregateConfig(results_dir=results_dir, demo=True, split=config.split, output_dir=output_dir)
+    results = load_results(reported)
     summary = summarise(results)
     analysis = analysis_of(results_dir, results)
     now = datetime.now()
-    command = f"sprachbund aggregate --results-dir {results_dir}"
+    command = line_of("aggregate", reported)
     written = [
         *write_aggregate(results, summary, output_dir, when=now, command=command, analysis=analysis),
         dumbbell(summary, output_dir / PICTURE),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime
 from typing import Annotated
 
@@ -10,10 +9,9 @@ from cyclopts import Parameter
 
 from sprachbund.cli.app import app
 from sprachbund.cli.console import console, result, say
-from sprachbund.cli.results import load_results, texts_of
+from sprachbund.cli.results import line_of, load_results, texts_of
 from sprachbund.config import ReportConfig
 from sprachbund.plan import check_file, size
-from sprachbund.public import PLACE, public_place, public_zoo
 from sprachbund.report import read_and_analyse, summarise, write_html
 
 __all__ = ["report"]
@@ -34,7 +32,7 @@ def report(*, config: Annotated[ReportConfig, Parameter(name="*")] = ReportConfi
         answers,
         analysis,
         when=datetime.now(),
-        command=_command(config),
+        command=line_of("report", config),
         texts=texts,
     )
     weight = path.stat().st_size
@@ -43,21 +41,3 @@ def report(*, config: Annotated[ReportConfig, Parameter(name="*")] = ReportConfi
         lambda: console.print(f"{path} ({size(weight)})", soft_wrap=True, markup=False),
     )
     return 0
-
-
-def _command(config: ReportConfig) -> str:
-    """Return the line that makes the page again, without where things lie on this machine; filters take a part of a name."""
-    places = {"--results-dir": config.results_dir, "--out": config.out}
-    words = [
-        "sprachbund",
-        "report",
-        *(word for flag, path in places.items() for word in (flag, public_place(str(path)))),
-    ]
-    for flag, value in (
-        ("--data", config.data),
-        ("--zoo", config.zoo and public_zoo(config.zoo).removeprefix(PLACE)),
-        ("--split", config.split),
-        ("--texts", config.texts and public_place(config.texts)),
-    ):
-        words += [flag, value] if value is not None else []
-    return shlex.join([*words, *(["--demo"] if config.demo else [])])

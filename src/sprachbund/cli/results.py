@@ -1,15 +1,19 @@
-"""What several commands do with a results folder: find the results that they are about, and what was answered."""
+"""What several commands do with a results folder: find its results, what was answered, and say how a file is made again."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from sprachbund.checkpoints import EMBEDDED_ZOO
 from sprachbund.config import ResultsConfig
 from sprachbund.errors import UserError
+from sprachbund.public import PLACE, public_place, public_zoo
 from sprachbund.report import Results, Texts, load
 
-__all__ = ["load_results", "texts_of"]
+__all__ = ["line_of", "load_results", "texts_of"]
 
 EMBEDDED_DATA = ("cldr", "split:cldr")
 
@@ -25,6 +29,30 @@ def load_results(config: ResultsConfig) -> Results:
         raise UserError("--demo stands for the embedded models' zoo: leave out --zoo, or --demo.")
     zoo = EMBEDDED_ZOO if config.demo else config.zoo
     return load(config.results_dir, data=config.data, zoo=zoo, split=config.split)
+
+
+def line_of(command: str, config: ResultsConfig) -> str:
+    """Return the line that makes a file again, without where things lie on this machine: folders, files, and what was set.
+
+    A filter takes a part of a name, so that the zoo's last part is enough.
+    """
+    return shlex.join(["sprachbund", command, *_flags(config)])
+
+
+def _flags(config: ResultsConfig) -> Iterator[str]:
+    for name, field in type(config).model_fields.items():
+        flag, value = f"--{name.replace('_', '-')}", getattr(config, name)
+        match value:
+            case Path():
+                yield from (flag, public_place(str(value)))
+            case _ if value == field.default:
+                pass
+            case True:
+                yield flag
+            case _ if name == "zoo":
+                yield from (flag, public_zoo(value).removeprefix(PLACE))
+            case _:
+                yield from (flag, public_place(value) if name == "texts" else value)
 
 
 def texts_of(results: Results, name: str | None) -> Texts:

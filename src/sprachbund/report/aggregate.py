@@ -33,7 +33,17 @@ from sprachbund.report.answers import NO_ANSWERS, Answers
 from sprachbund.report.html import Texts, html_report
 from sprachbund.report.latex import long_table, longtable
 from sprachbund.report.stats import LEVEL, Interval
-from sprachbund.report.summary import LocaleRow, Summary, by_language_family, headline, making_of, p_value, worth
+from sprachbund.report.summary import (
+    BY_GAIN,
+    LocaleRow,
+    Summary,
+    best_gain_first,
+    by_language_family,
+    headline,
+    making_of,
+    p_value,
+    worth,
+)
 from sprachbund.report.table import EXPECTED_VARIANTS, Cell, Results
 from sprachbund.store import Record
 
@@ -82,6 +92,7 @@ def write_aggregate(
     when: datetime,
     command: str = COMMAND,
     long: bool = False,
+    by_gain: bool = False,
     analysis: Analysis | None = None,
     answers: Answers | None = None,
     texts: Texts | None = None,
@@ -96,6 +107,8 @@ def write_aggregate(
         when: the time in the files' names, and in JSON and Markdown.
         command: how to make the report again.
         long: write the long table as JSON, Markdown and LaTeX too, where these are wanted.
+        by_gain: order locales in Markdown and LaTeX by what similarity gains over the baseline, instead of by family; files for
+            programs keep the order of the locale table.
         analysis: of these results; without it intervals and tests are blank.
         answers: the predictions of these results, for ``html``.
         texts: the sentences that were answered, for ``html``.
@@ -116,12 +129,12 @@ def write_aggregate(
         files.write_json(paths["results_summary", "json"], summary_json(summary, when, analysis))
         written.append(paths["results_summary", "json"])
     if "markdown" in wanted:
-        write("results_report", "md", markdown(results, summary, when, command, analysis))
+        write("results_report", "md", markdown(results, summary, when, command, analysis, by_gain=by_gain))
     if "parquet" in wanted:
         write("results_aggregated", "parquet", _parquet(long_rows(results)))
         write("results_comparison", "parquet", _parquet(comparison_rows(summary, analysis)))
     if "latex" in wanted:
-        write("results_comparison", "tex", longtable(summary, command, analysis))
+        write("results_comparison", "tex", longtable(summary, command, analysis, by_gain=by_gain))
     if long:
         for suffix, text in _long_texts(long_rows(results), summary, command, wanted):
             write("results_aggregated", suffix, text)
@@ -224,10 +237,19 @@ def _analysis_json(analysis: Analysis) -> dict[str, Any]:
 
 
 def markdown(
-    results: Results, summary: Summary, when: datetime, command: str = COMMAND, analysis: Analysis | None = None
+    results: Results,
+    summary: Summary,
+    when: datetime,
+    command: str = COMMAND,
+    analysis: Analysis | None = None,
+    *,
+    by_gain: bool = False,
 ) -> str:
-    """Return the report for people."""
+    """Return the report for people, locales by family or by gain."""
     import jinja2
+
+    in_order = best_gain_first if by_gain else _by_family
+    locales = in_order(summary.evaluated)
 
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -242,10 +264,11 @@ def markdown(
         analysis=analysis,
         level=f"{100 * LEVEL:.0f} %",
         differences=[(difference, worth(difference, analysis)) for difference in summary.differences],
-        scores=_scores_of_variants(summary, analysis),
+        scores=_scores_of_variants(summary, locales, analysis),
         titles={column.name: column.title for column in summary.columns},
         pairs=_pairs([column.name for column in summary.variants]),
-        locales=[row for _, rows in by_language_family(summary.evaluated) for row in rows],
+        locales=locales,
+        order=BY_GAIN if by_gain else "",
         when=when.isoformat(sep=" ", timespec="seconds"),
         command=command,
         making=making_of(results.everything),
@@ -357,10 +380,13 @@ def _bounds(name: str, interval: Interval | None) -> dict[str, float | None]:
     return {f"{name}_low": interval.low if interval else None, f"{name}_high": interval.high if interval else None}
 
 
-def _scores_of_variants(summary: Summary, analysis: Analysis | None) -> list[Score]:
-    """Return the scores of all variants, locales in the order of the table by locale."""
-    places = [row.locale.name for _, rows in by_language_family(summary.evaluated) for row in rows]
-    cells = [(column.name, place) for place in places for column in summary.variants]
+def _by_family(rows: Sequence[LocaleRow]) -> list[LocaleRow]:
+    return [row for _, members in by_language_family(rows) for row in members]
+
+
+def _scores_of_variants(summary: Summary, rows: Iterable[LocaleRow], analysis: Analysis | None) -> list[Score]:
+    """Return the scores of all variants, locales in the order of the rows."""
+    cells = [(column.name, row.locale.name) for row in rows for column in summary.variants]
     return [analysis.scores[cell] for cell in cells if cell in analysis.scores] if analysis else []
 
 

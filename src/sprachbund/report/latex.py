@@ -1,4 +1,4 @@
-"""Tables for a paper: the comparison, accuracy by locale, grouped by language family, then the means; and the long table.
+"""Tables for a paper: the comparison, accuracy by locale, by language family or by gain, then the means; and the long table.
 
 Each is a ``longtable`` in the manner of ``booktabs``: a page may break in it, and no line is vertical. What differences
 and uses there are, and which digests, stands in the CSV of the same second; a page has no room for them.
@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sprachbund.report.analysis import Analysis
-from sprachbund.report.summary import Column, LocaleRow, Summary, by_language_family, headline
+from sprachbund.report.summary import (
+    BY_GAIN,
+    Column,
+    LocaleRow,
+    Summary,
+    best_gain_first,
+    by_language_family,
+    headline,
+)
 
 __all__ = ["escaped", "long_table", "longtable"]
 
@@ -45,12 +53,14 @@ LONG = {
 """Columns of the long table that a page has room for, and how they stand."""
 
 
-def longtable(summary: Summary, command: str, analysis: Analysis | None = None) -> str:
+def longtable(summary: Summary, command: str, analysis: Analysis | None = None, *, by_gain: bool = False) -> str:
     """Return the comparison, to be read by a document that loads booktabs and longtable."""
     columns = [column for column in summary.columns if summary.statistics[column.name].count]
     head = ["locale", "language", *(column.title for column in columns)]
-    caption = _caption(summary, headline(summary, analysis))
-    return _table(command, "results", "ll" + "r" * len(columns), caption, head, _body(summary, columns))
+    said = headline(summary, analysis)
+    caption = _caption(summary, f"{said} {BY_GAIN}" if by_gain else said)
+    body = [*(_by_gain if by_gain else _by_family)(summary, columns), *_means(summary, columns)]
+    return _table(command, "results", "ll" + "r" * len(columns), caption, head, body)
 
 
 def long_table(rows: Sequence[Mapping[str, Any]], summary: Summary, command: str) -> str:
@@ -113,13 +123,20 @@ def _caption(summary: Summary, said: str) -> str:
     return _MINUS.sub("$-$", escaped(text))
 
 
-def _body(summary: Summary, columns: Sequence[Column]) -> Iterator[str]:
+def _by_gain(summary: Summary, columns: Sequence[Column]) -> Iterator[str]:
+    yield from (_figures(row, columns) for row in best_gain_first(summary.evaluated))
+
+
+def _by_family(summary: Summary, columns: Sequence[Column]) -> Iterator[str]:
     width = 2 + len(columns)
     for number, (family, rows) in enumerate(by_language_family(summary.evaluated)):
         if number:
             yield r"\addlinespace"
         yield rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escaped(family)}}}}}\\*"
         yield from (_figures(row, columns) for row in rows)
+
+
+def _means(summary: Summary, columns: Sequence[Column]) -> Iterator[str]:
     yield r"\midrule"
     yield _row(["mean", "", *(_number(summary.statistics[column.name].mean) for column in columns)])
     yield _row(["locales", "", *(str(summary.statistics[column.name].count) for column in columns)])

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sprachbund.similarity import SimilarityMatrix
 
 __all__ = [
+    "BY_GAIN",
     "ENGLISH",
     "MAJORITY",
     "SMALLEST_P",
@@ -55,6 +56,7 @@ __all__ = [
     "Placed",
     "Statistics",
     "Summary",
+    "best_gain_first",
     "by_language_family",
     "difference",
     "headline",
@@ -375,6 +377,18 @@ def by_language_family(rows: Sequence[PlacedRow]) -> list[tuple[str, list[Placed
     for row in sorted(rows, key=lambda row: (first_family[row.locale.family], first_genus[row.locale.genus])):
         groups.setdefault(row.locale.family, []).append(row)
     return list(groups.items())
+
+
+BY_GAIN = "Locales stand by what similarity gains over the baseline, the best first; those without both stand last."
+
+
+def best_gain_first(rows: Iterable[LocaleRow]) -> list[LocaleRow]:
+    """Return rows by what similarity gains over the baseline, the best first; those without both stand last."""
+    return sorted(rows, key=lambda row: _or_least(row.difference("similarity", "baseline")), reverse=True)
+
+
+def _or_least(value: float | None) -> float:
+    return -math.inf if value is None else value
 
 
 def lines_by_family(rows: Sequence[PlacedRow]) -> list[tuple[str, PlacedRow]]:

@@ -6,7 +6,6 @@ there are more columns than fit, those that are left out are named below the tab
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from sprachbund.report.summary import (
     ZERO_SHOT_MEAN,
     LocaleRow,
     Summary,
+    best_gain_first,
     headline,
     lines_by_family,
 )
@@ -120,11 +120,9 @@ def _by_family(summary: Summary) -> _Order:
 
 
 def _by_gain(summary: Summary) -> _Order:
-    """What similarity gains over the baseline in points; locales without both stand last."""
-    gains = [(row.difference("similarity", "baseline"), row) for row in summary.evaluated]
-    ordered = sorted(gains, key=lambda pair: -math.inf if pair[0] is None else pair[0], reverse=True)
+    gains = [(row.difference("similarity", "baseline"), row) for row in best_gain_first(summary.evaluated)]
     return _Order(
-        "similarity -\nbaseline", tuple(("" if gain is None else f"{100 * gain:+.1f}", row) for gain, row in ordered)
+        "similarity -\nbaseline", tuple(("" if gain is None else f"{100 * gain:+.1f}", row) for gain, row in gains)
     )
 
 
