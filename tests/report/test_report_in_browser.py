@@ -275,10 +275,3 @@ def test_paper_has_all_locales_and_the_screen_only_those_that_were_open(opened: 
     for event, there in (("beforeprint", 52), ("afterprint", 1)):
         assert opened.execute_script(f"dispatchEvent(new Event('{event}')); {number}") == there
     assert find(opened, "details.place[open] > div").get_attribute("id") == "locale-he-IL"
-
-
-def test_tables_behind_pictures_filter_too(opened: Any) -> None:
-    tool = find(opened, "figure + details [data-filters]")
-    opened.execute_script("arguments[0].closest('details').open = true", tool)
-    tool.find_element("tag name", "input").send_keys("hebrew")
-    assert tool.find_element("tag name", "output").text.startswith("1 of ")

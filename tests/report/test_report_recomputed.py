@@ -34,9 +34,11 @@ RATES = {"baseline": 0.85, "similarity": 0.65, "average": 0.5}
 SOURCES = {"de-DE": 0.4, "en-US": 0.6, "nl-NL": 0.3}
 INTENTS = ("alarm", "music", "news", "play", "weather")
 SIZE = 100
-BEST = "zero-shot best"
+BEST, ENGLISH, MEAN = "zero-shot best", "zero-shot English", "zero-shot mean"
 ASKED = {("similarity", "average"), ("similarity", "baseline"), ("average", "baseline")}
 """The main job's questions."""
+MODELS = ASKED | {(variant, BEST) for variant in RATES} | {("similarity", ENGLISH)}
+"""What is compared in each locale, too; a mean of sources is no model."""
 DRAWN = 2_000
 ABOUT = 0.04
 """What two lots may lie apart, of quantiles of a share of 100 ids."""
@@ -135,6 +137,7 @@ def files(root: Path, transfer: Files) -> Files:
                 rows = [*csv.DictReader(stream)]
             numbers = ("confidence", "gold_probability")
             found[variant, place] = [Row(**{**row, **{name: float(row[name]) for name in numbers}}) for row in rows]
+    found |= {(ENGLISH, place): transfer["en-US", place] for place in PLACES}
     return found | {(BEST, place): transfer[best(transfer, place), place] for place in PLACES}
 
 
@@ -207,7 +210,7 @@ def test_contrasts(downloads: dict[str, list[dict[str, str]]], files: Files) -> 
     pairs: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for row in downloads["contrasts"]:
         pairs[row["first"], row["second"]].append(row)
-    assert pairs.keys() == ASKED | {(variant, BEST) for variant in RATES}
+    assert pairs.keys() == MODELS
     for pair, rows in pairs.items():
         assert [row["locale"] for row in rows] == [*PLACES]
         p_values = []
@@ -236,9 +239,11 @@ def tossed(sums: npt.NDArray[np.int64]) -> float:
 
 def test_comparisons(downloads: dict[str, list[dict[str, str]]], files: Files) -> None:
     found = {(row["first"], row["second"]): row for row in downloads["comparisons"]}
-    assert found.keys() == ASKED | {(variant, BEST) for variant in RATES}
-    p_values = {}
-    for pair, row in found.items():
+    against_mean = ("similarity", MEAN)
+    assert found.keys() == MODELS | {against_mean}
+    p_values = {against_mean: float(found[against_mean]["p"])}
+    for pair in MODELS:
+        row = found[pair]
         signs = np.array([deltas(files, *pair, place) for place in PLACES])
         means = signs.mean(axis=1)
         assert int(row["locales"]) == len(PLACES)
@@ -259,6 +264,21 @@ def test_comparisons(downloads: dict[str, list[dict[str, str]]], files: Files) -
         ordered = sorted(group)
         adjusted = multipletests([p_values[pair] for pair in ordered], method=method)[1]
         assert [float(found[pair]["p_adjusted"]) for pair in ordered] == pytest.approx(adjusted, abs=EXACT)
+
+
+def test_the_mean_of_sources(downloads: dict[str, list[dict[str, str]]], files: Files, transfer: Files) -> None:
+    (row,) = [row for row in downloads["comparisons"] if row["second"] == MEAN]
+    right = {key: np.array([each.right for each in rows], dtype=float) for key, rows in (files | transfer).items()}
+    mean = {place: np.mean([right[source, place] for source in SOURCES], axis=0) for place in PLACES}
+    differences = np.array([right["similarity", place] - mean[place] for place in PLACES])
+    assert float(row["mean"]) == pytest.approx(differences.mean(), abs=EXACT)
+    assert bounds(row) == pytest.approx(resampled(differences.mean(axis=0)), abs=ABOUT)
+    assert [int(row[name]) for name in ("wins", "ties", "losses")] == [len(PLACES), 0, 0]
+    assert (row["better"], row["worse"]) == ("", "")
+    signs = np.random.default_rng(8).choice([-1, 1], size=(DRAWN, SIZE))
+    sums = differences.sum(axis=0)
+    p = np.mean(np.abs(signs @ sums) >= abs(sums.sum()) - EXACT)
+    assert float(row["p"]) == pytest.approx(p, abs=0.02)
 
 
 def by_locale(files: Files, transfer: Files) -> dict[str, dict[str, float]]:
@@ -298,7 +318,7 @@ def test_accuracies_and_columns(downloads: dict[str, list[dict[str, str]]], file
 
 
 def test_calibration(downloads: dict[str, list[dict[str, str]]], files: Files) -> None:
-    assert [row["column"] for row in downloads["calibration"]] == [*RATES, BEST]
+    assert [row["column"] for row in downloads["calibration"]] == [*RATES, ENGLISH, BEST]
     for row in downloads["calibration"]:
         assert int(row["locales"]) == len(PLACES)
         for name, measure in (("nll", nll), ("ece", ece)):
@@ -308,10 +328,10 @@ def test_calibration(downloads: dict[str, list[dict[str, str]]], files: Files) -
 
 
 def test_intents_and_confusions(downloads: dict[str, list[dict[str, str]]], files: Files) -> None:
-    said: dict[str, Counter[tuple[str, str]]] = {column: Counter() for column in (*RATES, BEST)}
+    said: dict[str, Counter[tuple[str, str]]] = {column: Counter() for column in (*RATES, ENGLISH, BEST)}
     for (column, _), rows in files.items():
         said[column].update((row.gold, row.predicted) for row in rows)
-    names = {**dict.fromkeys(RATES), BEST: "zero_shot_best"}
+    names = {**dict.fromkeys(RATES), ENGLISH: "zero_shot_english", BEST: "zero_shot_best"}
     assert {row["intent"] for row in downloads["intents"]} == {*INTENTS}
     for column, counts in said.items():
         name = names[column] or column
@@ -350,5 +370,5 @@ def test_pictures_show_the_same_and_no_file_is_left_out(downloads: dict[str, lis
         "confused",
         "transfer",
     }
-    as_recorded = {"records", "variants", "weights-1", "weights-2"}
+    as_recorded = {"records", "variants", "weights", "weights-1", "weights-2"}
     assert downloads.keys() == tested | as_recorded | pictures
