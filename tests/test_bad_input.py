@@ -106,7 +106,7 @@ def as_written(sentence: str, here: Path) -> str:
     """Leave out what is another thing elsewhere: the folder, times, numbers of bytes, the words of transformers."""
     sentence = re.sub(rf"{re.escape(tempfile.gettempdir())}/tmp\w+", "…", sentence.replace(str(here), "…"))
     sentence = sentence.replace(str(here.parent), "…")
-    sentence = re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+|\b\d{3,}\b|\b\d+\.\d [kMG]B\b", "…", sentence)
+    sentence = re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+|\b\d{3,}\b|(?<=no JSON at line )\d+|\b\d+\.\d [kMG]B\b", "…", sentence)
     return re.sub(r"(by transformers) \(.*?\)", r"\1 (…)", sentence).replace("|", "\\|")
 
 
