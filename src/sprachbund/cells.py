@@ -99,10 +99,9 @@ def evaluate(
         IncompatibleError: the model was made for other labels.
         CheckpointError: it has changed in the meantime.
     """
-    if live is None:
-        _ = subject.checkpoint.digest  # found out before it is read
     folder_of, texts = subject.checkpoint.folder, data.partition(subject.locale, split).texts
     if live is None:
+        _ = subject.checkpoint.digest  # found out before it is read
         model, encoded = inference.load_classifier(folder_of), inference.encode(folder_of, texts)
     else:
         name, rows = subject.checkpoint.name, live.rows

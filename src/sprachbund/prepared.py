@@ -201,7 +201,7 @@ class Prepared:
             if self.config.keep_models == "all" and merges:
                 outs = [cell.model_folder for cell in merges if cell.model_folder]
                 wanted = [self._wanted(cell) for cell in merges]
-                planned = [self.checkpoints[source] for cell in merges for source in self.mix(cell).sources]
+                planned = [source for cell in merges for source in self._planned(cell)]
                 merge_candidates(
                     wanted,
                     self.inputs.zoo,
@@ -257,13 +257,23 @@ class Prepared:
 
     def _as_named_now(self, cell: Cell, record: Record) -> Record:
         info = cells.dataset_info(self.inputs.data, self._partition(cell.target))
-        licences = {source.digest: cards.origin_of(source).licence for source in self._planned(cell)}
+        licences = {source.digest: self._licence(source) for source in self._planned(cell)}
         named = partial(store.renamed, cell.results_folder, record, zoo=self.zoo, data=info, licences=licences)
         chosen = self._chosen(cell)
         if chosen is None:
             return named()
         recipe, uses = chosen.recipe.model_dump(), seen_by(chosen, self.inputs.zoo)
         return named(recipe=recipe, uses=uses, scores=dict(zip(chosen.mix.sources, chosen.scores, strict=True)))
+
+    def _licence(self, source: Checkpoint) -> str | None:
+        """Return the licence that a source's card names, which is read once for all cells."""
+        if source.digest not in self._licences:
+            self._licences[source.digest] = cards.origin_of(source).licence
+        return self._licences[source.digest]
+
+    @cached_property
+    def _licences(self) -> dict[str, str | None]:
+        return {}
 
     def _chosen(self, cell: Cell) -> Choice | None:
         """Return the choice of a merge; None for single sources and adaptations, which nobody chose by a similarity."""

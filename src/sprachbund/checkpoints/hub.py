@@ -467,9 +467,9 @@ def _odd(what: str) -> CheckpointError:
 def _distrust() -> None:
     """Let every answer be looked at before the client uses it, also by the sessions that it begins when a connection fails."""
     from huggingface_hub import set_client_factory
-    from huggingface_hub.utils import (
-        _http,
-    )  # a factory that somebody has set, for a proxy, say, can be had nowhere else
+
+    # A factory that somebody has set, for a proxy, say, can be had nowhere else.
+    from huggingface_hub.utils import _http
 
     with _one_at_a_time:
         if not isinstance(_http._GLOBAL_CLIENT_FACTORY, _Distrustful):

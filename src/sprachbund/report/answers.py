@@ -22,7 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sprachbund.errors import StoreError
-from sprachbund.report.summary import ENGLISH, ZERO_SHOT_BEST, ZERO_SHOT_ENGLISH, ZERO_SHOT_MEAN, summarise
+from sprachbund.report.summary import (
+    ENGLISH,
+    ZERO_SHOT_BEST,
+    ZERO_SHOT_ENGLISH,
+    ZERO_SHOT_MEAN,
+    LocaleRow,
+    summarise,
+)
 from sprachbund.report.table import Cell, Results
 from sprachbund.store import PREDICTION_COLUMNS, PREDICTIONS, Columns, Hits, Record, RunStore, checked_predictions
 
@@ -80,10 +87,11 @@ def read_answers(results_dir: Path, results: Results) -> Answers:
         StoreError: two variants of a locale did not answer the same rows.
     """
     store = RunStore(results_dir)
-    found = dict([*_of_records(results), *_of_single_sources(store, results)])
+    evaluated = summarise(results).evaluated
+    found = dict([*_of_records(results), *_of_single_sources(store, results, evaluated)])
     order = {place.name: number for number, place in enumerate(results.places)}
     rows = {cell: found[cell] for cell in sorted(found, key=lambda cell: order[cell[1]])}
-    means = _of_all_sources(store, results)
+    means = _of_all_sources(store, results, evaluated)
     return _side_by_side(
         {cell: each for cell, each in rows.items() if isinstance(each, _Rows)},
         {locale: each for locale, each in means.items() if isinstance(each, _RightSources)},
@@ -157,9 +165,11 @@ def _read(folder: Path, record: Record) -> _Rows:
     return rows
 
 
-def _of_single_sources(store: RunStore, results: Results) -> Iterator[tuple[Cell, _Rows | str]]:
+def _of_single_sources(
+    store: RunStore, results: Results, evaluated: Sequence[LocaleRow]
+) -> Iterator[tuple[Cell, _Rows | str]]:
     """Yield what the best foreign source of each locale that has records answered, and the English one; or why not."""
-    best = {row.locale.name: row.best_source for row in summarise(results).evaluated}
+    best = {row.locale.name: row.best_source for row in evaluated}
     for transfer in results.transfers:
         wanted = [(ZERO_SHOT_BEST, locale) for locale, source in best.items() if source == transfer.source]
         if transfer.source == ENGLISH:
@@ -172,13 +182,15 @@ def _of_single_sources(store: RunStore, results: Results) -> Iterator[tuple[Cell
             yield (column, locale), _of_source(found[locale]) if locale in found else reason
 
 
-def _of_all_sources(store: RunStore, results: Results) -> dict[str, _RightSources | str]:
+def _of_all_sources(
+    store: RunStore, results: Results, evaluated: Sequence[LocaleRow]
+) -> dict[str, _RightSources | str]:
     """Return how many foreign sources are right in each locale that has records, or why that cannot be known."""
-    evaluated = [row.locale.name for row in summarise(results).evaluated]
+    places = [row.locale.name for row in evaluated]
     found: dict[str, list[Hits]] = {}
     reasons: dict[str, str] = {}
     for transfer in results.transfers:
-        wanted = [locale for locale in evaluated if locale in transfer.cells and locale != transfer.source]
+        wanted = [locale for locale in places if locale in transfer.cells and locale != transfer.source]
         try:
             kept, reason = store.transfer_hits(transfer, wanted), NOT_KEPT
         except StoreError as error:
@@ -190,7 +202,7 @@ def _of_all_sources(store: RunStore, results: Results) -> dict[str, _RightSource
                 reasons.setdefault(locale, reason)
     return {
         locale: reasons.get(locale) or _right_sources(found[locale])
-        for locale in evaluated
+        for locale in places
         if locale in found or locale in reasons
     }
 

@@ -118,14 +118,13 @@ def read(path: Path, wanted: Mapping[str, str]) -> dict[str, Columns]:
     import pyarrow
     from pyarrow import parquet
 
-    there = digests_in(path)
-    locales = [locale for locale, digest in wanted.items() if digest and there.get(locale) == digest]
-    if not locales:
+    there = _there(path, wanted)
+    if not there:
         return {}
     try:
         with parquet.ParquetFile(path, pre_buffer=False) as file:
             table = file.read(use_threads=False)
-            found = {locale: _columns(table, locale) for locale in locales}
+            found = {locale: _columns(table, locale) for locale in there}
         if any(rows.digest() != there[locale] for locale, rows in found.items()):
             raise _damaged(path)
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
@@ -145,9 +144,8 @@ def hits(path: Path, wanted: Mapping[str, str]) -> dict[str, Hits]:
     import pyarrow
     from pyarrow import parquet
 
-    there = digests_in(path)
-    locales = [locale for locale, digest in wanted.items() if digest and there.get(locale) == digest]
-    if not locales:
+    there = _there(path, wanted)
+    if not there:
         return {}
     try:
         with parquet.ParquetFile(path, pre_buffer=False, read_dictionary=[*TEXTS[:1], *TEXTS[2:]]) as file:
@@ -156,10 +154,16 @@ def hits(path: Path, wanted: Mapping[str, str]) -> dict[str, Hits]:
         (names, places), gold, predicted = (_coded(columns[name]) for name in ("locale", *TEXTS[2:]))
         numbers = {name: number for number, name in enumerate(gold[0])}
         right = np.array([numbers.get(name, -1) for name in predicted[0]], dtype=np.int64)[predicted[1]] == gold[1]
-        rows = {locale: np.flatnonzero(places == names.index(locale)) for locale in locales}
+        rows = {locale: np.flatnonzero(places == names.index(locale)) for locale in there}
         return {locale: Hits(columns["id"].take(pyarrow.array(its)), right[its]) for locale, its in rows.items()}
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise _damaged(path) from error
+
+
+def _there(path: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the wanted digests, by locale, that the file names, too."""
+    named = digests_in(path)
+    return {locale: digest for locale, digest in wanted.items() if digest and named.get(locale) == digest}
 
 
 def _coded(column: pyarrow.DictionaryArray) -> tuple[list[str], npt.NDArray[np.int32]]:

@@ -136,7 +136,9 @@ class Material:
 
     @cached_property
     def similarity_said(self) -> str:
-        """What the similarity is and has seen, where it is that of the records."""
+        """What the similarity is and has seen: the whole matrix or, where that cannot be had, what records hold of it."""
+        if not isinstance(self.similarity, str):
+            return f"{self.results.public(self.similarity.provenance)}. Has seen: {', '.join(sorted(self.similarity.uses))}."
         found = [each for part in similarity.parts(self.similarity_name or "") if (each := similarity.measured(part))]
         seen = sorted({use for each in found for use in each.uses}) or ["what the table has"]
         said = "; ".join(each.description for each in found) or "a table of one's own"

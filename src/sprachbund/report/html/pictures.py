@@ -104,12 +104,8 @@ def relations(material: Material) -> tuple[list[Picture], list[str]]:
     if isinstance(matrix, str) and not material.kept:
         left_out.append(matrix)
     else:
-        said = (
-            material.similarity_said
-            if isinstance(matrix, str)
-            else f"{material.results.public(matrix.provenance)}. Has seen: {', '.join(sorted(matrix.uses))}."
-        )
-        pictures += _heat(material, "similarity", f"Similarity {material.similarity_title}", said, material.similar)
+        title = f"Similarity {material.similarity_title}"
+        pictures += _heat(material, "similarity", title, material.similarity_said, material.similar)
     varied = {variant: by for variant, by in material.weights.items() if _varies(by.values())}
     for number, variant in enumerate(list(varied)[:MOST_DRAWN], start=1):
         title = f"Weights of the sources in {material.titles[variant]}"
