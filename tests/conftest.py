@@ -85,6 +85,24 @@ def quiet() -> Callable[[str, int, int], None]:
 
 
 @pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has one: who may take as many processes as there are cores stays alone, and no torch is imported anew."""
+    monkeypatch.setattr("sprachbund.parallel.cores", lambda: 1)
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes are forked from one that has imported torch, which each imports anew else: that takes seconds."""
+    from multiprocessing import get_context
+
+    from sprachbund import parallel
+
+    forks = get_context("forkserver")
+    forks.set_forkserver_preload(["sprachbund.preparing", "transformers.models.xlm_roberta.modeling_xlm_roberta"])
+    monkeypatch.setattr(parallel, "get_context", lambda method: forks if method == "spawn" else get_context(method))
+
+
+@pytest.fixture
 def counted_package(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A machine that counts what its processor draws, and stands still at that."""
     powercap = tmp_path_factory.mktemp("powercap")

@@ -85,6 +85,7 @@ def test_other_formats_are_the_same_zoo(ending: str, capsys: Capture) -> None:
     assert [row["source"] for row in found["sources"]] == ["el-GR", "sq-AL"]
 
 
+@pytest.mark.usefixtures("one_core")
 def test_plan_merge_and_adapt_take_the_file_s_pool(capsys: Capture) -> None:
     zoo_of("el-GR", "ro-RO", "sq-AL")
     found, _ = typed(f"plan {FILE} --locales sq-AL --num-languages 2 --zero-shot --jobs 1", capsys)
@@ -234,6 +235,7 @@ def test_a_merge_by_hand_keeps_the_weights_of_the_others(capsys: Capture) -> Non
     assert "--weights has 2 numbers for 3 --sources" in refused(f"{line} --weights 1 2", capsys)
 
 
+@pytest.mark.usefixtures("one_core")
 def test_adapt_goes_on_without(capsys: Capture) -> None:
     Path("texts.txt").write_text("bala dono\nfuri keme\n", encoding="utf-8")
     line = f"adapt {MODELS} --target sq-AL --unlabelled texts.txt --method pick-confidence --out adapted"

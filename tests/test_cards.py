@@ -444,6 +444,7 @@ def test_the_command_on_the_card_of_a_blend_makes_the_same_blend(workplace: Path
     assert read_blend(Path("merged")).candidate == read_blend(Path("first")).candidate  # type: ignore[union-attr]
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize(
     "more",
     [

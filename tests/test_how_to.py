@@ -79,6 +79,7 @@ def commands(page: str) -> list[tuple[str, str]]:
     return [(line.removeprefix("sprachbund "), out.strip()) for line, _, out in lines if line.startswith("sprachbund ")]
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize("page", sorted(page.stem for page in PAGES.glob("*.md") if page.stem not in NEEDS_THE_HUB))
 def test_the_commands_of_a_page_run(
     page: str, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

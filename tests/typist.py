@@ -1,8 +1,8 @@
 """Type command lines into processes that are forked from one which has imported everything, see ``forking``.
 
 A process of its own takes seconds to import torch and transformers, and the tests type a hundred lines. Here each line still
-gets a process, with its own folder, environment, arguments and output. What only a new interpreter can show is tested in
-``tests/cli/test_processes.py`` and ``tests/test_light_imports.py``.
+gets a process, with its own folder, environment, arguments and output, and one core. What only a new interpreter can show is
+tested in ``tests/cli/test_processes.py`` and ``tests/test_light_imports.py``, several processes in ``tests/executors``.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ class Typist(Forks):
 
 def typed(words: list[str], folder: str, environment: dict[str, str], out: int, err: int) -> int:
     """Be the process of a line; return its exit status."""
+    from sprachbund import parallel
     from sprachbund.cli import main
 
+    parallel.cores = lambda: 1  # several tests run at once; and workers would import everything anew
     for descriptor, here in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
         os.dup2(descriptor, here)
     os.environ.clear()

@@ -349,7 +349,7 @@ def test_statistics_are_measured_on_the_texts_of_each_source(weighed: list[Any],
     assert "got 1 for 2 sources" in refused(f"{line} --text de.txt", capsys)
 
 
-@pytest.mark.usefixtures("made")
+@pytest.mark.usefixtures("made", "one_core")
 @pytest.mark.parametrize("method", ["fisher", "regmean"])
 def test_methods_that_measure_merge_by_what_they_found(method: str, capsys: Capture) -> None:
     Path("de.txt").write_text("bala furi\nkeme aska\n", encoding="utf-8")
@@ -363,7 +363,7 @@ def test_methods_that_measure_merge_by_what_they_found(method: str, capsys: Capt
         assert (merged < high + 1e-6).all()
 
 
-@pytest.mark.usefixtures("made")
+@pytest.mark.usefixtures("made", "one_core")
 def test_layer_by_layer_is_another_merge(capsys: Capture) -> None:
     Path("de.txt").write_text("bala furi\nkeme aska\n", encoding="utf-8")
     Path("el.txt").write_text("lisu greeta\nmano\n", encoding="utf-8")

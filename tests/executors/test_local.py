@@ -30,6 +30,7 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 
 @pytest.mark.parametrize("keep", ["all", "none"])
+@pytest.mark.usefixtures("forked_workers")
 def test_two_workers_leave_what_one_leaves(
     make: Make, tmp_path: Path, keep: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,6 +67,7 @@ class Fatal(Experiment):
             yield from super().work([cell])
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_cell_that_kills_its_worker_is_a_failed_cell(make: Make) -> None:
     experiment = make(jobs=2)
     outcome = Fatal(**{name: getattr(experiment, name) for name in experiment.__dataclass_fields__}).run(quiet)
@@ -100,6 +102,7 @@ class Untidy(Experiment):
         yield from super().work(group)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_a_killed_worker_has_left_is_gone_at_the_end_of_the_run(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +170,7 @@ def seen_gpu(task: int) -> tuple[str | None, int]:
     return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_each_worker_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "_prepare", light)
     found = [what for _, what in parallel.attempts(seen_gpu, range(12), Processes(2, ("2", "5")))]
@@ -178,6 +182,7 @@ def light(threads: int) -> None:
     """Instead of loading torch."""
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_takes_first_what_reads_what_it_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "_prepare", light)
     one = Processes(2).alone()

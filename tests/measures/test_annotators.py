@@ -42,8 +42,8 @@ def test_dawid_and_skene_as_crowd_kit_has_them(seed: int, monkeypatch: pytest.Mo
         [(text, source, int(label)) for source, row in enumerate(answers) for text, label in enumerate(row)],
         columns=["task", "worker", "label"],
     )
-    theirs = DawidSkene(n_iter=1000, tol=-1).fit(table)
-    monkeypatch.setattr(annotators, "ITERATIONS", 1000)
+    theirs = DawidSkene(n_iter=250, tol=-1).fit(table)
+    monkeypatch.setattr(annotators, "ITERATIONS", 250)
     monkeypatch.setattr(annotators, "TOLERANCE", -1.0)
     ours = dawid_skene(answers, 5)
     np.testing.assert_allclose(ours.truth, theirs.probas_.sort_index()[range(5)], atol=1e-5)

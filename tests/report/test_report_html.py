@@ -289,6 +289,13 @@ def test_examples_are_sentences_that_one_variant_alone_gets_right(tree: Node, ma
             assert example["gold intent"] == rows[right][example["id"]].gold == example[right]
             assert example[wrong] == rows[wrong][example["id"]].predicted
             assert example["sentence"] == f"sentence {example['id']} in he-IL"
+        (row,) = (
+            row
+            for row in download(tree, "flips")
+            if (row["locale"], row["right"], row["wrong"]) == ("he-IL", right, wrong)
+        )
+        assert set(row["ids"].split(";")) == flipped
+        assert int(row["sentences"]) == len(flipped)
 
 
 def test_sentences_say_their_language_and_direction(tree: Node) -> None:

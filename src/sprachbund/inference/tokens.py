@@ -145,8 +145,19 @@ def _cut_by(folder: Path) -> str:
     files = {
         name: digests.of_file(folder / name) for name in COMPANIONS if name != CONFIG and (folder / name).is_file()
     }
-    model_type = config_of(folder).model_type  # which may choose the tokenizer's class
-    return digests.of_value([files, model_type, positions(folder)])
+    return digests.of_value([files, *_model_limits(folder)])
+
+
+def _model_limits(folder: Path) -> tuple[str, int]:
+    """Return what the model says: its type, which may choose the tokenizer's class, and its positions."""
+    config = digests.of_file(folder / CONFIG)
+    if config not in _limits:
+        _limits[config] = str(config_of(folder).model_type), positions(folder)
+    return _limits[config]
+
+
+_limits: dict[str, tuple[str, int]] = {}
+"""By the digest of the config: to have transformers read it takes milliseconds, and texts are asked for thousands of times."""
 
 
 encode = TokenCache().encode

@@ -18,7 +18,7 @@ from sprachbund.report.answers import NO_ANSWERS, Answers
 from sprachbund.report.html import tables
 from sprachbund.report.html.material import Material, Texts
 from sprachbund.report.html.pictures import MOST_DRAWN, Picture, dumbbells, forests, relations
-from sprachbund.report.html.places import Place, places
+from sprachbund.report.html.places import Place, flip_sheet, places
 from sprachbund.report.html.sheets import Estimate, Link, Sheet, csv_link, percent, shown, sorting
 from sprachbund.report.html.theme import DARK, LIGHT, variables
 from sprachbund.report.mistakes import IntentErrors, confused_pairs, confusion, intent_errors
@@ -298,6 +298,7 @@ def _downloads(material: Material) -> list[Sheet]:
         tables.score_sheet("scores", "All figures by column and locale", scores, material, with_locale=True),
         tables.contrast_sheet("contrasts", "All pairs in all locales", contrasts, material),
         tables.weight_sheet(material),
+        flip_sheet(material),
         tables.record_sheet("records", "Where all figures come from", records, short=False),
     ]
     return [sheet for sheet in found if sheet.rows]

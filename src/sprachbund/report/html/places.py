@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 from sprachbund.locales import Locale
 from sprachbund.report.html.material import Material, anchor
-from sprachbund.report.html.sheets import Sheet, shown
+from sprachbund.report.html.sheets import Head, Sheet, shown
 from sprachbund.report.html.tables import contrast_sheet, record_sheet, score_sheet, source_sheet
 from sprachbund.report.mistakes import Example, Places, examples, flips
 from sprachbund.report.summary import LocaleRow
 
-__all__ = ["Group", "Place", "places"]
+__all__ = ["Group", "Place", "flip_sheet", "places"]
 
 RIGHT_TO_LEFT = {"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm"}
 """Scripts, ISO 15924."""
 TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{2,8})*")
 """What a language tag looks like (BCP 47)."""
-EXAMPLES_OF = (("similarity", "baseline"), ("similarity", "average"))
+EXAMPLES_OF = (("similarity", "baseline"), ("similarity", "average"), ("auto", "similarity"))
 FEW = 3
 """So many examples of each kind."""
 
@@ -98,14 +98,45 @@ def _line(material: Material, row: LocaleRow) -> str:
 
 
 def _groups(material: Material, locale: str) -> Iterator[Group]:
-    """Yield what was gained and lost between the pairs that people ask about, or else the first pair there is."""
+    """Yield what was gained and lost between the pairs that people ask about."""
+    for pair in _pairs(material):
+        for right, wrong, found in _sides(material, pair, locale):
+            title = f"{material.titles[right]} is right, {material.titles[wrong]} is not"
+            yield _group(material, locale, pair, title, found)
+
+
+def _pairs(material: Material) -> list[tuple[str, str]]:
+    """Return the pairs that people ask about, or else the first pair there is."""
     asked = [pair for pair in EXAMPLES_OF if pair in material.analysis.contrasts]
-    for pair in asked or list(material.analysis.contrasts)[:1]:
-        flipped = flips(material.answers, *pair, locale)
-        if flipped is not None:
-            first, second = (material.titles[name] for name in pair)
-            yield _group(material, locale, pair, f"{first} is right, {second} is not", flipped.gained)
-            yield _group(material, locale, pair, f"{second} is right, {first} is not", flipped.lost)
+    return asked or list(material.analysis.contrasts)[:1]
+
+
+def _sides(material: Material, pair: tuple[str, str], locale: str) -> Iterator[tuple[str, str, Places]]:
+    """Yield who alone is right, who is wrong there, and where; nothing where one of the two has no answers."""
+    first, second = pair
+    flipped = flips(material.answers, first, second, locale)
+    if flipped is not None:
+        yield first, second, flipped.gained
+        yield second, first, flipped.lost
+
+
+def flip_sheet(material: Material) -> Sheet:
+    """All sentences of which a few are shown as examples: who alone is right, and the ids, parted by semicolons."""
+    ids = material.answers.ids
+    rows = tuple(
+        (row.locale.name, right, wrong, len(found), ";".join(ids[place] for place in found))
+        for row in material.rows
+        for pair in _pairs(material)
+        for right, wrong, found in _sides(material, pair, row.locale.name)
+    )
+    heads = (
+        Head("locale", "locale"),
+        Head("right", "right"),
+        Head("wrong", "wrong"),
+        Head("sentences", "sentences", "count"),
+        Head("ids", "ids", "prose"),
+    )
+    return Sheet("flips", "Sentences that exactly one of two variants gets right", heads, rows)
 
 
 def _group(material: Material, locale: str, pair: tuple[str, str], title: str, found: Places) -> Group:
