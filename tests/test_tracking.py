@@ -25,7 +25,7 @@ Capture = pytest.CaptureFixture[str]
 NAMES = ("el-GR", "ro-RO", "sq-AL")
 POOL = f"{shlex.join(INPUTS)} --sources {' '.join(NAMES)} --num-languages 2 --jobs 1"
 EXPERIMENT = f"experiment {POOL} --variants baseline average"
-COMMAND = (sys.executable, "-c", "from sprachbund.cli import main; main()")
+COMMAND = (sys.executable, "-m", "sprachbund")
 Calls = list[tuple[str, Any]]
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from workshop import INPUTS, make_workshop
 
-COMMAND = (sys.executable, "-c", "from sprachbund.cli import main; main()")
+from sprachbund import __version__
+
+COMMAND = (sys.executable, "-m", "sprachbund")
 NAMES = ("de-DE", "el-GR", "fr-FR", "ro-RO", "sq-AL")
 EXPERIMENT = ("experiment", *INPUTS, "--sources", *NAMES, "--num-languages", "2", "--locales", *NAMES, "--jobs", "1")
 LONGEST = 120
@@ -22,6 +24,11 @@ LONGEST = 120
 @pytest.fixture
 def folder(here: Path) -> Path:
     return make_workshop(here, NAMES, NAMES)
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "sprachbund", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"sprachbund {__version__}"
 
 
 def test_ctrl_c_leaves_what_is_finished_and_says_how_to_go_on(folder: Path) -> None:

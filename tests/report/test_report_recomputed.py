@@ -345,6 +345,18 @@ def test_intents_and_confusions(downloads: dict[str, list[dict[str, str]]], file
             assert int(row[name]) == counts[row["gold"], row["predicted"]]
 
 
+def test_flips(downloads: dict[str, list[dict[str, str]]], files: Files) -> None:
+    """Of each pair that the page shows examples of, all sentences that one of the two alone gets right."""
+    shown = {(row["right"], row["wrong"]) for row in downloads["flips"]}
+    assert shown == {pair for one in ("baseline", "average") for pair in (("similarity", one), (one, "similarity"))}
+    assert len(downloads["flips"]) == len(shown) * len(PLACES)
+    for row in downloads["flips"]:
+        right, wrong = (files[row[side], row["locale"]] for side in ("right", "wrong"))
+        ids = [one.id for one, other in zip(right, wrong, strict=True) if one.right and not other.right]
+        assert row["ids"].split(";") == ids
+        assert int(row["sentences"]) == len(ids)
+
+
 def test_transfer(downloads: dict[str, list[dict[str, str]]], transfer: Files) -> None:
     assert {row["target"] for row in downloads["transfer"]} == {*PLACES}
     for row in downloads["transfer"]:
@@ -369,6 +381,7 @@ def test_pictures_show_the_same_and_no_file_is_left_out(downloads: dict[str, lis
         "intents",
         "confused",
         "transfer",
+        "flips",
     }
     as_recorded = {"records", "variants", "weights", "weights-1", "weights-2"}
     assert downloads.keys() == tested | as_recorded | pictures
