@@ -29,6 +29,7 @@ ROWS = (
         "digests",
         "files",
         "untrusted",
+        "hub_answers",
         "locks",
         "parallel",
         "energy",

@@ -31,6 +31,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize("models", ["models", "numbered"])
 @pytest.mark.parametrize(
     ("line", "made"),

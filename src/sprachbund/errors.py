@@ -153,6 +153,10 @@ class CheckpointError(UserError):
     """A checkpoint that is absent or unreadable."""
 
 
+class HubError(UserError):
+    """An answer that no hub gives."""
+
+
 class IncompatibleError(CheckpointError):
     """Checkpoints that cannot be merged, or not evaluated on the data at hand."""
 

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,10 +26,13 @@ from huggingface_hub import close_session, constants, get_session, hf_hub_downlo
 from huggingface_hub.utils import _http
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from published import publish_data
 
+from sprachbund import hub_answers
 from sprachbund.checkpoints import Checkpoint, locate
 from sprachbund.checkpoints import hub as client
-from sprachbund.errors import UserError
+from sprachbund.data.massive_hub import open_hub
+from sprachbund.errors import DataError, UserError
 from sprachbund.parallel import side_by_side
 
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "20"))
@@ -50,6 +54,8 @@ QUESTIONS = {
     "info": rf"/api/models/{MODEL}(/revision/[^/]+)?(\?.*)?",
     "listing": rf"/api/models/{MODEL}/tree/.*",
     "file": rf"/{MODEL}/resolve/.*",
+    "data": r"/api/datasets/AmazonScience/massive/revision/.*",
+    "data file": r"/datasets/AmazonScience/massive/resolve/.*",
     "anything": r".*",
 }
 Spoil = Callable[[str, str, Answer], Answer]
@@ -152,7 +158,7 @@ def test_an_answer_that_no_hub_gives_is_told(
 @pytest.mark.parametrize("then", ["", "/api/{}", f"/{MODEL}/resolve/main/{{}}"])
 def test_a_listing_without_end_is_left(then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the hub says that the next page is."""
-    monkeypatch.setattr(client, "MOST_PAGES", 5)
+    monkeypatch.setattr(hub_answers, "MOST_PAGES", 5)
     pages = 0
 
     def endless(method: str, path: str, answer: Answer) -> Answer:
@@ -171,7 +177,7 @@ def test_a_listing_without_end_is_left(then: str, tmp_path: Path, monkeypatch: p
 
 
 def test_pages_are_those_of_one_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "MOST_PAGES", 5)
+    monkeypatch.setattr(hub_answers, "MOST_PAGES", 5)
     with served(tmp_path, monkeypatch, lambda method, path, answer: answer):
         for _ in range(10):
             client._listings.clear()
@@ -188,7 +194,7 @@ ENDLESS = (
 def test_an_answer_without_end_is_left(
     question: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "MOST_SAID", 100_000)
+    monkeypatch.setattr(hub_answers, "MOST_SAID", 100_000)
     padded = where(question, lambda answer: body(answer.body + b" " * 200_000)(replace(answer, status=status)), "GET")
     outcome = found(tmp_path, monkeypatch, padded)
     if (question, status) == ("file", 200):
@@ -203,7 +209,7 @@ def zipped(more: bytes) -> Callable[[Answer], Answer]:
 
 
 def test_bytes_are_counted_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "MOST_SAID", 100_000)
+    monkeypatch.setattr(hub_answers, "MOST_SAID", 100_000)
     assert isinstance(found(tmp_path / "small", monkeypatch, where("info", zipped(b""))), Checkpoint)
     assert found(tmp_path / "large", monkeypatch, where("info", zipped(b" " * 1_000_000))) == ENDLESS
 
@@ -219,15 +225,53 @@ def test_sessions_that_begin_later_are_looked_at_too(tmp_path: Path, monkeypatch
     default = _http.default_client_factory
     monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", own)
     with served(tmp_path, monkeypatch, where("file", headers(ETag='"../../../x"'), "HEAD")) as home:
-        for _, error in side_by_side(lambda _: client._distrust(), range(8), 8):
+        for _, error in side_by_side(lambda _: hub_answers.distrust(), range(8), 8):
             assert error is None
         for _ in range(2):
             close_session()
             assert get_session() is made[-1]
-            assert get_session().event_hooks["response"] == [client._look_at]
+            assert get_session().event_hooks["response"] == [hub_answers._look_at]
             with pytest.raises(UserError, match="its ETag is"):
                 hf_hub_download(MODEL, "config.json", cache_dir=home / "hub")
     assert len(made) >= 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (where("data", entries(sha="../../../../x")), "'../../../../x' is no commit"),
+        (where("data", entries(sha=None)), "None is no commit"),
+        (where("data", body(b"<html>log in</html>")), "the hub's AmazonScience/massive: "),
+        (where("data", body(b"[]")), "its answer cannot be understood"),
+        (where("data", body(b"[" * 100_000)), "the hub's AmazonScience/massive: "),
+        (where("data", entries(siblings=[{}])), "its answer cannot be understood"),
+        (
+            where("data", entries(siblings=[{"rfilename": "sq-AL/test/../../../../x.parquet"}])),
+            "it has no Parquet files",
+        ),
+        (where("data", body(b" " * 200_000)), "an answer goes on after 100,000 bytes"),
+        (where("data file", headers(ETag='"../../../../../../x"'), "HEAD"), "its ETag is"),
+        (where("data file", headers(X_Repo_Commit="../../x"), "HEAD"), "its X-Repo-Commit is"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_rows_of_a_hub_that_is_none_are_one_sentence(
+    spoil: Spoil, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_answers, "MOST_SAID", 100_000)
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    home = tmp_path / "1" / "2" / "3" / "home"
+    with Hub() as hub, asked(hub, home):
+        publish_data(hub, ["sq-AL"])
+        assert open_hub()[0].locales == {"sq-AL"}
+        shutil.rmtree(tmp_path / "cache")  # else what was fetched before is read
+        hub.spoil = spoil
+        with pytest.raises(DataError, match=re.escape(said)) as error:
+            [*open_hub()[0].rows("sq-AL", "test")]
+    assert "\n" not in str(error.value)
+    outside = [path for path in tmp_path.rglob("*") if path.is_file() and home / "hub" not in path.parents]
+    assert [path for path in outside if tmp_path / "cache" not in path.parents] == []
 
 
 def test_memory_that_runs_out_is_not_what_the_hub_said() -> None:

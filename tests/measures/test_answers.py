@@ -61,6 +61,7 @@ def only_file(store: AnswerStore) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_answers_are_the_logits_in_half_precision(
     jobs: int, sources: list[Checkpoint], store: AnswerStore, quiet: Report
@@ -144,6 +145,7 @@ def test_a_broken_file_is_asked_for_again(
     assert asked == [12, 12]
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_who_fails_is_named_and_the_others_answer(jobs: int, pico: Pico, store: AnswerStore, quiet: Report) -> None:
     sources = [pico.source(name) for name in ("de-DE", "fr-FR", "ja-JP")]

@@ -137,6 +137,7 @@ def test_a_training_that_dies_leaves_nothing(
     assert len(train_sources(base.folder, tiny, LOCALES, tmp_path, SETTINGS)) == 2
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_two_processes_write_the_same_files_as_one(base: Checkpoint, tiny: TinyData, tmp_path: Path) -> None:
     alone = train_sources(base.folder, tiny, LOCALES, tmp_path / "alone", SETTINGS, jobs=1)
     together = train_sources(base.folder, tiny, LOCALES, tmp_path / "together", SETTINGS, jobs=2)

@@ -6,20 +6,17 @@ listings, so that what is missing is known before a byte of a model is on its wa
 in the cache yet, several at a time. A connection that breaks is continued where it broke; a run that breaks keeps the files
 that are whole. What was found is remembered in this process, so that nobody asks twice.
 
-The client believes what a hub says: commits and ETags become names of files in its cache, listings are read to their end. Who
-answers may be a mirror, or anybody's; so answers are looked at before the client uses them (:func:`_distrust`).
+What answers is looked at before the client uses it, see ``hub_answers``.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -36,7 +33,8 @@ from sprachbund.checkpoints.checkpoint import (
     ZOO_CARD,
 )
 from sprachbund.checkpoints.pickled import unasked
-from sprachbund.errors import CheckpointError, is_no_room, nearest
+from sprachbund.errors import CheckpointError, HubError, is_no_room, nearest
+from sprachbund.hub_answers import COMMIT, distrust, listing, odd
 from sprachbund.parallel import Report, side_by_side
 
 __all__ = ["Found", "HubModel", "cache_folder", "fetch", "find", "look_up", "subfolders", "to_download"]
@@ -45,8 +43,6 @@ AT_ONCE = 8
 """Requests that are under way at the same time."""
 TIMEOUT = 10.0
 """Seconds that the hub may take to say that it is there."""
-MOST_PAGES, MOST_SAID = 1_000, 200_000_000
-"""Answers that make a listing, a page of a thousand files each, and bytes of any answer that is no file, decompressed."""
 TRIES, PAUSE = 3, 1.0
 """How often a file is begun when the connection fails, and the seconds between."""
 _BESIDE = (*COMPANIONS, ADAPTER_CONFIG, TRAINING_CARD, TOKEN_COUNTS, "merge_details.json", "blend.json")
@@ -163,7 +159,7 @@ def _silence() -> Exception | None:
     if constants.is_offline_mode() or constants.ENDPOINT in _answering:
         return None
     try:
-        _distrust()
+        distrust()
         get_session().head(constants.ENDPOINT, timeout=TIMEOUT)
     except httpx2.RequestError as error:
         return error
@@ -176,13 +172,13 @@ def _read_listing(silence: Exception | None, model: HubModel) -> _Listing:
     from huggingface_hub.file_download import repo_folder_name
 
     _quieten()
-    _distrust()
+    distrust()
     repository, offline = model.repository, constants.is_offline_mode() or silence is not None
     try:
-        with _listing_pages():
+        with listing():
             revision = HfApi().resolve_revision(repository, revision=model.revision or None, local_files_only=offline)
-            if not _COMMIT.fullmatch(revision.resolved):
-                raise _odd(f"{revision.resolved} is no commit")
+            if not COMMIT.fullmatch(revision.resolved):
+                raise odd(f"{revision.resolved} is no commit")
             place = cache_folder() / repo_folder_name(repo_id=repository, repo_type="model")
             folder = place / "snapshots" / revision.resolved
             return _Listing(revision, folder, _checked(_sizes(repository, revision, folder, offline=offline)))
@@ -214,9 +210,9 @@ def _checked(sizes: Mapping[str, Any]) -> dict[str, int]:
     for path, size in sizes.items():
         parts = path.split("/")
         if not path.isprintable() or "\\" in path or not {"", ".", ".."}.isdisjoint(parts):
-            raise _odd(f"it lists {path!r:.100}, which is no file in a folder")
+            raise odd(f"it lists {path!r:.100}, which is no file in a folder")
         if not isinstance(size, int) or size < 0:
-            raise _odd(f"it says that {path:.100} has {size!r:.40} bytes")
+            raise odd(f"it says that {path:.100} has {size!r:.40} bytes")
     return dict(sizes)
 
 
@@ -362,7 +358,7 @@ def _download_one(count: _Count, wanted: tuple[HubModel, str]) -> None:
     from huggingface_hub import constants, hf_hub_download
 
     _quieten()
-    _distrust()
+    distrust()
     model, path = wanted
     revision, offline = _listing(model).revision, constants.is_offline_mode()
     for left in reversed(range(TRIES)):
@@ -436,7 +432,7 @@ def _bar(count: _Count, size_of_file: int) -> Any:
             count.add(int(size or 0))
             type(self).arrived += int(size or 0)
             if self.arrived > size_of_file:
-                raise _odd(f"a file goes on after the {size_of_file:,} bytes that it has")
+                raise odd(f"a file goes on after the {size_of_file:,} bytes that it has")
 
     return Bar
 
@@ -446,100 +442,6 @@ def _quieten() -> None:
     from huggingface_hub.utils.logging import set_verbosity
 
     set_verbosity(logging.ERROR)
-
-
-# --- what a hub says -----------------------------------------------------------------------------------------------------
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_NAMES_OF_FILES = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
-"""Headers that the client makes names of files of."""
-_FILE_NAME = re.compile(r"[\w+=.:-]{1,150}", re.ASCII)
-_asking: ContextVar[Iterator[int] | None] = ContextVar("_asking", default=None)
-"""Numbers the answers to what is asked in a :func:`_listing_pages`; None elsewhere."""
-_one_at_a_time = threading.Lock()
-
-
-def _odd(what: str) -> CheckpointError:
-    """Return the complaint of an answer that no hub gives."""
-    return CheckpointError(f"What answers as the hub is none ({what}): see what HF_ENDPOINT names, or try later.")
-
-
-def _distrust() -> None:
-    """Let every answer be looked at before the client uses it, also by the sessions that it begins when a connection fails."""
-    from huggingface_hub import set_client_factory
-
-    # A factory that somebody has set, for a proxy, say, can be had nowhere else.
-    from huggingface_hub.utils import _http
-
-    with _one_at_a_time:
-        if not isinstance(_http._GLOBAL_CLIENT_FACTORY, _Distrustful):
-            set_client_factory(_Distrustful(_http._GLOBAL_CLIENT_FACTORY))
-
-
-@dataclass(frozen=True)
-class _Distrustful:
-    """Makes sessions as the client would, whose answers are looked at."""
-
-    make: Callable[[], Any]
-
-    def __call__(self) -> Any:
-        session = self.make()
-        hooks = session.event_hooks
-        session.event_hooks = {**hooks, "response": [*hooks["response"], _look_at]}
-        return session
-
-
-@contextmanager
-def _listing_pages() -> Iterator[None]:
-    """Let what is asked in the block, on this thread, be a listing: no answer to it is a file, and they have an end."""
-    before = _asking.set(itertools.count(1))
-    try:
-        yield
-    finally:
-        _asking.reset(before)
-
-
-def _look_at(response: Any) -> None:
-    """Refuse headers that would name a file elsewhere, and what never ends.
-
-    Raises:
-        CheckpointError: there is one.
-    """
-    pages, path = _asking.get(), response.request.url.path
-    if pages is not None and next(pages) > MOST_PAGES:
-        raise _odd(f"a listing goes on after {MOST_PAGES:,} pages")
-    if response.request.method == "HEAD":
-        for header in _NAMES_OF_FILES:
-            value = response.headers.get(header, "")
-            name = value.removeprefix("W/").strip('"')
-            if name and (not _FILE_NAME.fullmatch(name) or not name.strip(".")):
-                raise _odd(f"its {header} is {value!r:.100}")
-    elif pages is not None or not response.is_success or ("/api/" in path and "/resolve/" not in path):
-        response.stream = _cut_off(response)
-        response.headers.pop("Content-Encoding", None)  # which that has undone
-
-
-def _cut_off(response: Any) -> Any:
-    """Return the bytes of an answer, decompressed, of which there may be so many."""
-    import httpx2
-
-    sent = httpx2.Response(
-        response.status_code, headers=response.headers, stream=response.stream, request=response.request
-    )
-
-    class Stream(httpx2.SyncByteStream):
-        def __iter__(self) -> Iterator[bytes]:
-            said = 0
-            for part in sent.iter_bytes():
-                said += len(part)
-                if said > MOST_SAID:
-                    raise _odd(f"an answer goes on after {MOST_SAID:,} bytes")
-                yield part
-
-        def close(self) -> None:
-            sent.close()
-
-    return Stream()
 
 
 # --- what the client complains of --------------------------------------------------------------------------------------
@@ -552,8 +454,8 @@ def _in_our_words(error: BaseException, model: HubModel) -> CheckpointError:
     # By its type: what an error says may be the hub's own words.
     if is_no_room(error) or isinstance(error, MemoryError) or not isinstance(error, Exception):
         raise error
-    if isinstance(error, CheckpointError):
-        return error
+    if isinstance(error, CheckpointError | HubError):
+        return CheckpointError(str(error))
     repository, offline = model.repository, constants.is_offline_mode()
     match error:
         case errors.HFValidationError():

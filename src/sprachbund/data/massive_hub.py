@@ -17,7 +17,8 @@ from pathlib import Path
 from sprachbund import cache, files
 from sprachbund.data.layouts import HUB_SPLITS, HubFolder, Reader, hub_rows
 from sprachbund.data.schema import PARTITIONS, Row
-from sprachbund.errors import DataError
+from sprachbund.errors import DataError, HubError
+from sprachbund.hub_answers import COMMIT, distrust, listing
 
 __all__ = ["REPOSITORY", "REVISION", "open_hub"]
 
@@ -45,12 +46,13 @@ class Hub:
         """Yield the rows of one split, or of all; files that are not there yet are fetched."""
         for name in PARTITIONS if split is None else (split,):
             for file in sorted(self.files):
-                if file.startswith(f"{locale}/{HUB_SPLITS[name]}/"):
+                if _FILE.fullmatch(file) and file.startswith(f"{locale}/{HUB_SPLITS[name]}/"):
                     yield from hub_rows(self._fetched(file), locale, name)
 
     def _fetched(self, file: str) -> Path:
         from huggingface_hub import hf_hub_download
 
+        distrust()
         try:
             return Path(hf_hub_download(REPOSITORY, file, repo_type="dataset", revision=self.commit))
         except _failures() as error:
@@ -68,14 +70,18 @@ def open_hub() -> tuple[Reader, str]:
     """
     from huggingface_hub import HfApi
 
+    distrust()
     try:
-        found = HfApi().dataset_info(REPOSITORY, revision=REVISION)
+        with listing():
+            found = HfApi().dataset_info(REPOSITORY, revision=REVISION)
     except _failures() as error:
         reader = _remembered() or _downloaded()
         if reader is None:
             raise DataError(f"{_PLACE}: {_reason(error)}") from error
         return reader
-    hub = Hub(found.sha or REVISION, tuple(sibling.rfilename for sibling in found.siblings or ()))
+    if not COMMIT.fullmatch(found.sha or ""):
+        raise DataError(f"{_PLACE}: {found.sha!r:.100} is no commit")
+    hub = Hub(str(found.sha), tuple(sibling.rfilename for sibling in found.siblings or ()))
     if not hub.locales:
         raise DataError(f"{_PLACE}: it has no Parquet files")
     with suppress(OSError):  # a cache that cannot be written costs no more than this
@@ -119,14 +125,18 @@ def _origin(commit: str) -> str:
     return f"{REPOSITORY} on the hub, commit {commit[:12]}"
 
 
+_ODD = (LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+"""What the client ends in where an answer is not what a hub answers: it reads what it is told without a doubt."""
+
+
 def _failures() -> tuple[type[Exception], ...]:
-    """Return what the hub's client raises where the hub cannot be reached, says no, or has no such file."""
+    """Return what the hub's client raises where the hub cannot be reached, says no, is none, or has no such file."""
     from huggingface_hub.errors import HfHubHTTPError
 
     transport = next(
         kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError" and kind is not HfHubHTTPError
     )
-    return (transport, OSError, ValueError)
+    return (transport, OSError, ValueError, HubError, *_ODD)
 
 
 def _reason(error: Exception) -> str:
@@ -135,5 +145,7 @@ def _reason(error: Exception) -> str:
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
+    if isinstance(error, _ODD):
+        return f"its answer cannot be understood ({type(error).__name__})"
     status = getattr(getattr(error, "response", None), "status_code", None)
     return f"it answered {status}" if status else (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
