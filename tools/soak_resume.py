@@ -326,11 +326,14 @@ def one_round(job: Job, folder: Path, reference: Tree, seconds: float, lot: rand
         if reached(at_work, root, moment):
             main, workers = psutil.Process(at_work.process.pid), at_work.workers(job)
             victim = lot.choice([MAIN, WORKER]) if workers else MAIN
+            process = main if victim == MAIN else lot.choice(workers)
             with stopped([main, *workers]):
+                if not process.is_running():  # it has come to its end meanwhile
+                    continue
                 found.kills.append(Kill(victim, stage(job, root, reference)))
                 found.redone += touched(root, done)
                 done = finished(root, reference)
-                (main if victim == MAIN else lot.choice(workers)).send_signal(signal.SIGKILL)
+                process.send_signal(signal.SIGKILL)
             hurt = hurt or victim == WORKER
             if victim == WORKER:
                 continue

@@ -21,6 +21,7 @@ from sprachbund.experiment import FINAL, Experiment
 from sprachbund.parallel import Processes
 from sprachbund.plan import Cell
 from sprachbund.prepared import Done
+from sprachbund.store import Record
 
 Make = Callable[..., Experiment]
 
@@ -77,6 +78,30 @@ def test_a_cell_that_kills_its_worker_is_a_failed_cell(make: Make) -> None:
     assert len(outcome.records) == 11
     again = make().run(quiet)
     assert (len(again.records), again.reused) == (12, 11)
+
+
+class Late(Experiment):
+    """Whose worker is killed when the record of one cell has been written, as often as it comes there."""
+
+    def complete(self, cell: Cell, record: Record) -> Record:
+        """Be killed before the card of the model is."""
+        if parallel.is_worker() and (cell.target, cell.variant.name) == ("ja-JP", "average"):
+            with (self.config.output_dir.parent / "killed").open("a", encoding="utf-8") as told:
+                told.write(f"{(cell.results_folder / 'results.json').stat().st_mtime_ns}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().complete(cell, record)
+
+
+@pytest.mark.usefixtures("forked_workers")
+def test_a_record_that_a_killed_worker_has_written_is_one(make: Make, tmp_path: Path) -> None:
+    experiment = make(jobs=2)
+    outcome = Late(**{name: getattr(experiment, name) for name in experiment.__dataclass_fields__}).run(quiet)
+    assert (len(outcome.records), outcome.failures) == (12, [])
+    (written,) = tmp_path.glob("run/results/average_ja-JP/results.json")
+    assert (tmp_path / "killed").read_text(encoding="utf-8").split() == [str(written.stat().st_mtime_ns)] * 2
+    make(jobs=1).run(quiet)
+    (card,) = tmp_path.glob("run/merged_models/average_merge_ja-JP/README.md")
+    assert "accuracy" in card.read_text(encoding="utf-8")
 
 
 class Untidy(Experiment):
