@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,12 @@ def whole_run(type_in_any, tmp_path_factory: pytest.TempPathFactory) -> WholeRun
         ok(type_in_any(line, folder=folder))
     after_workflow = {path: path.stat().st_mtime_ns for path in folder.glob("results/*/results.json")}
     return WholeRun(folder, after_workflow, ok(type_in_any(f"{SCRIPT} --demo", folder=folder)))
+
+
+@pytest.fixture
+def with_transfer(whole_run: WholeRun, tmp_path: Path) -> None:
+    """What the sources answer by themselves is there: the same 52 would answer the same again, for each command."""
+    shutil.copytree(whole_run.folder / "results/transfer", tmp_path / "results/transfer")
 
 
 def test_the_workflow_for_a_single_locale(whole_run) -> None:
@@ -119,6 +126,7 @@ def test_aggregate(type_in, whole_run, tmp_path, flags) -> None:
         assert float(rows["sq-AL"]["similarity"]) == record["performance"]["accuracy"]
 
 
+@pytest.mark.usefixtures("with_transfer")
 def test_the_quick_test_with_two_locales(type_in, tmp_path) -> None:
     ok(type_in(f"{SCRIPT} --locales sq-AL cy-GB --max-locales 2 --demo"))
     assert cells(tmp_path) == {f"{v}_{n}" for v in ("baseline", "similarity", "average") for n in ("sq-AL", "cy-GB")}
@@ -129,16 +137,19 @@ def test_specific_locales_only(type_in, tmp_path) -> None:
     assert progress(tmp_path)["completed_locales"] == ["sq-AL", "cy-GB", "ja-JP"]
 
 
+@pytest.mark.usefixtures("with_transfer")
 def test_skipping_baseline_and_similarity_leaves_average(type_in, tmp_path) -> None:
     ok(type_in(f"{SCRIPT} --skip-baseline --skip-similarity --demo"))
     assert cells(tmp_path) == {f"average_{name}" for name in locales.names()}
 
 
+@pytest.mark.usefixtures("with_transfer")
 def test_only_similarity_merging_for_all_locales(type_in, tmp_path) -> None:
     ok(type_in(f"{SCRIPT} --skip-baseline --skip-average --demo"))
     assert cells(tmp_path) == {f"similarity_{name}" for name in locales.names()}
 
 
+@pytest.mark.usefixtures("with_transfer")
 def test_start_from_counts_from_zero_in_the_order_of_list_locales(type_in, tmp_path) -> None:
     listed = ok(type_in(f"{SCRIPT} --list-locales --demo"))
     assert re.search(r"^10\s+en-US\b", listed, re.MULTILINE)
@@ -148,11 +159,13 @@ def test_start_from_counts_from_zero_in_the_order_of_list_locales(type_in, tmp_p
     assert len(cells(tmp_path)) == 3 * 42
 
 
+@pytest.mark.usefixtures("with_transfer")
 def test_max_locales(type_in, tmp_path) -> None:
     ok(type_in(f"{SCRIPT} --max-locales 5 --demo"))
     assert progress(tmp_path)["completed_locales"] == list(locales.names()[:5])
 
 
+@pytest.mark.usefixtures("with_transfer")
 def test_missing_cells_are_blank_counted_and_listed(type_in, tmp_path) -> None:
     ok(type_in(f"{SCRIPT} --locales sq-AL cy-GB --skip-average --demo"))
     out = ok(type_in("python aggregate_results.py --show-missing --demo"))

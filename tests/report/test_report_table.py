@@ -54,7 +54,7 @@ def test_a_record_without_a_prefix_is_kept_out_of_the_comparison(small: ResultsF
 
 
 def test_a_missing_folder_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"nowhere does not exist: run `python run_large_scale_experiment\.py` first"):
+    with pytest.raises(StoreError, match=r"nowhere does not exist: name another, or run `sprachbund experiment`"):
         load(tmp_path / "nowhere")
 
 
@@ -66,7 +66,7 @@ def test_a_file_is_no_folder_of_results(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"holds no results: run `python run_large_scale_experiment\.py` first"):
+    with pytest.raises(StoreError, match=r"holds no results: name another, or run `sprachbund experiment`"):
         load(tmp_path)
 
 

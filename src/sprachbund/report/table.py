@@ -238,7 +238,10 @@ def _nothing_in(store: RunStore) -> StoreError:
             f"{store.root} is a file, not a folder of results: name the folder that its results stand in."
         )
     what = "holds no results" if store.root.is_dir() else "does not exist"
-    return StoreError(f"The results folder {store.root} {what}: run `python run_large_scale_experiment.py` first.")
+    return StoreError(
+        f"The results folder {store.root} {what}: name another, or run `sprachbund experiment` "
+        "(`python run_large_scale_experiment.py`) first."
+    )
 
 
 def _only(
