@@ -138,6 +138,24 @@ def test_a_node_that_goes_costs_nothing(make: Make, cluster: Any, tmp_path: Path
     as_made_here(make, tmp_path)
 
 
+def test_ctrl_c_cancels_what_is_under_way_and_the_next_run_goes_on(make: Make, cluster: Any, tmp_path: Path) -> None:
+    experiment = make(zero_shot=True, **on(cluster))
+    slow = Slow(**{name: getattr(experiment, name) for name in experiment.__dataclass_fields__})
+
+    def interrupt(result: Any, was_there: bool) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        slow.run(quiet, interrupt)
+    said = (tmp_path / "done").read_text(encoding="utf-8")
+    time.sleep(1)
+    assert (tmp_path / "done").read_text(encoding="utf-8") == said, "nobody works on"
+    outcome = make(zero_shot=True, **on(cluster)).run(quiet)
+    assert (len(outcome.records), outcome.failures) == (12, [])
+    assert outcome.reused > 0
+    as_made_here(make, tmp_path)
+
+
 DRIVER = """
 import sys
 sys.path[:0] = sys.argv[3:]
