@@ -48,8 +48,8 @@ demo: $(INSTALLED)  ## Run the whole job on embedded models and data, into demo/
 test: $(INSTALLED_DEV)  ## Run the tests, one process per core, without the network
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
-test-cluster: $(INSTALLED_DEV)  ## Run jobs on a Slurm of two nodes, started here of Debian's slurmctld, slurmd and munge (2 minutes)
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster tests/cluster $(PYTEST_ARGS)
+test-cluster: $(INSTALLED_DEV)  ## Start a Ray and a Slurm (Debian's slurmctld, slurmd, munge) of two nodes each here, and work on them (5 minutes)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster tests/executors tests/cluster $(PYTEST_ARGS)
 
 coverage: $(INSTALLED_DEV)  ## Run the tests and say which lines of the package none of them runs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)

@@ -19,7 +19,8 @@ from sprachbund.executors import executors_of, on_ray
 from sprachbund.experiment import FINAL, Experiment
 from sprachbund.plan import Cell
 
-ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+ray = pytest.importorskip("ray", reason="there is no Ray: pip install 'sprachbund[ray]'")
+pytestmark = pytest.mark.cluster
 
 Make = Callable[..., Experiment]
 
@@ -34,12 +35,13 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     here = Path(__file__).parent
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    nodes.add_node(num_cpus=1)
-    yield nodes
-    ray.shutdown()
-    nodes.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]))
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        nodes.add_node(num_cpus=1)
+        yield nodes
+        ray.shutdown()
+        nodes.shutdown()
 
 
 def on(cluster: Any, **settings: Any) -> dict[str, Any]:
