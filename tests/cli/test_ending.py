@@ -56,6 +56,26 @@ def test_a_word_and_a_status(number: signal.Signals, status: int, word: str, com
     assert signal.getsignal(number) is before
 
 
+def test_sigterm_is_told_from_ctrl_c_where_a_library_makes_one_of_the_other(command: Command, capsys: Capture) -> None:
+    """As Ray's core does, which a signal finds waiting."""
+
+    def wait() -> None:
+        try:
+            send(signal.SIGTERM)()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    command(wait)
+    assert run(["experiment"]) == 143
+    assert capsys.readouterr().err.startswith("error: Terminated. ")
+    command(interrupt)
+    assert run(["experiment"]) == 130
+    assert capsys.readouterr().err.startswith("error: Interrupted. ")
+
+
 def test_who_is_told_twice_puts_away_what_is_under_way() -> None:
     done: list[str] = []
 

@@ -22,6 +22,10 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM has come: to all that stands between, the same as Ctrl-C."""
 
 
+_has_come = threading.Event()
+"""SIGTERM has: where it comes while Ray's core waits, a plain KeyboardInterrupt is all that is left of the exception."""
+
+
 @contextmanager
 def told_to_end() -> Iterator[None]:
     """Let SIGTERM raise :class:`Terminated` while the block runs, unless whoever started this wants it to be ignored.
@@ -35,6 +39,7 @@ def told_to_end() -> Iterator[None]:
     if before is signal.SIG_IGN:
         yield
         return
+    _has_come.clear()
     signal.signal(signal.SIGTERM, _raise)
     try:
         yield
@@ -44,6 +49,7 @@ def told_to_end() -> Iterator[None]:
 
 def _raise(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _has_come.set()
     raise Terminated
 
 
@@ -55,4 +61,5 @@ def undisturbed() -> None:
 
 def of_interrupt(interrupt: KeyboardInterrupt) -> tuple[str, int]:
     """Return what has come, in a word, and the exit status."""
-    return ("Terminated", TERMINATED) if isinstance(interrupt, Terminated) else ("Interrupted", INTERRUPTED)
+    told = isinstance(interrupt, Terminated) or _has_come.is_set()
+    return ("Terminated", TERMINATED) if told else ("Interrupted", INTERRUPTED)
