@@ -49,7 +49,10 @@ test: $(INSTALLED_DEV)  ## Run the tests, one process per core, without the netw
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-cluster: $(INSTALLED_DEV)  ## Start a Ray and a Slurm (Debian's slurmctld, slurmd, munge) of two nodes each here, and work on them (5 minutes)
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster tests/executors tests/cluster $(PYTEST_ARGS)
+	# In two processes: jobs of Slurm would inherit what Ray leaves in the environment of the first.
+	status=0; for folder in tests/executors tests/cluster; do \
+	    HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster $$folder $(PYTEST_ARGS) || status=1; \
+	done; exit $$status
 
 coverage: $(INSTALLED_DEV)  ## Run the tests and say which lines of the package none of them runs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
