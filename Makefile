@@ -48,8 +48,8 @@ demo: $(INSTALLED)  ## Run the whole job on embedded models and data, into demo/
 test: $(INSTALLED_DEV)  ## Run the tests, one process per core, without the network
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
+# In two processes: jobs of Slurm would inherit what Ray leaves in the environment of the first.
 test-cluster: $(INSTALLED_DEV)  ## Start a Ray and a Slurm (Debian's slurmctld, slurmd, munge) of two nodes each here, and work on them (5 minutes)
-	# In two processes: jobs of Slurm would inherit what Ray leaves in the environment of the first.
 	status=0; for folder in tests/executors tests/cluster; do \
 	    HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster $$folder $(PYTEST_ARGS) || status=1; \
 	done; exit $$status

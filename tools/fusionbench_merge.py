@@ -8,7 +8,7 @@ Models are named to its pool, not handed over, so that it loads each of them whe
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from fusion_bench.method import SimpleAverageAlgorithm, TaskArithmeticAlgorithm, TiesMergingAlgorithm
@@ -37,10 +37,5 @@ def pool(folders: dict[str, str]) -> Any:
     return BaseModelPool(DictConfig(made))
 
 
-def run(words: Sequence[str]) -> None:
-    """Do what the command line says."""
-    main(*words)
-
-
 if __name__ == "__main__":
-    run(sys.argv[1:])
+    main(*sys.argv[1:])

@@ -153,8 +153,8 @@ class Experiment(Prepared):
                 elif isinstance(what, str):
                     yield what
             for (cell,), what in executor.alone().stream(self.work, [(cell,) for cell in cut_off]):
-                if isinstance(what, Failed):
-                    what = Done(cell, self._left_by(cell, what), was_there=False)
+                if isinstance(what, Failed):  # it may have come as far as the record
+                    what = Done(cell, self.known(cell) or self.failed(cell, what), was_there=False)
                 if isinstance(what, Done):
                     del left[cell.target, cell.variant.name]
                     yield what
@@ -163,11 +163,6 @@ class Experiment(Prepared):
                 yield f"waiting for another run, {target}"
                 self.store.wait_for_claim(target)
             waiting = [tuple(each for each in left.values() if each.target == target) for target in _targets(left)]
-
-    def _left_by(self, cell: Cell, how: Failed) -> Record | Failure:
-        """Return what a process left that was killed at a cell: the record, if it had come so far, else how it failed."""
-        known = self.finished(cell)
-        return self.complete(cell, known) if known else self.failed(cell, how)
 
     def _open_cells(self, group: Sequence[str]) -> tuple[Cell, ...]:
         return tuple(cell for target in group for cell in self._cells_of(target) if self.finished(cell) is None)

@@ -226,10 +226,15 @@ class Prepared:
         """Return the record of a cell, None as long as there is none."""
         return store.find_record(cell.results_folder, cell.identity, overwrite=self.config.overwrite)
 
+    def known(self, cell: Cell) -> Record | None:
+        """Return the record of a cell as :meth:`complete` does, None as long as there is none."""
+        record = self.finished(cell)
+        return self.complete(cell, record) if record else None
+
     def _cell(self, cell: Cell, live: InMemory | None) -> tuple[Record | Failure, bool]:
-        known = self.finished(cell)
+        known = self.known(cell)
         if known:
-            return self.complete(cell, known), True
+            return known, True
         try:
             return self.complete(cell, self._work(cell, live)), False
         except Exception as error:  # whatever it was, it is recorded with its traceback and the next cell gets its turn

@@ -66,7 +66,7 @@ def test_own_models_by_template_are_another_zoo_and_never_mixed(type_in, tiny, t
 
 
 def test_keep_models_none_gives_the_same_records_and_keeps_nothing(type_in, tmp_path) -> None:
-    line = "sprachbund experiment --demo --locales sq-AL --skip-zero-shot --jobs 1"
+    line = "sprachbund experiment --demo --locales sq-AL --skip-zero-shot"
     ok(type_in(f"{line} --output-dir kept"))
     ok(type_in(f"{line} --output-dir gone --keep-models none"))
     assert not (tmp_path / "gone" / "merged_models").exists()
@@ -169,7 +169,7 @@ def test_the_card_of_an_adaptation_of_embedded_models_says_how_to_make_it_again(
 
 
 def test_the_card_of_what_an_experiment_adapted_says_how_to_make_it_again(type_in, tmp_path) -> None:
-    line = "--variants merge-reliable --locales sq-AL --sources ro-RO el-GR it-IT --skip-zero-shot --keep-models all --jobs 1"
+    line = "--variants merge-reliable --locales sq-AL --sources ro-RO el-GR it-IT --skip-zero-shot --keep-models all"
     ok(type_in(f"sprachbund experiment --demo {line}"))
     (card,) = tmp_path.glob("**/README.md")
     ok(type_in(command_on(card)))

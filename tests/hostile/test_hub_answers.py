@@ -10,7 +10,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,10 +58,19 @@ QUESTIONS = {
     "anything": r".*",
 }
 Spoil = Callable[[str, str, Answer], Answer]
+Publish = Callable[[Hub], None]
+
+
+def a_model(hub: Hub) -> None:
+    hub.add(MODEL, model_files())
+
+
+def rows_of_massive(hub: Hub) -> None:
+    publish_data(hub, ["sq-AL"])
 
 
 @contextmanager
-def served(folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Spoil) -> Iterator[Path]:
+def served(folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, publish: Publish = a_model) -> Iterator[Path]:
     """A hub that spoils its answers; the cache is deep in the folder, so that ways out of it end in the folder."""
     home = folder / "1" / "2" / "3" / "4" / "5" / "home"
     monkeypatch.setattr(client, "_listings", {})
@@ -70,9 +78,14 @@ def served(folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Spoil) -> Itera
     monkeypatch.setattr(client, "PAUSE", 0.0)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits before it tries again
     with Hub() as hub, asked(hub, home):
-        hub.add(MODEL, model_files())
+        publish(hub)
         hub.spoil = spoil
         yield home
+
+
+def assert_all_inside(folder: Path, home: Path) -> None:
+    """Nothing lies outside the hub's cache."""
+    assert not [path for path in folder.rglob("*") if not path.is_dir() and home / "hub" not in path.parents]
 
 
 def found(folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Spoil) -> Checkpoint | str:
@@ -84,8 +97,7 @@ def found(folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: Spoil) -> Checkp
             outcome = str(error)
             assert "\n" not in outcome
             assert len(outcome.split()) < 200
-    outside = [path for path in folder.rglob("*") if not path.is_dir() and home / "hub" not in path.parents]
-    assert not outside
+    assert_all_inside(folder, home)
     return outcome
 
 
@@ -236,15 +248,24 @@ def test_sessions_that_begin_later_are_looked_at_too(tmp_path: Path, monkeypatch
     assert len(made) >= 2
 
 
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what was fetched before would be remembered: nothing was."""
+    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (where("data", entries(sha="../../../../x")), "'../../../../x' is no commit"),
         (where("data", entries(sha=None)), "None is no commit"),
+        (where("data", entries(sha=7)), "its answer cannot be understood"),
         (where("data", body(b"<html>log in</html>")), "the hub's AmazonScience/massive: "),
         (where("data", body(b"[]")), "its answer cannot be understood"),
         (where("data", body(b"[" * 100_000)), "the hub's AmazonScience/massive: "),
         (where("data", entries(siblings=[{}])), "its answer cannot be understood"),
+        (where("data", entries(siblings=[{"rfilename": 7}])), "its answer cannot be understood"),
         (
             where("data", entries(siblings=[{"rfilename": "sq-AL/test/../../../../x.parquet"}])),
             "it has no Parquet files",
@@ -259,19 +280,21 @@ def test_rows_of_a_hub_that_is_none_are_one_sentence(
     spoil: Spoil, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_answers, "MOST_SAID", 100_000)
-    monkeypatch.setenv("SPRACHBUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    home = tmp_path / "1" / "2" / "3" / "home"
-    with Hub() as hub, asked(hub, home):
-        publish_data(hub, ["sq-AL"])
-        assert open_hub()[0].locales == {"sq-AL"}
-        shutil.rmtree(tmp_path / "cache")  # else what was fetched before is read
-        hub.spoil = spoil
-        with pytest.raises(DataError, match=re.escape(said)) as error:
-            [*open_hub()[0].rows("sq-AL", "test")]
+    with (
+        served(tmp_path, monkeypatch, spoil, rows_of_massive) as home,
+        pytest.raises(DataError, match=re.escape(said)) as error,
+    ):
+        [*open_hub()[0].rows("sq-AL", "test")]
     assert "\n" not in str(error.value)
-    outside = [path for path in tmp_path.rglob("*") if path.is_file() and home / "hub" not in path.parents]
-    assert [path for path in outside if tmp_path / "cache" not in path.parents] == []
+    assert_all_inside(tmp_path, home)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_rows_of_a_hub_that_is_one_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(tmp_path, monkeypatch, lambda method, path, answer: answer, rows_of_massive):
+        reader, _ = open_hub()
+        assert reader.locales == {"sq-AL"}
+        assert [*reader.rows("sq-AL", "test")]
 
 
 def test_memory_that_runs_out_is_not_what_the_hub_said() -> None:

@@ -13,12 +13,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sprachbund import cache, files
 from sprachbund.data.layouts import HUB_SPLITS, HubFolder, Reader, hub_rows
 from sprachbund.data.schema import PARTITIONS, Row
 from sprachbund.errors import DataError, HubError
 from sprachbund.hub_answers import COMMIT, distrust, listing
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import DatasetInfo
 
 __all__ = ["REPOSITORY", "REVISION", "open_hub"]
 
@@ -73,20 +77,29 @@ def open_hub() -> tuple[Reader, str]:
     distrust()
     try:
         with listing():
-            found = HfApi().dataset_info(REPOSITORY, revision=REVISION)
+            hub = _told(HfApi().dataset_info(REPOSITORY, revision=REVISION))
     except _failures() as error:
         reader = _remembered() or _downloaded()
         if reader is None:
             raise DataError(f"{_PLACE}: {_reason(error)}") from error
         return reader
+    with suppress(OSError):  # a cache that cannot be written costs no more than this
+        files.write_json(_note(), asdict(hub))
+    return hub, _origin(hub.commit)
+
+
+def _told(found: DatasetInfo) -> Hub:
+    """Return the branch that the hub tells of.
+
+    Raises:
+        DataError: it is at no commit, or has no rows.
+    """
     if not COMMIT.fullmatch(found.sha or ""):
         raise DataError(f"{_PLACE}: {found.sha!r:.100} is no commit")
     hub = Hub(str(found.sha), tuple(sibling.rfilename for sibling in found.siblings or ()))
     if not hub.locales:
         raise DataError(f"{_PLACE}: it has no Parquet files")
-    with suppress(OSError):  # a cache that cannot be written costs no more than this
-        files.write_json(_note(), asdict(hub))
-    return hub, _origin(hub.commit)
+    return hub
 
 
 def _note() -> Path:

@@ -71,7 +71,10 @@ def positions(folder: Path) -> int:
     Raises:
         CheckpointError: the config cannot be read.
     """
-    config = config_of(folder)
+    return _positions(config_of(folder))
+
+
+def _positions(config: Any) -> int:
     count = getattr(config, "max_position_embeddings", None) or 0
     if count <= 0:
         return MOST_TOKENS
@@ -150,10 +153,11 @@ def _cut_by(folder: Path) -> str:
 
 def _model_limits(folder: Path) -> tuple[str, int]:
     """Return what the model says: its type, which may choose the tokenizer's class, and its positions."""
-    config = digests.of_file(folder / CONFIG)
-    if config not in _limits:
-        _limits[config] = str(config_of(folder).model_type), positions(folder)
-    return _limits[config]
+    digest = digests.of_file(folder / CONFIG)
+    if digest not in _limits:
+        config = config_of(folder)
+        _limits[digest] = str(config.model_type), _positions(config)
+    return _limits[digest]
 
 
 _limits: dict[str, tuple[str, int]] = {}
