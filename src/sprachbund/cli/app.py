@@ -6,6 +6,8 @@ imported inside commands, so that ``--help`` and ``--list-locales`` answer at on
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -128,6 +130,7 @@ def _print_config(words: Sequence[str]) -> int:
 
 def main(command: str | None = None) -> None:
     """Run the command line, or a command with the arguments of this process, and exit with its status."""
+    atexit.register(gc.freeze)  # else Python looks through all objects of all libraries before it ends: a second or two
     try:
         status = run([*([command] if command else []), *sys.argv[1:]])
         sys.stdout.flush()
