@@ -10,8 +10,7 @@ from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
 
 from sprachbund.config import ExperimentConfig, SimulationConfig
 from sprachbund.errors import SprachbundError
-from sprachbund.merging import resident
-from sprachbund.scale import MODELS, ROOM, SHAPES, of_shape, read_costs
+from sprachbund.scale import SHAPES, of_shape, read_costs
 
 H200 = Path(__file__).parents[1] / "docs" / "scale-h200.yaml"
 
@@ -33,10 +32,6 @@ def test_a_shape_is_as_big_as_the_model(name: str) -> None:
         parameters = list(AutoModelForSequenceClassification.from_config(config).parameters())
     assert shape.nbytes == 4 * sum(each.numel() for each in parameters)
     assert shape.tensors == len(parameters)
-
-
-def test_room_is_what_the_engine_asks_for() -> None:
-    assert (ROOM, MODELS) == (resident.ROOM, resident.MODELS)
 
 
 def test_a_sweep_of_a_shape_on_one_and_many_workers() -> None:

@@ -12,12 +12,15 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from torch.nn import Module
 
 from sprachbund import inference, merging, parallel, plan
 from sprachbund.candidates import Wanted, can_live_in_memory
 from sprachbund.checkpoints import Checkpoint, TensorInfo
+from sprachbund.config import Precision
 from sprachbund.data import Partition
 from sprachbund.experiment import Experiment
 from sprachbund.methods import METHODS, Method
@@ -27,7 +30,7 @@ from sprachbund.recipe import OWN
 from sprachbund.uses import union_of_uses
 from sprachbund.zero_shot import known_row, still_open
 
-__all__ = ["Estimate", "Rates", "estimate"]
+__all__ = ["Estimate", "Rates", "estimate", "seconds_to_start"]
 
 PROBE_TEXTS = 128
 BACK_AND_FORTH = 3
@@ -130,6 +133,18 @@ def estimate(experiment: Experiment) -> Estimate:
         similarity=f"{ranked.name}: {ranked.provenance}" if ranked else None,
         similarity_uses=union_of_uses(ranked.uses) if ranked else (),
     )
+
+
+def seconds_to_start(experiment: Experiment) -> float:
+    """Return how long it takes until worker processes have begun, and each has loaded its first model: two at once."""
+    source = next(iter(experiment.checkpoints.values()))
+    start = time.perf_counter()
+    list(parallel.attempts(partial(_begin, experiment.config.precision), [source.folder] * 2, 2))
+    return time.perf_counter() - start
+
+
+def _begin(precision: Precision, folder: Path) -> None:
+    _load(folder, precision)
 
 
 def _open_rows(experiment: Experiment) -> dict[str, list[str]]:
@@ -276,9 +291,10 @@ def _measure(experiment: Experiment) -> Rates:
     sources = _sources(experiment, max(experiment.cells, key=lambda cell: len(_sources(experiment, cell))))
     texts = _partition(experiment, experiment.targets[0]).texts[:PROBE_TEXTS]
     encoded = inference.encode(sources[0].folder, texts)
-    _load(sources[0], experiment)  # the first time imports libraries
+    model_of = sources[0].folder, experiment.config.precision
+    _load(*model_of)  # the first time imports libraries
     start = time.perf_counter()
-    model = _load(sources[0], experiment)
+    model = _load(*model_of)
     load = time.perf_counter() - start
     inference.logits(model, encoded[:1])
     start = time.perf_counter()
@@ -286,8 +302,8 @@ def _measure(experiment: Experiment) -> Rates:
     return Rates(load, len(texts) / (time.perf_counter() - start), _merge_rate(_probe(experiment, sources)))
 
 
-def _load(source: Checkpoint, experiment: Experiment) -> Module:
-    return inference.ready(inference.load_classifier(source.folder), experiment.config.precision)
+def _load(folder: Path, precision: Precision) -> Module:
+    return inference.ready(inference.load_classifier(folder), precision)
 
 
 def _probe(experiment: Experiment, sources: Sequence[Checkpoint]) -> merging.Merge:

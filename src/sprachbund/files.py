@@ -86,7 +86,11 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        except KeyboardInterrupt:  # Ctrl-C or SIGTERM, while it was at it
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from sprachbund import locales, plan, simulation
 from sprachbund.choosing import Choice, by_method, check_method, choose, is_soup, ranks
 from sprachbund.config import ExperimentConfig, SimulationConfig, wrong_setting
 from sprachbund.errors import UnknownName, UserError
-from sprachbund.estimate import Estimate
+from sprachbund.estimate import Estimate, seconds_to_start
 from sprachbund.experiment import Experiment
+from sprachbund.merging.resident import MODELS, ROOM
 from sprachbund.methods import METHODS
 from sprachbund.recipe import OWN, Variant
 from sprachbund.similarity import is_measured, load
@@ -32,8 +33,6 @@ TEXTS = 2974
 """In the test split of each locale of MASSIVE."""
 WORKERS = (1, 8, 64)
 FP32 = 4
-ROOM, MODELS = 6e9, 4
-"""As in :mod:`sprachbund.merging.resident`, which is not asked, since it loads torch; a test compares."""
 
 
 @dataclass(frozen=True)
@@ -200,11 +199,18 @@ def of_experiment(experiment: Experiment, found: Estimate, asked: SimulationConf
         raise UserError("Nothing is left to do: there is nothing to simulate.")
     _check_asked(config, experiment.variants)
     rates = found.rates
+    named = read_costs(asked.costs) if asked.costs else {}
     figures = {
         "merge": Figure(value=rates.merge, how="measured", why="here and now, on these sources"),
         "build": Figure(value=max(rates.load, 1e-9), how="measured", why="here and now: to load a model"),
         "texts": Figure(value=rates.texts, how="measured", why="here and now, on these texts"),
-    } | (read_costs(asked.costs) if asked.costs else {})
+    }
+    if "start" not in named and max(asked.workers or WORKERS) > 1:
+        seconds = max(seconds_to_start(experiment) - rates.load, 1e-9)
+        figures["start"] = Figure(
+            value=seconds, how="measured", why="here and now: two processes at once; one worker is the command itself"
+        )
+    figures |= named
     costs = _costs(figures)
     open_cells = [cell for cell in experiment.cells if experiment.finished(cell) is None]
     choices = [experiment.choices[cell.target, cell.variant.name] for cell in open_cells]
@@ -221,7 +227,8 @@ def of_experiment(experiment: Experiment, found: Estimate, asked: SimulationConf
         written_bytes=max(sizes.values()) if config.keep_models == "all" else 0,
     )
     cells = _by_target(list(zip(choices, texts, strict=True)), asked)
-    return _scale(sweep, cells, figures, config, asked, memory=plan.memory_for_merges(config))
+    alone = costs if "start" in named else replace(costs, start=0.0)
+    return _scale(sweep, cells, figures, config, asked, memory=plan.memory_for_merges(config), alone=alone)
 
 
 def _costs(figures: Mapping[str, Figure]) -> Costs:
@@ -272,7 +279,9 @@ def _scale(
     asked: SimulationConfig,
     *,
     memory: float,
+    alone: Costs | None = None,
 ) -> Scale:
+    """Return what comes of it; one worker ``alone`` may have other costs."""
     costs = _costs(figures)
     size = max(sweep.source_bytes.values())
     bytes_of = {target: sum(size for cell in mine if cell.is_merge) for target, mine in cells.items()}
@@ -285,18 +294,16 @@ def _scale(
             sweep, groups=tuple(tuple(cell for target in group for cell in cells[target]) for group in targets)
         )
 
-    alone = simulation.simulate(on(1), costs, 1).seconds
+    def costs_on(workers: int) -> Costs:
+        return alone if alone is not None and workers == 1 else costs
+
+    seconds_of_one = simulation.simulate(on(1), costs_on(1), 1).seconds
     rows = []
     for workers in asked.workers or WORKERS:
-        found = simulation.simulate(on(workers), costs, workers)
-        rows.append(
-            Row(
-                found,
-                alone / found.seconds,
-                simulation.needed_bandwidth(on(workers), costs, workers),
-                simulation.savings(on(workers), costs, workers),
-            )
-        )
+        play = on(workers), costs_on(workers), workers
+        found = simulation.simulate(*play)
+        speed_up = seconds_of_one / found.seconds
+        rows.append(Row(found, speed_up, simulation.needed_bandwidth(*play), simulation.savings(*play)))
     return Scale(
         cells=sum(map(len, cells.values())),
         targets=len(cells),

@@ -216,13 +216,21 @@ def test_a_plan_is_simulated_with_sizes_and_rates_of_its_own(capsys: Capture, fr
     found = document(line, capsys)
     assert (found["cells"], found["targets"], found["sources"]) == (9, 3, 3)
     assert {name: figure["how"] for name, figure in found["figures"].items()} == dict.fromkeys(
-        ("merge", "build", "texts"), "measured"
+        ("merge", "build", "texts", "start"), "measured"
     )
     one, two = found["rows"]
-    assert one["speed_up"] == 1
-    assert 1 < two["speed_up"] <= 2
+    assert (one["speed_up"], one["found"]["stages"]["start"]) == (1, 0), "it is the command itself"
+    assert two["found"]["stages"]["start"] == pytest.approx(2 * found["figures"]["start"]["value"])
+    assert two["found"]["seconds"] > found["figures"]["start"]["value"] > 0.5, "torch and transformers are imported"
     assert one["found"]["bytes_read"] == found["source_bytes"]
-    assert "binds" in typed(line, capsys)[0]
+    fresh.joinpath("costs.yaml").write_text(
+        "start: {value: 1e-3, how: assumed, why: a forge of workers}", encoding="utf-8"
+    )
+    before = content(fresh)
+    quick = document(f"{line} --costs costs.yaml", capsys)
+    assert 1 < quick["rows"][1]["speed_up"] <= 2
+    assert quick["rows"][0]["found"]["stages"]["start"] == 1e-3
+    assert "binds" in typed(f"{line} --costs costs.yaml", capsys)[0]
     assert content(fresh) == before, "nothing is written"
     refusal = typed(f"plan {POOL} --num-languages 2 --workers 1 2", capsys, status=2)[1]
     assert "--workers has no effect without --simulate" in refusal

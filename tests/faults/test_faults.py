@@ -148,6 +148,11 @@ def test_told_to_end_or_out_of_room(
     assert status in (0, 130, 143) or "and the same command goes on from here." in said
 
 
+@pytest.mark.parametrize(("fault", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_told_to_end_while_it_tidies_up(fault: str, status: int, here: Path, alone: Alone, capsys: Capture) -> None:
+    assert meets(fault, r"^os\.rmdir .*\.partial$", here, alone, capsys)[0] == status
+
+
 @pytest.mark.parametrize("line", ["report --out page.html", "aggregate --format all --output-dir tables"])
 @pytest.mark.parametrize(("fault", "status"), [("full", 2), ("SIGTERM", 143), ("SIGINT", 130)])
 def test_tables_and_pages_are_there_as_a_whole_or_not_at_all(

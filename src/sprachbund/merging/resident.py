@@ -30,7 +30,7 @@ from sprachbund.merging.numbers import too_large
 from sprachbund.merging.sums import Sum, by_source
 from sprachbund.parallel import cores, in_order
 
-__all__ = ["ROOM", "Resident", "can_take", "fits", "for_merges", "needed"]
+__all__ = ["MODELS", "ROOM", "Resident", "can_take", "fits", "for_merges", "needed"]
 
 _log = logging.getLogger(__name__)
 
