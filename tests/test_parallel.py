@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,26 @@ class Unreadable(Exception):
         super().__init__(f"{first} {second}")
 
 
+class Meeting:
+    """What takes a process so long to unpickle as it takes another one to be there, too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path]]:
+        return meet, (self.folder,)
+
+
+def meet(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    if not soon(lambda: len(list(folder.iterdir())) == 2):
+        raise TimeoutError("nobody else has come")
+
+
+def among_others(met: Meeting, ballast: bytes, number: int) -> int:
+    return number
+
+
 def good(outcomes: Iterable[tuple[int, Any]]) -> list[Any]:
     results = [outcome for _, outcome in outcomes]
     assert not any(isinstance(outcome, Failed) for outcome in results)
@@ -92,6 +113,22 @@ def test_two_jobs_work_elsewhere_on_everything_once() -> None:
     outcomes = list(parallel.attempts(square, range(6), jobs=2))
     assert sorted((task, result) for task, (result, _) in outcomes) == [(n, n * n) for n in range(6)]
     assert os.getpid() not in {process for _, process in good(outcomes)}
+
+
+@pytest.mark.usefixtures("light")
+def test_workers_start_side_by_side_however_much_they_are_told(tmp_path: Path) -> None:
+    work = partial(among_others, Meeting(tmp_path), bytes(3_000_000))
+    assert sorted(good(parallel.attempts(work, range(4), jobs=2))) == [0, 1, 2, 3]
+
+
+def first_to_go(_: int) -> int:
+    return int(Path("/proc/self/oom_score_adj").read_text())
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="the memory killer of Linux")
+@pytest.mark.usefixtures("light")
+def test_the_memory_killer_takes_a_worker_before_the_run() -> None:
+    assert min(good(parallel.attempts(first_to_go, range(2), jobs=2))) > first_to_go(0)
 
 
 @pytest.mark.usefixtures("light")
@@ -227,7 +264,7 @@ def test_a_worker_begins_with_both_signals_put_off(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(SpawnProcess, "start", seen)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    worker = parallel._Worker(square, 1, None)
+    worker = parallel._Worker(1, None)
     worker.end()
     assert [mask - before for mask in blocked] == [{signal.SIGINT, signal.SIGTERM} - before]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

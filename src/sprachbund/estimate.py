@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from torch.nn import Module
 
@@ -36,8 +37,10 @@ PROBE_TEXTS = 128
 BACK_AND_FORTH = 3
 PROBE_BYTES = 64_000_000
 """Of each source: enough to see a rate, little enough to take no time."""
+PROBE_LOADS = 5
+"""Of which the median counts: in one of them Python may tidy up, which takes as long as several small models."""
 PROBE_SECONDS = 5.0
-"""After which no more tensors are merged, one by one, where each may take long."""
+"""After which no more tensors are merged, one by one, and no more models loaded, where each may take long."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ def seconds_to_start(experiment: Experiment) -> float:
 
 
 def _begin(precision: Precision, folder: Path) -> None:
+    inference.quieten()
     _load(folder, precision)
 
 
@@ -293,13 +297,15 @@ def _measure(experiment: Experiment) -> Rates:
     encoded = inference.encode(sources[0].folder, texts)
     model_of = sources[0].folder, experiment.config.precision
     _load(*model_of)  # the first time imports libraries
-    start = time.perf_counter()
-    model = _load(*model_of)
-    load = time.perf_counter() - start
+    loads: list[float] = []
+    while len(loads) < PROBE_LOADS and sum(loads) < PROBE_SECONDS:
+        start = time.perf_counter()
+        model = _load(*model_of)
+        loads.append(time.perf_counter() - start)
     inference.logits(model, encoded[:1])
     start = time.perf_counter()
     inference.logits(model, encoded)
-    return Rates(load, len(texts) / (time.perf_counter() - start), _merge_rate(_probe(experiment, sources)))
+    return Rates(median(loads), len(texts) / (time.perf_counter() - start), _merge_rate(_probe(experiment, sources)))
 
 
 def _load(folder: Path, precision: Precision) -> Module:

@@ -20,6 +20,7 @@ from functools import partial
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_any
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from sprachbund.errors import MixError, SprachbundError, is_no_memory, is_no_room, of_memory
@@ -404,13 +405,17 @@ class _Stop:
 
 
 class _Worker:
-    """A process that does one task after the other, and the line to it."""
+    """A process that does one task after the other, and the line to it.
 
-    def __init__(self, work: Callable[[Any], Iterable[Any]], threads: int, gpu: str | None) -> None:
+    What is done with tasks it is told when it has begun: that may be large, and takes libraries to be unpickled, so that who
+    starts several would wait for one after the other.
+    """
+
+    def __init__(self, threads: int, gpu: str | None) -> None:
         # spawn: forking a process that has run torch's thread pools can hang.
         context = get_context("spawn")
         self.link, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, _prepare, threads, gpu, work), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, _prepare, threads, gpu), daemon=True)
         self.gpu = gpu
         self.has_read: Collection[Hashable] = ()
         resource_tracker.ensure_running()  # else it is started in between, and hears of everything again
@@ -418,10 +423,16 @@ class _Worker:
             self.process.start()
         theirs.close()
 
+    def learn(self, work: Callable[[Any], Iterable[Any]]) -> None:
+        self._tell(work)
+
     def begin(self, task: Any, reads: Collection[Hashable]) -> None:
-        with suppress(BrokenPipeError):  # it was killed before it began: whoever listens to it hears of that
-            self.link.send(task)
+        self._tell(task)
         self.has_read = reads
+
+    def _tell(self, what: Any) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it was killed: whoever listens to it hears of that
+            self.link.send(what)
 
     def said(self) -> Any:
         """Return what it says, :class:`Failed` if it has died."""
@@ -451,12 +462,16 @@ def _on_processes(
     try:
         while waiting or busy:
             while waiting and (idle or gpus):
-                worker = idle.pop() if idle else _Worker(work, executor.threads, gpus.pop(0))
+                begun = len(idle)
+                idle.extend(_Worker(executor.threads, gpus.pop(0)) for _ in range(min(len(gpus), len(waiting) - begun)))
+                for worker in idle[begun:]:
+                    worker.learn(work)
+                worker = idle.pop()
                 known = set(worker.has_read)
                 place = max(range(len(waiting)), key=lambda place: (len(known & set(reads(waiting[place]))), -place))
                 task = waiting.pop(place)
-                worker.begin(task, reads(task))
                 busy[worker.link] = worker, task
+                worker.begin(task, reads(task))
             for link in wait_for_any(list(busy)):
                 worker, task = busy[cast(Connection, link)]
                 said = worker.said()
@@ -481,24 +496,36 @@ def _serve(
     prepare: Callable[[int], None],
     threads: int,
     gpu: str | None,
-    work: Callable[[Any], Iterable[Any]],
 ) -> None:
     _hear()
+    _go_first()
     threading.Thread(target=_die_with_parent, name="die with parent", daemon=True).start()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     prepare(threads)
-    while True:
-        try:
-            task = link.recv()
-        except EOFError:
-            return
+    received = _received(link)
+    work = next(received, nothing)
+    for task in received:
         try:
             for item in work(task):
                 link.send(item)
         except Exception as error:  # whatever it was, it is told to who asked, and the next task gets its turn
             link.send(_Stop(error) if is_no_room(error) else Failed.by(error))
         link.send(_Over())
+
+
+def _go_first() -> None:
+    """Let the memory killer of Linux take this process rather than the one that started it, which can say so and go on."""
+    score = Path("/proc/self/oom_score_adj")
+    with suppress(OSError):  # another system
+        score.write_text(str(min(1000, int(score.read_text()) + 500)))
+
+
+def _received(link: Connection) -> Iterator[Any]:
+    """Yield what is sent, until nobody is there any more who could."""
+    with suppress(EOFError):
+        while True:
+            yield link.recv()
 
 
 def _die_with_parent() -> None:
