@@ -82,7 +82,7 @@ soak-memory: $(INSTALLED_DEV)  ## Do the demonstration's sweep ROUNDS=20 times i
 ray-demo: $(INSTALLED_DEV)  ## Do the demonstration's 156 cells on two Ray nodes, lose one half-way, compare with a local run (5 minutes)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tools $(BIN)/python tools/ray_demo.py
 
-faults: $(INSTALLED_DEV)  ## Bring about faults (disk, memory, sources, clock, signals) TIMES=8 each, in build/faults.jsonl (1 hour)
+faults: $(INSTALLED_DEV)  ## Bring about faults (disk, memory, sources, clock, signals) TIMES=8 each, in build/faults.jsonl (a quarter of an hour)
 	PYTHONPATH=$(CURDIR)/tests $(BIN)/python tools/inject_faults.py --times $(TIMES)
 
 bench: $(INSTALLED_DEV) $(ORACLE)  ## Compare with mergekit on seven checkpoints of XLM-R base's shape, in bench/ (10 GB, 1.5 hours)
