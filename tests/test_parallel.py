@@ -147,6 +147,30 @@ def test_our_own_errors_speak_for_themselves() -> None:
     assert Failed.by(KeyError("x")).reason == "KeyError: 'x'"
 
 
+def cut_off_in_the_middle(number: int) -> bytes:
+    """Be killed while what comes of it is on its way, which takes as long as nobody reads."""
+    if number == 0:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return bytes(100_000_000)
+    return b"well"
+
+
+@pytest.mark.usefixtures("light")
+def test_a_worker_that_is_killed_in_the_middle_of_a_word_is_told_of() -> None:
+    found = parallel.Processes(2).stream(lines_of, [0, 1])
+    first = next(found)
+    time.sleep(1)
+    told = [first, *found]
+    assert [what for task, what in told if task == 1] == [b"well"]
+    (killed,) = [what for task, what in told if task == 0]
+    assert isinstance(killed, Failed)
+    assert killed.killed
+
+
+def lines_of(number: int) -> Iterator[bytes]:
+    yield cut_off_in_the_middle(number)
+
+
 def killed_by(number: int) -> None:
     """Be ended by a signal, or for none by memory that runs out."""
     if not number:
@@ -425,6 +449,18 @@ def test_a_process_that_is_killed_is_told_of() -> None:
     def program(team: Team) -> None:
         if team.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+        team.gather(None)
+
+    with pytest.raises(MixError, match="A process was killed in the middle of its work"):
+        together(program, 2)
+
+
+def test_a_process_that_is_killed_once_it_has_handed_in_its_part_is_told_of() -> None:
+    def program(team: Team) -> None:
+        if team.rank == 1:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        else:
+            time.sleep(1)
         team.gather(None)
 
     with pytest.raises(MixError, match="A process was killed in the middle of its work"):

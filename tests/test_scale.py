@@ -52,6 +52,10 @@ def test_a_sweep_of_a_shape_on_one_and_many_workers() -> None:
         ("start: {value: 0, how: assumed, why: x}", "above 0"),
         ("start: 3", "how: measured"),
         ("[1", "is not YAML"),
+        ("[" * 2000, "is not YAML"),
+        ("a: 2026-13-45", "is not YAML"),
+        ("build: {value: .inf, how: assumed, why: x}", "finite number"),
+        ("workers_per_node: {value: 0.5, how: assumed, why: x}", "1 or more"),
         ("1", "must hold lines"),
     ],
 )
@@ -71,6 +75,9 @@ def test_costs_that_are_none_are_told(content: str, said: str, tmp_path: Path) -
         ({"variants": ("auto",)}, {"shape": "xlm-r-base", "costs": H200}, "auto"),
         ({"demo": True}, {"shape": "xlm-r-base", "costs": H200}, "--demo"),
         ({"zero_shot": True}, {"shape": "xlm-r-base", "costs": H200}, "leave out --zero-shot"),
+        ({"split": "dev"}, {"shape": "xlm-r-base", "costs": H200}, "--split has no effect with --shape"),
+        ({"precision": "bf16"}, {"shape": "xlm-r-base", "costs": H200}, "--precision has no effect"),
+        ({"head_policy": "wide"}, {"shape": "xlm-r-base", "costs": H200}, "--head-policy has no effect"),
     ],
 )
 def test_what_cannot_be_simulated_is_told(settings: dict, asked: dict, said: str) -> None:

@@ -273,6 +273,8 @@ class Run:
     """The commands, at work in a folder; what they say goes to files beside that folder."""
 
     def __init__(self, commands: Sequence[Command], root: Path) -> None:
+        self._log = root.parent / "log"
+        self._begins = self._log.stat().st_size if self._log.exists() else 0
         self.process = FORKS.Process(target=work, args=(commands, root))
         self.process.start()
         self.born = time.monotonic()
@@ -281,6 +283,11 @@ class Run:
     def age(self) -> float:
         """How many seconds ago it began."""
         return time.monotonic() - self.born
+
+    def has_failures(self) -> bool:
+        """Return whether it has ended as a run does in which something failed: with a word on it, and in no other way."""
+        said = self._log.read_bytes()[self._begins :].decode()
+        return self.process.exitcode == 1 and "error: " in said and "Traceback" not in said
 
     def workers(self, job: Job) -> list[psutil.Process]:
         """Return the processes that have things done: those that it had started or, with Ray, those that have a task."""
@@ -344,7 +351,7 @@ def one_round(job: Job, folder: Path, reference: Tree, seconds: float, lot: rand
             # Nothing was killed, so it counts for nothing; but that is how long it takes now that the machine has less to do.
             seconds = found.uninterrupted = round(at_work.age, 1)
             beginning(job, root)
-        elif hurt:
+        elif hurt and at_work.has_failures():
             found.failed += 1
         else:
             found.wrong.append(f"exit status {at_work.process.exitcode}")

@@ -660,7 +660,9 @@ def wrong_setting(complaint: Mapping[str, Any], name: str, advice: str = "") -> 
         return str(UnknownName(name, str(value), re.findall(r"'([^']*)'", details["expected"])))
     if kind in _BOUNDS:
         return f"{name} is {value}, but must be {_BOUNDS[kind].format(**details)}."
-    if kind in {"int_parsing", "int_from_float", "int_type", "finite_number"}:
+    if kind == "finite_number":
+        return f"{name}: {value!r} is not a finite number."
+    if kind in {"int_parsing", "int_from_float", "int_type"}:
         return f"{name}: {value!r} is not a whole number."
     if kind in {"float_parsing", "float_type"}:
         return f"{name}: {value!r} is not a number."

@@ -18,11 +18,12 @@ from statistics import median
 
 from torch.nn import Module
 
-from sprachbund import inference, merging, parallel, plan
+from sprachbund import executors, inference, merging, parallel, plan
 from sprachbund.candidates import Wanted, can_live_in_memory
 from sprachbund.checkpoints import Checkpoint, TensorInfo
 from sprachbund.config import Precision
 from sprachbund.data import Partition
+from sprachbund.errors import UserError
 from sprachbund.experiment import Experiment
 from sprachbund.methods import METHODS, Method
 from sprachbund.plan import Cell
@@ -139,10 +140,19 @@ def estimate(experiment: Experiment) -> Estimate:
 
 
 def seconds_to_start(experiment: Experiment) -> float:
-    """Return how long it takes until worker processes have begun, and each has loaded its first model: two at once."""
+    """Return how long it takes until worker processes have begun, and each has loaded its first model: two at once.
+
+    Raises:
+        UserError: they do not come so far.
+    """
     source = next(iter(experiment.checkpoints.values()))
+    workers = executors.local.for_working(2, source.nbytes)
     start = time.perf_counter()
-    list(parallel.attempts(partial(_begin, experiment.config.precision), [source.folder] * 2, 2))
+    for _, failed in parallel.attempts(partial(_begin, experiment.config.precision), [source.folder] * 2, workers):
+        if failed is not None:
+            raise UserError(
+                f"What it takes to start workers cannot be measured ({failed.reason.rstrip('.')}): name it (--costs)."
+            )
     return time.perf_counter() - start
 
 

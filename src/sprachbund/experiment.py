@@ -153,6 +153,8 @@ class Experiment(Prepared):
                 elif isinstance(what, str):
                     yield what
             for (cell,), what in executor.alone().stream(self.work, [(cell,) for cell in cut_off]):
+                if (cell.target, cell.variant.name) not in left:  # its worker was killed after it was done
+                    continue
                 if isinstance(what, Failed):  # it may have come as far as the record
                     what = Done(cell, self.known(cell) or self.failed(cell, what), was_there=False)
                 if isinstance(what, Done):

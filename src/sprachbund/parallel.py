@@ -109,7 +109,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Processes:
-    """Worker processes of this machine; for one job, or one task, none but this one."""
+    """Worker processes of this machine; for one job, and where tasks need not be apart for one task, none but this one."""
 
     jobs: int
     """How many share the cores, and the memory: each gets its share of both, however many tasks there are."""
@@ -117,6 +117,8 @@ class Processes:
     """Where there are any: those that a worker sees, each another one."""
     at_once: int | None = None
     """Fewer workers than jobs."""
+    apart: bool = False
+    """Whether even a single task (the last one of a run, say) has a process of its own, whose end this one can tell of."""
 
     @property
     def workers(self) -> int:
@@ -142,7 +144,8 @@ class Processes:
     ) -> Iterator[tuple[Task, Result | Failed]]:
         """Yield each task with what it yields, as :class:`Executor` says; with one worker in this process, in order."""
         tasks = tasks if self.jobs <= 1 else list(tasks)
-        if self.at_once is None and (self.jobs <= 1 or (isinstance(tasks, list) and len(tasks) <= 1)):
+        is_one = isinstance(tasks, list) and len(tasks) <= 1
+        if self.at_once is None and (self.jobs <= 1 or (is_one and not self.apart)):
             with _on_threads(self.threads):
                 for task in tasks:
                     for item in outcomes(work, task):
@@ -281,20 +284,32 @@ class Team:
             found: list[Result] = link.recv()
             return found
         parts = [part, *map(self._received, self._links)]
-        for link in self._links:
-            link.send(parts)
+        with _all_alive():
+            for link in self._links:
+                link.send(parts)
         return parts
 
     def _received(self, link: Connection) -> Any:
-        try:
+        with _all_alive():
             part = link.recv()
-        except EOFError:
-            raise MixError(
-                "A process was killed in the middle of its work: if memory ran out, close other programs."
-            ) from None
         if isinstance(part, BaseException):
             raise part
         return part
+
+
+@contextmanager
+def _all_alive() -> Iterator[None]:
+    """Say it in words where nobody is at the other end of a line any more.
+
+    Raises:
+        MixError: nobody is.
+    """
+    try:
+        yield
+    except (EOFError, OSError):
+        raise MixError(
+            "A process was killed in the middle of its work: if memory ran out, close other programs."
+        ) from None
 
 
 ALONE = Team()
@@ -438,7 +453,7 @@ class _Worker:
         """Return what it says, :class:`Failed` if it has died."""
         try:
             return self.link.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # before a word, or in the middle of one
             self.process.join(SECONDS_TO_DIE)
             return Failed(_how_it_ended(self.process.exitcode), killed=True)
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sprachbund import locales, plan, simulation
+from sprachbund.checkpoints import Checkpoint
+from sprachbund.checkpoints.vocabulary import embedding_of
 from sprachbund.choosing import Choice, by_method, check_method, choose, is_soup, ranks
 from sprachbund.config import ExperimentConfig, SimulationConfig, wrong_setting
 from sprachbund.errors import UnknownName, UserError
@@ -26,6 +27,7 @@ from sprachbund.methods import METHODS
 from sprachbund.recipe import OWN, Variant
 from sprachbund.similarity import is_measured, load
 from sprachbund.simulation import Cell, Costs, Simulated, Sweep
+from sprachbund.untrusted import read_yaml
 
 __all__ = ["SHAPES", "Figure", "Row", "Scale", "Shape", "of_experiment", "of_shape", "read_costs"]
 
@@ -78,7 +80,7 @@ class Figure(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: float = Field(gt=0)
+    value: float = Field(gt=0, allow_inf_nan=False)
     """Bytes, seconds, or a rate of something per second, see :class:`~sprachbund.simulation.Costs`."""
     how: Literal["measured", "scaled", "assumed"]
     why: str
@@ -118,6 +120,9 @@ class Scale:
     rows: tuple[Row, ...]
 
 
+_ONE = Figure(value=1, how="assumed", why="")
+
+
 def read_costs(path: Path) -> dict[str, Figure]:
     """Return the costs in a YAML file, ``name: {value: …, how: measured|scaled|assumed, why: …}``.
 
@@ -125,13 +130,13 @@ def read_costs(path: Path) -> dict[str, Figure]:
         UserError: there is none, or it holds something else.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError as error:
         raise UserError(f"--costs {path}: there is no such file.") from error
     except OSError as error:
         raise UserError(f"--costs {path} cannot be read ({error.strerror}): name a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"--costs {path} is not YAML ({' '.join(str(error).split())}): mend it.") from error
+    except ValueError as error:
+        raise UserError(f"--costs {path} is not YAML ({error}): mend it.") from error
     if not isinstance(content, dict):
         raise UserError(
             f"--costs {path} must hold lines `cost: {{value: …, how: …, why: …}}`, as docs/scale-h200.yaml."
@@ -148,6 +153,8 @@ def read_costs(path: Path) -> dict[str, Figure]:
             what = ".".join([str(name), *map(str, first["loc"])])
             advice = "A cost is {value: NUMBER, how: measured|scaled|assumed, why: TEXT}."
             raise UserError(f"--costs {path}: {wrong_setting(dict(first), what, advice)}") from error
+    if found.get("workers_per_node", _ONE).value < 1:
+        raise UserError(f"--costs {path}: workers_per_node is a number of workers, 1 or more: mend it.")
     return found
 
 
@@ -169,6 +176,12 @@ def of_shape(config: ExperimentConfig, asked: SimulationConfig) -> Scale:
         raise UserError(f"--shape: sums are simulated, and {config.method} makes tensors: leave --method out.")
     if config.data or config.models or config.demo:
         raise UserError("--shape stands for models and data: leave out --models, --data and --demo.")
+    for name in ("split", "precision", "head_policy"):
+        if getattr(config, name) != type(config).model_fields[name].default:
+            raise UserError(
+                f"--{name.replace('_', '-')} has no effect with --shape, whose texts are those of the test split, and whose "
+                "rates those of --costs: leave it out."
+            )
     config = plan.with_pool(config, locales.names())
     choices = _chosen(config)
     involved = sorted({source for choice in choices for source in choice.mix.sources}, key=locales.position)
@@ -178,7 +191,7 @@ def of_shape(config: ExperimentConfig, asked: SimulationConfig) -> Scale:
     sweep = Sweep(
         (),
         dict.fromkeys(involved, shape.nbytes),
-        summed_bytes=shape.body_bytes + min(costs.words, shape.vocabulary) * shape.row_bytes,
+        summed_bytes=_summed(shape.nbytes, shape.vocabulary, shape.row_bytes, costs, config),
         tensors=shape.tensors,
         are_held=_are_held([shape.nbytes] * len(involved), costs, config),
         written_bytes=shape.nbytes if config.keep_models == "all" else 0,
@@ -213,16 +226,19 @@ def of_experiment(experiment: Experiment, found: Estimate, asked: SimulationConf
     figures |= named
     costs = _costs(figures)
     open_cells = [cell for cell in experiment.cells if experiment.finished(cell) is None]
+    if not open_cells:
+        raise UserError("All cells are finished: there is nothing to simulate.")
     choices = [experiment.choices[cell.target, cell.variant.name] for cell in open_cells]
     sizes = {name: each.nbytes for name, each in experiment.checkpoints.items()}
     texts = [len(experiment.inputs.data.partition(cell.target, config.split)) for cell in open_cells]
     involved = {source for choice in choices for source in choice.mix.sources}
     sizes = {name: size for name, size in sizes.items() if name in involved}
+    source = experiment.checkpoints[next(iter(sizes))]
     sweep = Sweep(
         (),
         sizes,
-        summed_bytes=sum(sizes.values()) / len(sizes),
-        tensors=len(next(iter(experiment.checkpoints.values())).tensors),
+        summed_bytes=_summed(sum(sizes.values()) / len(sizes), *_vocabulary(source), costs, config),
+        tensors=len(source.tensors),
         are_held=_are_held(list(sizes.values()), costs, config),
         written_bytes=max(sizes.values()) if config.keep_models == "all" else 0,
     )
@@ -231,13 +247,29 @@ def of_experiment(experiment: Experiment, found: Estimate, asked: SimulationConf
     return _scale(sweep, cells, figures, config, asked, memory=plan.memory_for_merges(config), alone=alone)
 
 
+def _vocabulary(source: Checkpoint) -> tuple[int, int]:
+    """Return how many rows its input embedding has, and the bytes of one; none where it is not known by its name."""
+    name = embedding_of(source)
+    if name is None:
+        return 0, 0
+    info = source.tensors[name]
+    return info.shape[0], info.nbytes // info.shape[0]
+
+
+def _summed(nbytes: float, vocabulary: int, row_bytes: int, costs: Costs, config: ExperimentConfig) -> float:
+    """Return the bytes of one source that are summed: of a merge that nobody keeps, only the rows that the texts take."""
+    left_out = max(0, vocabulary - costs.words) if config.keep_models == "none" else 0
+    return nbytes - left_out * row_bytes
+
+
 def _costs(figures: Mapping[str, Figure]) -> Costs:
     return Costs(**{name: figure.value for name, figure in figures.items()})
 
 
 def _check_asked(config: ExperimentConfig, variants: Sequence[Variant]) -> None:
-    if config.zero_shot:
-        raise UserError("Cells are simulated, and not what single sources do: leave out --zero-shot.")
+    if config.wants_zero_shot:
+        way = "add --skip-zero-shot" if config.demo else "leave out --zero-shot"
+        raise UserError(f"Cells are simulated, and not what single sources do: {way}.")
     others = [variant.name for variant in variants if variant.adaptation or is_soup(variant)]
     if others:
         raise UserError(

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,33 @@ def test_a_cell_that_kills_its_worker_is_a_failed_cell(make: Make) -> None:
     assert len(outcome.records) == 11
     again = make().run(quiet)
     assert (len(again.records), again.reused) == (12, 11)
+
+
+@pytest.mark.usefixtures("forked_workers")
+def test_the_last_cell_that_is_left_kills_no_run_either(make: Make) -> None:
+    """One cell is one task, which two workers do not share: it is done apart from the run all the same."""
+    make(jobs=1, variants=("baseline", "similarity")).run(quiet)
+    experiment = make(jobs=2, variants=("average",), locales=("ja-JP",))
+    outcome = Fatal(**{name: getattr(experiment, name) for name in experiment.__dataclass_fields__}).run(quiet)
+    assert (list(outcome.records), [failure.locale for failure in outcome.failures]) == ([], ["ja-JP"])
+
+
+class Last(Experiment):
+    """Whose worker is killed after a cell is done, and before it could say that this was all; also where it is done alone."""
+
+    def work(self, group: Sequence[Cell]) -> Any:
+        """Work as the others do, and be killed."""
+        for what in super().work(group):
+            yield what
+            if isinstance(what, Done) and what.cell.target == "ja-JP" and (len(group) > 1 or what.cell is group[-1]):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("forked_workers")
+def test_a_worker_that_is_killed_after_its_last_word_costs_nothing(make: Make) -> None:
+    experiment = make(jobs=2)
+    outcome = Last(**{name: getattr(experiment, name) for name in experiment.__dataclass_fields__}).run(quiet)
+    assert (len(outcome.records), outcome.failures) == (12, [])
 
 
 class Late(Experiment):
@@ -183,12 +211,14 @@ def test_workers_are_as_many_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "cores", lambda: 16)
     memory = type("Memory", (), {"total": 64e9})
     monkeypatch.setattr(local.psutil, "virtual_memory", lambda: memory)
-    assert local.for_working(0, 10**9) == Processes(4)
-    assert local.for_working(0, 10**10) == Processes(1)
-    assert local.for_working(7, 10**10) == Processes(7)
+    assert local.for_working(0, 10**9) == Processes(4, apart=True)
+    assert local.for_working(0, 10**10) == Processes(1, apart=True)
+    assert local.for_working(7, 10**10) == Processes(7, apart=True)
     assert local.for_asking(0) == Processes(16)
     monkeypatch.setattr(local, "_gpus", lambda: ("2", "5"))
-    assert local.for_working(0, 10**9) == local.for_asking(0) == Processes(2, ("2", "5"))
+    assert (
+        local.for_working(0, 10**9) == replace(local.for_asking(0), apart=True) == Processes(2, ("2", "5"), apart=True)
+    )
 
 
 def seen_gpu(task: int) -> tuple[str | None, int]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -209,8 +210,45 @@ def test_a_cluster_that_is_not_there_is_told_of(make: Make) -> None:
         pass
 
 
-def test_a_ray_of_its_own_ends_with_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("address", ["local", None])
+def test_a_ray_of_its_own_ends_with_the_run(
+    make: Make, cluster: Any, address: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an address it is one of its own, too, although another one runs here."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with executors_of(make(executor="ray", ray_address="local").config, 1) as found:
+    with executors_of(make(executor="ray", ray_address=address).config, 1) as found:
         assert found.working.workers >= 1
+        assert ray.get_runtime_context().gcs_address != cluster.address
     assert not ray.is_initialized()
+
+
+def hungry(task: int) -> Iterator[int]:
+    """Take some time, in which the memory of the node runs out."""
+    time.sleep(60)
+    yield task
+
+
+def test_memory_that_runs_out_on_ray_fails_a_task_and_not_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself would begin it again for ever."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.005")  # which is less than what runs already
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    with executors_of(make(executor="ray").config, 1) as found:
+        ((task, failed),) = found.working.stream(hungry, [7])
+    assert (task, failed.killed) == (7, True)
+    assert failed.reason.startswith(
+        "its process was killed, as Ray does when the memory of a node runs out: use fewer --jobs"
+    )
+
+
+def test_work_that_a_node_cannot_read_says_why(
+    make: Make, cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "only_here.py").write_text("def work(task):\n    yield task\n")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        work = import_module("only_here").work
+    with executors_of(make(**on(cluster)).config, 1) as found:
+        ((_, failed),) = found.working.stream(work, [0])
+    assert failed.reason == "Ray: System error: No module named 'only_here'."
+    assert not failed.killed

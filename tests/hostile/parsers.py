@@ -32,6 +32,7 @@ from sprachbund.cli.settings import SettingsFile
 from sprachbund.data import few, layouts, massive_archive, table, unlabelled
 from sprachbund.errors import SprachbundError
 from sprachbund.mergekit import read_recipe
+from sprachbund.scale import read_costs
 from sprachbund.similarity.tables import read_file
 from sprachbund.store import columns
 from sprachbund.training.jobs import _card
@@ -303,6 +304,11 @@ PARSERS: Mapping[str, Parser] = {
     "model card": Parser("README.md", CARD, origins.front_matter),
     "recipe": Parser("recipe.yaml", RECIPE, read_recipe),
     "settings": Parser("settings.yaml", b"split: test\nvariants: [baseline]\nquiet: true\n", SettingsFile.read),
+    "costs": Parser(
+        "costs.yaml",
+        b"start: {value: 15, how: assumed, why: imports}\nnode: {value: 5.0e+9, how: measured, why: a}\n",
+        read_costs,
+    ),
     "rows of MASSIVE": Parser(
         "sq-AL.jsonl", ROW + b"\n", lambda path: list(layouts.JsonlFolder(path.parent).rows("sq-AL"))
     ),

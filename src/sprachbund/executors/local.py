@@ -23,11 +23,11 @@ def for_working(jobs: int, bytes_per_model: int) -> Processes:
     """Return who works on cells: by default a process for each GPU, if there are several, or for each four cores."""
     gpus = _gpus()
     if jobs or len(gpus) > 1:
-        return Processes(jobs or len(gpus), gpus if len(gpus) > 1 else ())
+        return Processes(jobs or len(gpus), gpus if len(gpus) > 1 else (), apart=True)
     if gpus:
         return Processes(1)
     room = psutil.virtual_memory().total // int(MODELS_PER_WORKER * bytes_per_model + LIBRARIES)
-    return Processes(max(1, min(cores() // CORES_PER_WORKER, int(room))))
+    return Processes(max(1, min(cores() // CORES_PER_WORKER, int(room))), apart=True)
 
 
 def for_asking(jobs: int) -> Processes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -29,6 +30,12 @@ Result = TypeVar("Result")
 SECONDS_TO_ANSWER = 10.0
 RETRIES = 2
 """How often a task is done again whose worker or node was lost."""
+MEMORY_RETRIES = "RAY_task_oom_retries"
+"""The variable of the environment for tasks whose worker Ray killed for its memory; of itself it begins them again for ever."""
+OWN = "local"
+"""An address: a Ray that is started for the run, and ends with it."""
+LESS = "use fewer --jobs, or more --threads, so that a node does less at once, or nodes that have more"
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 _kept: dict[str, Any] = {}
 """In a worker: the work that it does, by the run that sent it."""
 
@@ -45,15 +52,21 @@ def on_ray(address: str | None, threads: int, at_once: int, where: str | None) -
     """
     if find_spec("ray") is None:
         raise UserError('--executor ray: Ray is not installed: pip install "sprachbund[ray]", or leave it out.')
+    os.environ.setdefault(MEMORY_RETRIES, str(RETRIES))
     import ray
 
-    address = address or os.environ.get("RAY_ADDRESS") or None
+    # Of itself Ray would join what was started last on this machine.
+    address = address or os.environ.get("RAY_ADDRESS") or OWN
     try:
         _check_reachable(address)
         with _signals_as_they_are():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:  # no answer; another version there; no such address
-        said = str(error).strip().partition("\n")[0]
+        said = _first_line(error)
+        if address == OWN:
+            raise UserError(
+                f"--executor ray: a Ray of this machine does not start ({said}): leave --executor out, or name a cluster."
+            ) from error
         raise UserError(
             f"--executor ray: the cluster at {address} is not to be used ({said}): "
             "look whether it runs (ray status), and name it with --ray-address HOST:PORT."
@@ -116,7 +129,7 @@ class _Ray:
     ) -> Iterator[tuple[Task, Result | Failed]]:
         """Yield each task with what it has yielded, when it is done, as :class:`sprachbund.parallel.Executor` says."""
         import ray
-        from ray.exceptions import RayError
+        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
         waiting = list(tasks)
         if not waiting:
@@ -140,6 +153,13 @@ class _Ray:
                 task = under_way.pop(ready)
                 try:
                     items, error = ray.get(ready)
+                except RayTaskError as error:  # before the work began: that cannot be read there, say
+                    yield task, _before_it_began(error.cause if isinstance(error.cause, Exception) else error)
+                    continue
+                except OutOfMemoryError:
+                    said = f"its process was killed, as Ray does when the memory of a node runs out: {LESS}."
+                    yield task, Failed(said, killed=True)
+                    continue
                 except RayError as lost:  # its worker was killed again and again, or its node went
                     yield task, Failed(f"Ray lost it ({_first_line(lost)}).", killed=True)
                     continue
@@ -182,5 +202,14 @@ def _do(run: str, there: list[Any], where: str | None, threads: int, task: Any) 
     return items, None
 
 
+def _before_it_began(error: Exception) -> Failed:
+    """Describe what kept a task from beginning; Ray's own errors hold whole stories."""
+    from ray.exceptions import RayError
+
+    if isinstance(error, RayError):
+        return Failed(f"Ray: {_first_line(error)}.", _ESCAPES.sub("", str(error)))
+    return Failed.by(error)
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
+    return _ESCAPES.sub("", str(error)).strip().partition("\n")[0].rstrip(".")
