@@ -118,7 +118,8 @@ class Processes:
     at_once: int | None = None
     """Fewer workers than jobs."""
     apart: bool = False
-    """Whether even a single task (the last one of a run, say) has a process of its own, whose end this one can tell of."""
+    """Whether, of two jobs or more, even a single task (the last one of a run, say) has a process of its own, whose end this
+    one can tell of."""
 
     @property
     def workers(self) -> int:
@@ -162,17 +163,24 @@ def attempts(
     A task whose process was killed is tried once more, alone: it may have been another's memory that was too much.
     """
     executor = Processes(jobs) if isinstance(jobs, int) else jobs
-    cut_off = []
-    for task, outcome in executor.stream(partial(_once, work), tasks):
-        if isinstance(outcome, Failed) and outcome.killed:
-            cut_off.append(task)
-        else:
+    once = partial(_once, work)
+    done: set[int] = set()
+    cut_off: list[tuple[int, Task]] = []
+    for numbered, outcome in executor.stream(once, enumerate(tasks)):
+        number, task = numbered
+        if not (isinstance(outcome, Failed) and outcome.killed):
+            done.add(number)
             yield task, outcome
-    yield from executor.alone().stream(partial(_once, work), cut_off)
+        elif number not in done:  # else it was killed after its last word
+            cut_off.append(numbered)
+    for (number, task), outcome in executor.alone().stream(once, cut_off):
+        if number not in done:
+            done.add(number)
+            yield task, outcome
 
 
-def _once(work: Callable[[Task], Result], task: Task) -> Iterator[Result]:
-    yield work(task)
+def _once(work: Callable[[Task], Result], numbered: tuple[int, Task]) -> Iterator[Result]:
+    yield work(numbered[1])
 
 
 def outcomes(work: Callable[[Task], Iterable[Result]], task: Task) -> Iterator[Result | Failed]:
@@ -367,7 +375,7 @@ def _join_in(
         team.gather(None)
     except SprachbundError as error:
         link.send(error)
-    except (EOFError, BrokenPipeError):  # the first one has ended
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # the first one has ended
         pass
     except BaseException as error:
         link.send(RuntimeError("".join(traceback.format_exception(error))))
@@ -518,9 +526,9 @@ def _serve(
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     prepare(threads)
-    received = _received(link)
-    work = next(received, nothing)
-    for task in received:
+    messages = _messages(link)
+    work = next(messages, nothing)
+    for task in messages:
         try:
             for item in work(task):
                 link.send(item)
@@ -536,9 +544,9 @@ def _go_first() -> None:
         score.write_text(str(min(1000, int(score.read_text()) + 500)))
 
 
-def _received(link: Connection) -> Iterator[Any]:
+def _messages(link: Connection) -> Iterator[Any]:
     """Yield what is sent, until nobody is there any more who could."""
-    with suppress(EOFError):
+    with suppress(EOFError, ConnectionResetError):
         while True:
             yield link.recv()
 

@@ -226,8 +226,6 @@ def of_experiment(experiment: Experiment, found: Estimate, asked: SimulationConf
     figures |= named
     costs = _costs(figures)
     open_cells = [cell for cell in experiment.cells if experiment.finished(cell) is None]
-    if not open_cells:
-        raise UserError("All cells are finished: there is nothing to simulate.")
     choices = [experiment.choices[cell.target, cell.variant.name] for cell in open_cells]
     sizes = {name: each.nbytes for name, each in experiment.checkpoints.items()}
     texts = [len(experiment.inputs.data.partition(cell.target, config.split)) for cell in open_cells]

@@ -223,6 +223,7 @@ def test_a_plan_is_simulated_with_sizes_and_rates_of_its_own(capsys: Capture, fr
     assert two["found"]["stages"]["start"] == pytest.approx(2 * found["figures"]["start"]["value"])
     assert two["found"]["seconds"] > found["figures"]["start"]["value"] > 0.5, "torch and transformers are imported"
     assert one["found"]["bytes_read"] == found["source_bytes"]
+    assert content(fresh) == before, "nothing is written"
     fresh.joinpath("costs.yaml").write_text(
         "start: {value: 1e-3, how: assumed, why: a forge of workers}", encoding="utf-8"
     )

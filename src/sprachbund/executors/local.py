@@ -31,9 +31,9 @@ def for_working(jobs: int, bytes_per_model: int) -> Processes:
 
 
 def for_asking(jobs: int) -> Processes:
-    """Return who asks sources, one by one: by default a process for each GPU, or for each core."""
+    """Return who asks sources, one by one: by default a process for each GPU or core, but none for a single source."""
     gpus = _gpus()
-    return Processes(jobs or len(gpus) or cores(), gpus if len(gpus) > 1 else ())
+    return Processes(jobs or len(gpus) or cores(), gpus if len(gpus) > 1 else (), apart=jobs > 1)
 
 
 def _gpus() -> tuple[str, ...]:

@@ -204,10 +204,12 @@ def _do(run: str, there: list[Any], where: str | None, threads: int, task: Any) 
 
 def _before_it_began(error: Exception) -> Failed:
     """Describe what kept a task from beginning; Ray's own errors hold whole stories."""
-    from ray.exceptions import RayError
+    from ray.exceptions import RayError, RaySystemError
 
     if isinstance(error, RayError):
-        return Failed(f"Ray: {_first_line(error)}.", _ESCAPES.sub("", str(error)))
+        # What cannot be read there is none the better for another try; what did not arrive may be.
+        is_lost = not isinstance(error, RaySystemError)
+        return Failed(f"Ray: {_first_line(error)}.", _ESCAPES.sub("", str(error)), killed=is_lost)
     return Failed.by(error)
 
 
