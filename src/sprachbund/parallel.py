@@ -514,12 +514,7 @@ def _on_processes(
             worker.end()
 
 
-def _serve(
-    link: Connection,
-    prepare: Callable[[int], None],
-    threads: int,
-    gpu: str | None,
-) -> None:
+def _serve(link: Connection, prepare: Callable[[int], None], threads: int, gpu: str | None) -> None:
     _hear()
     _go_first()
     threading.Thread(target=_die_with_parent, name="die with parent", daemon=True).start()
