@@ -116,9 +116,10 @@ def check_requests(hub: Hub) -> None:
 
 def test_worker_processes_ask_nobody(internet: Internet) -> None:
     make_workshop(internet.root, sources=(), data=["sq-AL"])
-    line = "run_large_scale_experiment.py --locales sq-AL --variants baseline --data massive:../data"
-    ok(internet.type(f"{line} --zero-shot --jobs 2 --sources el-GR sq-AL", "here"))
+    line = "run_large_scale_experiment.py --locales sq-AL --variants baseline average --data massive:../data"
+    ok(internet.type(f"{line} --zero-shot --jobs 2 --sources el-GR sq-AL --num-languages 1", "here"))
     assert len(list((internet.root / "here").glob("results/transfer/test/*.json"))) == 2
+    assert len(list((internet.root / "here").glob("results/*/results.json"))) == 2
     assert len(internet.hub.asked_for("^/api/models/haryoaw/[^/]+$")) == 2
     check_requests(internet.hub)
 

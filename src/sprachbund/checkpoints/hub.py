@@ -127,6 +127,18 @@ def look_up(models: Iterable[HubModel]) -> dict[HubModel, CheckpointError]:
     return {model: error for model in models if (error := _absence(model))}
 
 
+def listings() -> Mapping[tuple[str, str], Any]:
+    """Return what repositories hold, as far as it is known here, for :func:`take_over` in another process."""
+    return {place: found for place, found in _listings.items() if isinstance(found, _Listing)}
+
+
+def take_over(known: Mapping[tuple[str, str], Any]) -> None:
+    """Believe what another process knows of repositories, instead of asking the hub again; what lies elsewhere is of no use."""
+    for place, found in known.items():
+        if found.folder.is_dir():
+            _listings.setdefault(place, found)
+
+
 def subfolders(model: HubModel) -> list[str]:
     """Return the folders directly in a repository that hold a model, sorted.
 

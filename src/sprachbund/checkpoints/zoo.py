@@ -78,6 +78,14 @@ class Zoo:
                 f"or name a file with a row per locale ({', '.join(ENDINGS)})."
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Take along what is known of repositories, so that workers, who may have no network, ask nobody."""
+        return {**self.__dict__, "listings": hub.listings()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        hub.take_over(state["listings"])
+        self.__dict__.update({name: value for name, value in state.items() if name != "listings"})
+
     @classmethod
     def parse(cls, text: str, *, allow_pickle: bool = False) -> Zoo:
         """Return the zoo that users mean by a template, or by a file.
