@@ -120,9 +120,6 @@ class Scale:
     rows: tuple[Row, ...]
 
 
-_ONE = Figure(value=1, how="assumed", why="")
-
-
 def read_costs(path: Path) -> dict[str, Figure]:
     """Return the costs in a YAML file, ``name: {value: …, how: measured|scaled|assumed, why: …}``.
 
@@ -153,7 +150,7 @@ def read_costs(path: Path) -> dict[str, Figure]:
             what = ".".join([str(name), *map(str, first["loc"])])
             advice = "A cost is {value: NUMBER, how: measured|scaled|assumed, why: TEXT}."
             raise UserError(f"--costs {path}: {wrong_setting(dict(first), what, advice)}") from error
-    if found.get("workers_per_node", _ONE).value < 1:
+    if "workers_per_node" in found and found["workers_per_node"].value < 1:
         raise UserError(f"--costs {path}: workers_per_node is a number of workers, 1 or more: mend it.")
     return found
 
@@ -196,9 +193,8 @@ def of_shape(config: ExperimentConfig, asked: SimulationConfig) -> Scale:
         are_held=_are_held([shape.nbytes] * len(involved), costs, config),
         written_bytes=shape.nbytes if config.keep_models == "all" else 0,
     )
-    return _scale(
-        sweep, cells, figures, config, asked, memory=config.memory * 1e9 if config.memory else costs.node_memory
-    )
+    memory = config.memory * 1e9 if config.memory else costs.node_memory
+    return _scale(sweep, cells, figures, config, asked, memory=memory, alone=costs)
 
 
 def of_experiment(experiment: Experiment, found: Estimate, asked: SimulationConfig) -> Scale:
@@ -309,9 +305,9 @@ def _scale(
     asked: SimulationConfig,
     *,
     memory: float,
-    alone: Costs | None = None,
+    alone: Costs,
 ) -> Scale:
-    """Return what comes of it; one worker ``alone`` may have other costs."""
+    """Return what comes of it, with the costs of one worker ``alone``, who may be spared some."""
     costs = _costs(figures)
     size = max(sweep.source_bytes.values())
     bytes_of = {target: sum(size for cell in mine if cell.is_merge) for target, mine in cells.items()}
@@ -325,7 +321,7 @@ def _scale(
         )
 
     def costs_on(workers: int) -> Costs:
-        return alone if alone is not None and workers == 1 else costs
+        return alone if workers == 1 else costs
 
     seconds_of_one = simulation.simulate(on(1), costs_on(1), 1).seconds
     rows = []

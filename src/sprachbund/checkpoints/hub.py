@@ -127,12 +127,12 @@ def look_up(models: Iterable[HubModel]) -> dict[HubModel, CheckpointError]:
     return {model: error for model in models if (error := _absence(model))}
 
 
-def listings() -> Mapping[tuple[str, str], Any]:
+def listings() -> Mapping[tuple[str, str], _Listing]:
     """Return what repositories hold, as far as it is known here, for :func:`take_over` in another process."""
     return {place: found for place, found in _listings.items() if isinstance(found, _Listing)}
 
 
-def take_over(known: Mapping[tuple[str, str], Any]) -> None:
+def take_over(known: Mapping[tuple[str, str], _Listing]) -> None:
     """Believe what another process knows of repositories, instead of asking the hub again; what lies elsewhere is of no use."""
     for place, found in known.items():
         if found.folder.is_dir():

@@ -129,7 +129,7 @@ class _Ray:
     ) -> Iterator[tuple[Task, Result | Failed]]:
         """Yield each task with what it has yielded, when it is done, as :class:`sprachbund.parallel.Executor` says."""
         import ray
-        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+        from ray.exceptions import RayError
 
         waiting = list(tasks)
         if not waiting:
@@ -153,15 +153,8 @@ class _Ray:
                 task = under_way.pop(ready)
                 try:
                     items, error = ray.get(ready)
-                except RayTaskError as error:  # before the work began: that cannot be read there, say
-                    yield task, _before_it_began(error.cause if isinstance(error.cause, Exception) else error)
-                    continue
-                except OutOfMemoryError:
-                    said = f"its process was killed, as Ray does when the memory of a node runs out: {LESS}."
-                    yield task, Failed(said, killed=True)
-                    continue
-                except RayError as lost:  # its worker was killed again and again, or its node went
-                    yield task, Failed(f"Ray lost it ({_first_line(lost)}).", killed=True)
+                except RayError as met:
+                    yield task, _failed(met)
                     continue
                 if error is not None:
                     raise error
@@ -202,15 +195,22 @@ def _do(run: str, there: list[Any], where: str | None, threads: int, task: Any) 
     return items, None
 
 
-def _before_it_began(error: Exception) -> Failed:
-    """Describe what kept a task from beginning; Ray's own errors hold whole stories."""
-    from ray.exceptions import RayError, RaySystemError
+def _failed(error: Exception) -> Failed:
+    """Describe what kept a task from its end, given an error that Ray raises; those of Ray's own hold whole stories."""
+    from ray.exceptions import OutOfMemoryError, RayError, RaySystemError, RayTaskError
 
-    if isinstance(error, RayError):
-        # What cannot be read there is none the better for another try; what did not arrive may be.
-        is_lost = not isinstance(error, RaySystemError)
-        return Failed(f"Ray: {_first_line(error)}.", _ESCAPES.sub("", str(error)), killed=is_lost)
-    return Failed.by(error)
+    if isinstance(error, RayTaskError):  # before the work began: that cannot be read there, say
+        cause = error.cause if isinstance(error.cause, Exception) else error
+        if not isinstance(cause, RayError):
+            return Failed.by(cause)
+        # What cannot be read is none the better for another try; what did not arrive may be.
+        is_lost = not isinstance(cause, RaySystemError)
+        return Failed(f"Ray: {_first_line(cause)}.", _ESCAPES.sub("", str(cause)), killed=is_lost)
+    if isinstance(error, OutOfMemoryError):
+        return Failed(f"its process was killed, as Ray does when the memory of a node runs out: {LESS}.", killed=True)
+    return Failed(
+        f"Ray lost it ({_first_line(error)}).", killed=True
+    )  # its worker was killed again and again, or its node
 
 
 def _first_line(error: Exception) -> str:
