@@ -18,6 +18,7 @@ from killing import differences, tree
 from sprachbund.errors import UserError
 from sprachbund.executors import executors_of, on_ray
 from sprachbund.experiment import FINAL, Experiment
+from sprachbund.parallel import attempts
 from sprachbund.plan import Cell
 
 ray = pytest.importorskip("ray", reason="there is no Ray: pip install 'sprachbund[ray]'")
@@ -244,11 +245,11 @@ def test_memory_that_runs_out_on_ray_fails_a_task_and_not_the_run(make: Make, mo
 def test_work_that_a_node_cannot_read_says_why(
     make: Make, cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "only_here.py").write_text("def work(task):\n    yield task\n")
+    (tmp_path / "only_here.py").write_text("def work(task):\n    return task\n")
     with monkeypatch.context() as patch:
         patch.syspath_prepend(tmp_path)
         work = import_module("only_here").work
     with executors_of(make(**on(cluster)).config, 1) as found:
-        ((_, failed),) = found.working.stream(work, [0])
+        ((_, failed),) = attempts(work, [0], found.working)  # which tries again what Ray has lost on the way
     assert failed.reason == "Ray: System error: No module named 'only_here'."
     assert not failed.killed
